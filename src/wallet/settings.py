@@ -1,0 +1,66 @@
+"""Every setting of the service: name, environment variable, default and meaning, in one place.
+
+The command line makes its options from these fields, and docs/configuration.md is generated from them.
+"""
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from wallet.errors import SettingsInvalid
+
+
+def _setting(default: Any, env: str, meaning: str, *, least: float | None = None) -> Any:
+    return field(default=default, metadata={"env": env, "help": meaning, "least": least})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All bounds are per process unless their meaning says otherwise. Durations end in their unit."""
+
+    # The database
+    database_url: str | None = _setting(None, "DATABASE_URL", "PostgreSQL to use. Unset: an embedded one is started.")
+    data_dir: str | None = _setting(None, "WALLET_DATA_DIR", "Folder of the embedded PostgreSQL's data.")
+    pg_bindir: str | None = _setting(None, "WALLET_PG_BINDIR", "Folder of the PostgreSQL binaries to embed.")
+    database_wait_seconds: float = _setting(60.0, "WALLET_DATABASE_WAIT_SECONDS", "How long start waits for the database.", least=0)
+    connect_seconds_max: float = _setting(3.0, "WALLET_CONNECT_SECONDS_MAX", "Time for one connection attempt.", least=0.1)
+    lock_timeout_ms: int = _setting(5_000, "WALLET_LOCK_TIMEOUT_MS", "How long a batch waits for a wallet's lock.", least=1)
+    statement_timeout_ms: int = _setting(30_000, "WALLET_STATEMENT_TIMEOUT_MS", "How long any one statement may run.", least=1)
+    idle_transaction_ms_max: int = _setting(5_000, "WALLET_IDLE_TRANSACTION_MS_MAX", "A stopped worker loses its locks after this.", least=100)
+    plan_cache_mode: str = _setting("force_custom_plan", "WALLET_PLAN_CACHE_MODE", "plan_cache_mode of the write connections.")
+
+    # The committer
+    queue_depth_max: int = _setting(10_000, "WALLET_QUEUE_DEPTH_MAX", "Requests that may wait; beyond it 503 overloaded.", least=1)
+    batch_items_max: int = _setting(500, "WALLET_BATCH_ITEMS_MAX", "Requests in one database transaction.", least=1)
+    batches_in_flight_max: int = _setting(2, "WALLET_BATCHES_IN_FLIGHT_MAX", "Write connections per process.", least=1)
+    unknown_seconds_max: float = _setting(10.0, "WALLET_UNKNOWN_SECONDS_MAX", "How long a lost COMMIT is asked after before 503 outcome_unknown.", least=0)
+    shutdown_seconds_max: float = _setting(20.0, "WALLET_SHUTDOWN_SECONDS_MAX", "How long shutdown answers what was accepted.", least=0)
+
+    # The keepers
+    fence_interval_seconds: float = _setting(0.25, "WALLET_FENCE_INTERVAL_SECONDS", "How often the watermark is moved.", least=0.01)
+    snapshot_deltas_min: int = _setting(1_000, "WALLET_SNAPSHOT_DELTAS_MIN", "Deltas of a system wallet before the next snapshot.", least=1)
+    declines_days: int = _setting(90, "WALLET_DECLINES_DAYS", "Days that declines are kept.", least=1)
+
+    # HTTP
+    host: str = _setting("127.0.0.1", "WALLET_HOST", "Address to listen on.")
+    port: int = _setting(8080, "PORT", "Port to listen on.", least=0)
+    workers: int = _setting(1, "WALLET_WORKERS", "Worker processes.", least=1)
+    fast_lane: bool = _setting(True, "WALLET_FAST_LANE", "Serve the hot operations before the framework.")
+    body_bytes_max: int = _setting(1_048_576, "WALLET_BODY_BYTES_MAX", "Largest request body (413 beyond).", least=1)
+    header_bytes_max: int = _setting(32_768, "WALLET_HEADER_BYTES_MAX", "Largest request head (431 beyond).", least=256)
+    request_seconds_max: float = _setting(15.0, "WALLET_REQUEST_SECONDS_MAX", "Time for a request to arrive whole (408 beyond).", least=0.1)
+    keep_alive_seconds: float = _setting(75.0, "WALLET_KEEP_ALIVE_SECONDS", "Time an idle connection is kept between requests.", least=0)
+    connections_max: int = _setting(20_000, "WALLET_CONNECTIONS_MAX", "Open connections; the next is closed at once.", least=1)
+    cors_origins: str = _setting("", "WALLET_CORS_ORIGINS", "Origins allowed by CORS, comma-separated. Empty: CORS is off.")
+    log_level: str = _setting("info", "WALLET_LOG_LEVEL", "debug, info, warning or error.")
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value, least = getattr(self, each.name), each.metadata["least"]
+            if least is not None and value < least:
+                raise SettingsInvalid(f"{each.metadata['env']} must be at least {least}, not {value}")
+        if self.port > 65_535:
+            raise SettingsInvalid(f"PORT must be at most 65535, not {self.port}")
+        if self.plan_cache_mode not in ("auto", "force_custom_plan", "force_generic_plan"):
+            raise SettingsInvalid(f"WALLET_PLAN_CACHE_MODE is unknown: {self.plan_cache_mode!r}")
+        if self.log_level not in ("debug", "info", "warning", "error"):
+            raise SettingsInvalid(f"WALLET_LOG_LEVEL is unknown: {self.log_level!r}")
