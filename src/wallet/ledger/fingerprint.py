@@ -1,0 +1,58 @@
+"""What makes two requests with one reference the same request.
+
+A fingerprint is one format byte, a 16-byte digest over the fields that are present, and two bytes per field of
+the layout to name what differs later. Fields are length-prefixed and named inside the digest, never joined, and
+absent ones leave no trace, so a field that a later release adds does not change the fingerprint of requests
+without it. Fingerprints are stored for ever, as references are: formats are added, never changed.
+"""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from zlib import crc32
+
+FORMAT = b"\x01"
+DIGEST_BYTES = 16
+MARK_BYTES = 2
+_HEAD_BYTES = len(FORMAT) + DIGEST_BYTES
+
+WALLET_MOVEMENT = ("type", "wallet_id", "asset_code", "amount", "metadata")
+TRANSFER = ("type", "from_wallet_id", "to_wallet_id", "asset_code", "amount", "metadata")
+GENERAL = ("type", "legs", "metadata")
+# Layouts grow at their end only.
+LAYOUTS = {"topup": WALLET_MOVEMENT, "bonus": WALLET_MOVEMENT, "spend": WALLET_MOVEMENT, "transfer": TRANSFER}
+
+
+def layout_of(transaction_type: str) -> tuple[str, ...]:
+    """The names of the fields that a transaction of this type is compared by, in order of their marks."""
+    return LAYOUTS.get(transaction_type, GENERAL)
+
+
+def fingerprint(layout: Sequence[str], values: Sequence[bytes | None]) -> bytes:
+    """Fingerprint of normalised field values, in the order of `layout`; None where a field is absent."""
+    framed, marks = [], []
+    for name, value in zip(layout, values, strict=True):
+        if value is None:
+            marks.append(b"\x00\x00")
+        else:
+            framed.append(b"%b:%d:%b" % (name.encode(), len(value), value))
+            # A mark only says where to look; that the requests differ at all is the digest's word.
+            marks.append((crc32(value) % 0xFFFF + 1).to_bytes(MARK_BYTES, "big"))
+    return FORMAT + blake2b(b"".join(framed), digest_size=DIGEST_BYTES).digest() + b"".join(marks)
+
+
+def is_same(first: bytes, second: bytes) -> bool:
+    """Whether two fingerprints of one format are of one request, whatever fields their releases knew."""
+    return first[:_HEAD_BYTES] == second[:_HEAD_BYTES]
+
+
+def differing_fields(*, known_type: str, known: bytes, request_type: str, request: bytes) -> tuple[str, ...]:
+    """Names of the fields in which a request differs from the one that used its reference first."""
+    layout = layout_of(request_type)
+    if layout_of(known_type) != layout:
+        return ("type",)
+    names = tuple(name for name, a, b in zip(layout, _marks(known), _marks(request), strict=False) if a != b)
+    return names or tuple(layout)
+
+
+def _marks(value: bytes) -> list[bytes]:
+    return [value[at : at + MARK_BYTES].ljust(MARK_BYTES, b"\x00") for at in range(_HEAD_BYTES, 256, MARK_BYTES)]

@@ -1,0 +1,41 @@
+"""Assets by code and by system wallet, cached for ever: what is kept here is fixed when an asset is created."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from wallet.ledger.model import Asset, AssetId, WalletId, WalletKind, WalletState
+from wallet.storage.statements import load_statements
+
+_SQL = load_statements("assets.sql")
+
+
+class AssetCache:
+    """Grows with the assets that exist, never with what clients ask for."""
+
+    def __init__(self) -> None:
+        self.by_code: dict[str, Asset] = {}
+        self.by_id: dict[AssetId, Asset] = {}
+        self._unlocked: dict[WalletId, WalletState] = {}
+
+    def unlocked(self, wallet_id: WalletId) -> WalletState | None:
+        """The state of a system wallet that is never locked, if this is one that the cache has seen."""
+        return self._unlocked.get(wallet_id)
+
+    async def load(
+        self, connection: Any, *, codes: Iterable[str] | None = None, wallets: Iterable[WalletId] | None = None
+    ) -> None:
+        """Read assets with these codes or system wallets; with neither, all of them."""
+        rows = await connection.fetch(
+            _SQL["load_assets"],
+            None if codes is None else list(codes),
+            None if wallets is None else list(wallets),
+        )
+        for row in rows:
+            self.add(Asset(*row))
+
+    def add(self, asset: Asset) -> None:
+        self.by_code[asset.code] = self.by_id[asset.id] = asset
+        for kind in (WalletKind.TREASURY, WalletKind.REVENUE, WalletKind.BREAKAGE):
+            if kind is not WalletKind.TREASURY or asset.max_supply is None:
+                wallet_id = asset.system_wallet(kind)
+                self._unlocked[wallet_id] = WalletState(wallet_id, asset.id, kind, locked=False)

@@ -1,0 +1,240 @@
+"""One batch, one database transaction: lock, load, decide, write, commit.
+
+A constant number of round trips whatever the batch size. Between BEGIN and COMMIT there is nothing but SQL and
+apply_batch. What to do when it does not go through is the writer's business (storage.writer).
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from wallet.errors import OutcomeUnknown, StaleContext, StorageUnavailable, ensure
+from wallet.ledger.apply import KINDS, Decision, apply_batch
+from wallet.ledger.model import Context, Posted, ReferenceKey, Request, WalletId, WalletKind, WalletState
+from wallet.ledger.outcomes import Outcome, Refused
+from wallet.storage.assets import AssetCache
+from wallet.storage.database import CONNECTION_LOST, LockTimedOut, driver_errors, is_fatal, translated
+from wallet.storage.postings import load_posted
+from wallet.storage.statements import load_statements
+
+_SQL = load_statements("commit.sql")
+_KIND_BY_NAME: Final = {kind.value: kind for kind in WalletKind}
+
+StepSeconds = dict[str, float]
+"""Seconds by step: begin, lock, load, decide, write, commit."""
+
+
+async def commit_batch(
+    connection: asyncpg.Connection,
+    batch: Sequence[Request],
+    *,
+    batch_id: UUID,
+    shard: int,
+    assets: AssetCache,
+    commit_seconds_max: float,
+    steps: StepSeconds,
+) -> Sequence[Outcome]:
+    """Decide and store a batch, and answer its outcomes in order.
+
+    Raises OutcomeUnknown once COMMIT was sent and no clean answer came. Everything else that is raised says that
+    nothing was stored: StaleContext, BadData, StorageUnavailable. The connection must be given up after
+    OutcomeUnknown and StorageUnavailable.
+    """
+    clock = _Laps(steps)
+    with driver_errors():
+        await _load_missing_assets(connection, batch, assets)
+        await connection.execute(_SQL["begin"])
+        clock.lap("begin")
+    try:
+        with driver_errors():
+            wallets = await _lock_wallets(connection, batch, shard, assets)
+            clock.lap("lock")
+            decided_at, known = await _load_known(connection, batch, shard)
+            decided_at = _never_backwards(decided_at, wallets)
+            clock.lap("load")
+        decision = apply_batch(batch, Context(wallets, assets.by_code, known), decided_at)
+        clock.lap("decide")
+        with driver_errors():
+            if decision.posted:
+                await _write_batch(connection, decision, batch_id, shard, decided_at)
+            await _write_declines(connection, batch, decision, shard, decided_at)
+            clock.lap("write")
+    except BaseException as error:
+        await _roll_back(connection, error)
+        raise
+    await _commit(connection, commit_seconds_max)
+    clock.lap("commit")
+    return decision.outcomes
+
+
+class _Laps:
+    """Adds the time since the last lap to a named step."""
+
+    def __init__(self, steps: StepSeconds) -> None:
+        self._steps = steps
+        self._last = time.perf_counter()
+
+    def lap(self, step: str) -> None:
+        now = time.perf_counter()
+        self._steps[step] = self._steps.get(step, 0.0) + now - self._last
+        self._last = now
+
+
+async def _load_missing_assets(connection: asyncpg.Connection, batch: Sequence[Request], assets: AssetCache) -> None:
+    codes = {request.asset_code for request in batch if request.asset_code is not None}
+    if missing := codes - assets.by_code.keys():
+        await assets.load(connection, codes=missing)
+
+
+async def _lock_wallets(
+    connection: asyncpg.Connection, batch: Sequence[Request], shard: int, assets: AssetCache
+) -> Mapping[WalletId, WalletState]:
+    states: dict[WalletId, WalletState] = {}
+    unseen: dict[WalletId, None] = {}
+    for request in batch:
+        for wallet_id in KINDS[type(request)].wallets_named(request, assets.by_code):
+            if (unlocked := assets.unlocked(wallet_id)) is not None:
+                states[wallet_id] = unlocked
+            else:
+                unseen[wallet_id] = None
+    if unseen:
+        rows = await connection.fetch(_SQL["lock_wallets"], shard, list(unseen))
+        for id_, asset_id, kind, locked, balance, held, version, overdraft_limit, max_balance, last_entry_at in rows:
+            states[id_] = WalletState(
+                id_,
+                asset_id,
+                _KIND_BY_NAME[kind],
+                locked,
+                balance,
+                held,
+                version,
+                overdraft_limit,
+                max_balance,
+                last_entry_at,
+            )
+        # Neither locked nor a system wallet that we know: one of an asset that another process made, or nothing.
+        if strange := [wallet_id for wallet_id in unseen if wallet_id not in states]:
+            await assets.load(connection, wallets=strange)
+            for wallet_id in strange:
+                if (unlocked := assets.unlocked(wallet_id)) is not None:
+                    states[wallet_id] = unlocked
+    return states
+
+
+async def _load_known(
+    connection: asyncpg.Connection, batch: Sequence[Request], shard: int
+) -> tuple[datetime, Mapping[ReferenceKey, Posted]]:
+    keys = {(request.origin, request.reference_id): None for request in batch}
+    rows = await connection.fetch(
+        _SQL["load_known"], shard, [origin for origin, _ in keys], [reference for _, reference in keys]
+    )
+    decided_at: datetime = rows[0]["decided_at"]
+    found = [row for row in rows if row["id"] is not None]
+    known = await load_posted(connection, _SQL["load_entries"], shard, found) if found else ()
+    return decided_at, {(posted.origin, posted.reference_id): posted for posted in known}
+
+
+def _never_backwards(decided_at: datetime, wallets: Mapping[WalletId, WalletState]) -> datetime:
+    # The database's clock may be set back; along a wallet's versions, time does not.
+    for state in wallets.values():
+        if state.last_entry_at is not None and state.last_entry_at > decided_at:
+            decided_at = state.last_entry_at
+    return decided_at
+
+
+async def _write_batch(
+    connection: asyncpg.Connection, decision: Decision, batch_id: UUID, shard: int, decided_at: datetime
+) -> None:
+    posted, states, deltas = decision.posted, decision.states, decision.deltas
+    entries = [entry for transaction in posted for entry in transaction.entries]
+    transaction_ids, legs, wallet_ids, asset_ids, directions, amounts, versions, balances = zip(*entries, strict=True)
+    row = await connection.fetchrow(
+        _SQL["write_batch"],
+        shard,
+        batch_id,
+        decided_at,
+        [transaction.id for transaction in posted],
+        [transaction.origin for transaction in posted],
+        [transaction.reference_id for transaction in posted],
+        [transaction.type for transaction in posted],
+        [transaction.fingerprint for transaction in posted],
+        [transaction.metadata for transaction in posted],
+        transaction_ids,
+        legs,
+        wallet_ids,
+        asset_ids,
+        directions,
+        amounts,
+        versions,
+        balances,
+        range(len(entries)),
+        list(states),
+        [state.balance for state in states.values()],
+        [state.version for state in states.values()],
+        list(deltas),
+        list(deltas.values()),
+    )
+    asked = (len(posted), len(entries), len(states), len(deltas))
+    written = (row["transactions"], row["entries"], row["wallets"], row["deltas"])
+    ensure(written == asked, f"asked to write {asked} rows, wrote {written}")
+
+
+async def _write_declines(
+    connection: asyncpg.Connection, batch: Sequence[Request], decision: Decision, shard: int, at: datetime
+) -> None:
+    declined = [
+        (
+            request.origin,
+            request.reference_id,
+            request.type,
+            outcome.code.value,
+            outcome.wallet_id,
+            outcome.required,
+            outcome.available,
+        )
+        for request, outcome in zip(batch, decision.outcomes, strict=True)
+        if isinstance(outcome, Refused)
+    ]
+    if declined:
+        await connection.execute(_SQL["write_declines"], shard, at, *zip(*declined, strict=True))
+
+
+async def _roll_back(connection: asyncpg.Connection, error: BaseException) -> None:
+    if connection.is_closed() or (isinstance(error, StorageUnavailable) and not isinstance(error, LockTimedOut)):
+        # The writer gives this connection up; asking a dead server to roll back would only take time.
+        return
+    try:
+        await connection.execute(_SQL["rollback"])
+    except (*CONNECTION_LOST, asyncpg.PostgresError):
+        connection.terminate()
+
+
+async def _commit(connection: asyncpg.Connection, seconds_max: float) -> None:
+    warnings: list[Any] = []
+
+    def note(_: Any, message: Any) -> None:
+        warnings.append(message)
+
+    connection.add_log_listener(note)
+    try:
+        async with asyncio.timeout(seconds_max):
+            tag = await connection.execute(_SQL["commit"])
+    except asyncpg.PostgresError as error:
+        if is_fatal(error):
+            raise OutcomeUnknown("the session ended while committing") from error
+        raise translated(error) from error
+    except CONNECTION_LOST as error:
+        raise OutcomeUnknown("the connection was lost while committing") from error
+    finally:
+        if not connection.is_closed():
+            connection.remove_log_listener(note)
+    if tag == "ROLLBACK":
+        raise StaleContext("the database transaction had failed before COMMIT")
+    # Under synchronous replication a warning is how the server says that no standby has confirmed.
+    if warnings or tag != "COMMIT":
+        raise OutcomeUnknown("the commit was not confirmed")

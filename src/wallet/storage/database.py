@@ -1,0 +1,132 @@
+"""Connections, their settings and time-outs, and the one place where the driver's errors become ours."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import asyncpg
+
+from wallet.errors import BadData, InvariantViolated, SettingsInvalid, StaleContext, StorageUnavailable
+from wallet.settings import Settings
+from wallet.storage.statements import load_statements
+
+_SQL = load_statements("session.sql")
+
+# Another writer was there first. Names, never messages.
+_CONFLICTS: Final = frozenset({"40001", "40P01"})
+_REFERENCE_CONSTRAINT: Final = "transactions_reference_uq"
+# Bad values that only the database refuses: data exceptions and program limits.
+_BAD_DATA_CLASSES: Final = ("22", "54")
+# Our own triggers (0001_ledger.sql): somebody broke a law of the ledger.
+_LAWS_CLASS: Final = "WL"
+
+_LOCK_TIMEOUT: Final = "55P03"
+
+
+class LockTimedOut(StorageUnavailable):
+    """Somebody holds a wallet for too long. The others in the batch need not wait for it."""
+
+
+CONNECTION_LOST: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Database:
+    """Where the database is and how a connection to it is set up. Makes connections; holds none."""
+
+    dsn: str
+    settings: Settings
+
+    async def connect(self, purpose: str, *, writes: bool = False) -> asyncpg.Connection:
+        """One connection, set up and checked. Raises StorageUnavailable, or SettingsInvalid for an unsafe server."""
+        limits = self.settings
+        session = {
+            "application_name": f"wallet {purpose}",
+            "statement_timeout": str(limits.statement_timeout_ms),
+            "lock_timeout": str(limits.lock_timeout_ms),
+            # A stopped worker must not keep its locks.
+            "idle_in_transaction_session_timeout": str(limits.idle_transaction_ms_max),
+            "tcp_keepalives_idle": "10",
+            "tcp_keepalives_interval": "5",
+            "tcp_keepalives_count": "3",
+            "tcp_user_timeout": "15000",
+            "timezone": "UTC",
+            # Compiling a plan costs more than any statement of ours takes.
+            "jit": "off",
+        }
+        if writes:
+            session["plan_cache_mode"] = limits.plan_cache_mode
+        with driver_errors():
+            try:
+                connection = await asyncpg.connect(
+                    self.dsn, timeout=limits.connect_seconds_max, server_settings=session
+                )
+            except ValueError:
+                raise SettingsInvalid("DATABASE_URL is not a PostgreSQL URL") from None
+            try:
+                await _ensure_durable(connection)
+            except BaseException:
+                connection.terminate()
+                raise
+        return connection
+
+
+async def _ensure_durable(connection: asyncpg.Connection) -> None:
+    row = await connection.fetchrow(_SQL["set_durable"])
+    for setting in ("fsync", "full_page_writes"):
+        if row[setting] != "on":
+            raise SettingsInvalid(f"the database runs with {setting} = {row[setting]}: it would lose money in a crash")
+
+
+@contextmanager
+def driver_errors() -> Iterator[None]:
+    """Translate what goes wrong before COMMIT is sent. None of the raised texts repeats the driver's."""
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        raise translated(error) from error
+    except asyncpg.DataError as error:  # the driver itself could not encode a value
+        raise BadData("a value cannot be stored") from error
+    except CONNECTION_LOST as error:
+        raise StorageUnavailable("the database cannot be reached") from error
+
+
+def translated(error: asyncpg.PostgresError) -> Exception:
+    """Our error for an error report of the server, by SQLSTATE and constraint name."""
+    state = error.sqlstate or ""
+    if state in _CONFLICTS or (state == "23505" and error.constraint_name == _REFERENCE_CONSTRAINT):
+        return StaleContext(f"another writer was there first ({state})")
+    if state.startswith(_LAWS_CLASS) or (state.startswith("23") and error.constraint_name):
+        return InvariantViolated(f"the database refused what the ledger had decided ({error.constraint_name or state})")
+    if state.startswith((*_BAD_DATA_CLASSES, "23")):
+        return BadData(f"the database refused a value ({state})")
+    if state == _LOCK_TIMEOUT:
+        return LockTimedOut("a wallet is locked by another session for too long")
+    if state in ("42501", "42P01", "42703", "42883"):
+        return StorageUnavailable(f"the database is not set up for this release ({state})")
+    return StorageUnavailable(f"the database cannot serve this now ({state})")
+
+
+def is_fatal(error: asyncpg.PostgresError) -> bool:
+    """Whether the server ended the session with this error, so that nothing is known of a COMMIT under way."""
+    fields: Mapping[str, Any] = error.as_dict()
+    return (fields.get("severity_en") or fields.get("severity")) != "ERROR"
+
+
+async def close(connection: asyncpg.Connection | None) -> None:
+    """Close politely, or at once if that does not work within a second."""
+    if connection is None or connection.is_closed():
+        return
+    try:
+        async with asyncio.timeout(1):
+            await connection.close()
+    except (*CONNECTION_LOST, asyncpg.PostgresError):
+        connection.terminate()

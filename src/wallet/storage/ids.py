@@ -1,0 +1,43 @@
+"""Ids made by the service: UUIDv7 with the shard in the last twelve bits.
+
+Time-ordered, so that inserts go to the right edge of an index and "newest first" is the key's order. The order is
+approximate across processes: fine for people, never for a feed. The application's clock is used for nothing else.
+"""
+
+import os
+import time
+from uuid import UUID
+
+# The driver's own type: equal to uuid.UUID in every respect, and several times cheaper to make and to send.
+from asyncpg.pgproto import pgproto
+
+SHARD_BITS = 12
+_RANDOM_BITS = 62 - SHARD_BITS
+
+
+class IdSource:
+    """Makes ids. Those of one source rise, also inside one millisecond."""
+
+    def __init__(self) -> None:
+        self._last_tick = 0
+
+    def new_id(self, shard: int = 0) -> UUID:
+        """A new id whose home is `shard`."""
+        tick = time.time_ns() * 4096 // 1_000_000  # 48 bits of milliseconds, then 12 of their fraction
+        self._last_tick = tick = max(tick, self._last_tick + 1)
+        high = (tick >> 12) << 16 | 0x7000 | (tick & 0xFFF)
+        random = int.from_bytes(os.urandom(8), "big") >> (64 - _RANDOM_BITS)
+        low = 0b10 << 62 | random << SHARD_BITS | shard
+        made: UUID = pgproto.UUID((high << 64 | low).to_bytes(16, "big"))
+        return made
+
+
+def parse_id(text: str) -> UUID | None:
+    """The id in its canonical 36 characters (either case), or None."""
+    if len(text) != 36:
+        return None
+    try:
+        parsed: UUID = pgproto.UUID(text)
+    except ValueError:
+        return None
+    return parsed if str(parsed) == text.lower() else None

@@ -1,0 +1,44 @@
+"""Transactions as they were first answered, from rows."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+
+from wallet.ledger.model import Entry, Posted, TransactionId
+
+
+async def load_posted(
+    connection: asyncpg.Connection, entries_sql: str, shard: int, rows: Sequence[Any]
+) -> Sequence[Posted]:
+    """Complete transaction rows with their entries, in the order of the rows."""
+    entries: dict[TransactionId, list[Entry]] = {row["id"]: [] for row in rows}
+    for each in await connection.fetch(entries_sql, shard, list(entries)):
+        # On an unlocked wallet the position is no version.
+        version = None if each["balance_after"] is None else each["position"]
+        entries[each["transaction_id"]].append(
+            Entry(
+                each["transaction_id"],
+                each["leg"],
+                each["wallet_id"],
+                each["asset_id"],
+                each["direction"],
+                each["amount"],
+                version,
+                each["balance_after"],
+            )
+        )
+    return [
+        Posted(
+            row["id"],
+            row["origin"],
+            row["reference_id"],
+            row["fingerprint"],
+            row["type"],
+            row["metadata"],
+            row["created_at"],
+            row["effective_at"],
+            tuple(entries[row["id"]]),
+        )
+        for row in rows
+    ]

@@ -1,0 +1,118 @@
+-- The write transaction of a batch, in order of execution. One round trip each.
+
+-- name: begin
+-- why: the isolation level is said, not inherited; and the writer has an xid before it takes a seq, which is what
+--      lets the fence tell when every batch up to a seq is settled
+BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_current_xact_id();
+
+-- name: lock_wallets
+-- in:  $1 shard smallint, $2 ids uuid[]
+-- out: the locked kind of wallets among them that exist, locked until commit
+-- why: one total order for all writers, so two batches can wait for each other but never deadlock; a wallet that
+--      everybody uses comes last, so that nobody waits while holding it
+SELECT id, asset_id, kind, locked, balance, held, version, overdraft_limit, max_balance, last_entry_at
+  FROM wallets
+ WHERE shard = $1 AND id = ANY($2::uuid[]) AND locked
+ ORDER BY hot, id
+   FOR NO KEY UPDATE;
+
+-- name: load_known
+-- in:  $1 shard smallint, $2 origins text[], $3 reference_ids text[]
+-- out: the clock, once, beside each transaction that has one of these references (none: one row of nulls)
+-- why: a statement of its own after the locks: merged into lock_wallets it would read the snapshot from before the
+--      wait and miss the reference of the very batch it waited for
+SELECT clock_timestamp() AS decided_at, t.id, t.origin, t.reference_id, t.fingerprint, t.type, t.metadata,
+       t.created_at, t.effective_at
+  FROM (SELECT) AS once
+  LEFT JOIN (
+        SELECT known.*
+          FROM unnest($2::text[], $3::text[]) AS wanted (origin, reference_id)
+          JOIN transactions AS known
+            ON known.shard = $1
+           AND known.origin = wanted.origin
+           AND known.reference_id = wanted.reference_id
+       ) AS t ON true;
+
+-- name: load_entries
+-- in:  $1 shard smallint, $2 transaction ids uuid[]
+-- out: their entries, in order of leg within each
+-- why: only where a reference came back; its first answer is given again whole
+SELECT transaction_id, leg, wallet_id, asset_id, direction, amount, position, balance_after
+  FROM ledger_entries
+ WHERE shard = $1 AND transaction_id = ANY($2::uuid[])
+ ORDER BY transaction_id, leg;
+
+-- name: write_batch
+-- in:  $1 shard, $2 batch id, $3 decided_at,
+--      transactions: $4 ids, $5 origins, $6 references, $7 types, $8 fingerprints, $9 metadata;
+--      entries: $10 transaction ids, $11 legs, $12 wallets, $13 assets, $14 directions, $15 amounts, $16 versions
+--      (null: unlocked), $17 balances after, $18 ordinals in the batch;
+--      wallets: $19 ids, $20 balances, $21 versions; deltas: $22 wallets, $23 amounts
+-- out: seq, and how many rows of each kind were written; the caller compares
+-- why: one round trip whatever the batch size; each row once, in its final state. Transactions go in in order of
+--      their unique key, so that disjoint batches with the same references wait but never deadlock
+WITH next AS MATERIALIZED (
+    SELECT nextval('batch_seq') AS seq
+),
+batch AS (
+    INSERT INTO batches (seq, created_at, transactions, shard, id)
+    SELECT seq, $3, cardinality($4::uuid[]), $1, $2 FROM next
+    RETURNING seq
+),
+posted AS (
+    INSERT INTO transactions (
+        seq, created_at, effective_at, shard, id, origin, reference_id, type, fingerprint, metadata
+    )
+    SELECT batch.seq, $3, $3, $1, t.id, t.origin, t.reference_id, t.type, t.fingerprint, t.metadata
+      FROM batch,
+           unnest($4::uuid[], $5::text[], $6::text[], $7::text[], $8::bytea[], $9::text[])
+             AS t (id, origin, reference_id, type, fingerprint, metadata)
+     ORDER BY t.origin COLLATE "C", t.reference_id COLLATE "C"
+    RETURNING 1
+),
+entered AS (
+    INSERT INTO ledger_entries (
+        position, amount, balance_after, created_at, asset_id, shard, direction, leg, wallet_id, transaction_id
+    )
+    SELECT coalesce(e.version, batch.seq << 20 | e.ordinal), e.amount, e.balance_after, $3, e.asset_id, $1,
+           e.direction, e.leg, e.wallet_id, e.transaction_id
+      FROM batch,
+           unnest($10::uuid[], $11::smallint[], $12::uuid[], $13::integer[], $14::smallint[], $15::bigint[],
+                  $16::bigint[], $17::bigint[], $18::bigint[])
+             AS e (transaction_id, leg, wallet_id, asset_id, direction, amount, version, balance_after, ordinal)
+    RETURNING 1
+),
+moved AS (
+    UPDATE wallets
+       SET balance = w.balance, version = w.version, last_entry_at = $3
+      FROM unnest($19::uuid[], $20::bigint[], $21::bigint[]) AS w (id, balance, version)
+     WHERE wallets.shard = $1 AND wallets.id = w.id
+    RETURNING 1
+),
+netted AS (
+    INSERT INTO system_deltas (seq, shard, wallet_id, amount)
+    SELECT batch.seq, $1, d.wallet_id, d.amount
+      FROM batch, unnest($22::uuid[], $23::numeric[]) AS d (wallet_id, amount)
+    RETURNING 1
+)
+SELECT (SELECT seq FROM batch) AS seq,
+       (SELECT count(*) FROM posted) AS transactions,
+       (SELECT count(*) FROM entered) AS entries,
+       (SELECT count(*) FROM moved) AS wallets,
+       (SELECT count(*) FROM netted) AS deltas;
+
+-- name: write_declines
+-- in:  $1 shard, $2 at, $3 origins, $4 references, $5 types, $6 codes, $7 wallets, $8 required, $9 available
+-- out: nothing
+-- why: a refusal is remembered in the same database transaction, for support and audit
+INSERT INTO declines (created_at, shard, origin, reference_id, type, code, wallet_id, required, available)
+SELECT $2, $1, d.origin, d.reference_id, d.type, d.code, d.wallet_id, d.required, d.available
+  FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::numeric[], $9::numeric[])
+    AS d (origin, reference_id, type, code, wallet_id, required, available);
+
+-- name: commit
+-- why: a plain statement, whose tag must read COMMIT: a failed database transaction answers ROLLBACK
+COMMIT;
+
+-- name: rollback
+ROLLBACK;
