@@ -21,23 +21,45 @@ class Settings:
     database_url: str | None = _setting(None, "DATABASE_URL", "PostgreSQL to use. Unset: an embedded one is started.")
     data_dir: str | None = _setting(None, "WALLET_DATA_DIR", "Folder of the embedded PostgreSQL's data.")
     pg_bindir: str | None = _setting(None, "WALLET_PG_BINDIR", "Folder of the PostgreSQL binaries to embed.")
-    database_wait_seconds: float = _setting(60.0, "WALLET_DATABASE_WAIT_SECONDS", "How long start waits for the database.", least=0)
-    connect_seconds_max: float = _setting(3.0, "WALLET_CONNECT_SECONDS_MAX", "Time for one connection attempt.", least=0.1)
-    lock_timeout_ms: int = _setting(5_000, "WALLET_LOCK_TIMEOUT_MS", "How long a batch waits for a wallet's lock.", least=1)
-    statement_timeout_ms: int = _setting(30_000, "WALLET_STATEMENT_TIMEOUT_MS", "How long any one statement may run.", least=1)
-    idle_transaction_ms_max: int = _setting(5_000, "WALLET_IDLE_TRANSACTION_MS_MAX", "A stopped worker loses its locks after this.", least=100)
-    plan_cache_mode: str = _setting("force_custom_plan", "WALLET_PLAN_CACHE_MODE", "plan_cache_mode of the write connections.")
+    database_wait_seconds: float = _setting(
+        60.0, "WALLET_DATABASE_WAIT_SECONDS", "How long start waits for the database.", least=0
+    )
+    connect_seconds_max: float = _setting(
+        3.0, "WALLET_CONNECT_SECONDS_MAX", "Time for one connection attempt.", least=0.1
+    )
+    lock_timeout_ms: int = _setting(
+        2_000, "WALLET_LOCK_TIMEOUT_MS", "How long a batch waits for a wallet's lock.", least=1
+    )
+    statement_timeout_ms: int = _setting(
+        30_000, "WALLET_STATEMENT_TIMEOUT_MS", "How long any one statement may run.", least=1
+    )
+    idle_transaction_ms_max: int = _setting(
+        5_000, "WALLET_IDLE_TRANSACTION_MS_MAX", "A stopped worker loses its locks after this.", least=100
+    )
+    plan_cache_mode: str = _setting(
+        "force_custom_plan", "WALLET_PLAN_CACHE_MODE", "plan_cache_mode of the write connections."
+    )
 
     # The committer
-    queue_depth_max: int = _setting(10_000, "WALLET_QUEUE_DEPTH_MAX", "Requests that may wait; beyond it 503 overloaded.", least=1)
+    queue_depth_max: int = _setting(
+        10_000, "WALLET_QUEUE_DEPTH_MAX", "Requests that may wait; beyond it 503 overloaded.", least=1
+    )
     batch_items_max: int = _setting(500, "WALLET_BATCH_ITEMS_MAX", "Requests in one database transaction.", least=1)
     batches_in_flight_max: int = _setting(2, "WALLET_BATCHES_IN_FLIGHT_MAX", "Write connections per process.", least=1)
-    unknown_seconds_max: float = _setting(10.0, "WALLET_UNKNOWN_SECONDS_MAX", "How long a lost COMMIT is asked after before 503 outcome_unknown.", least=0)
-    shutdown_seconds_max: float = _setting(20.0, "WALLET_SHUTDOWN_SECONDS_MAX", "How long shutdown answers what was accepted.", least=0)
+    unknown_seconds_max: float = _setting(
+        10.0, "WALLET_UNKNOWN_SECONDS_MAX", "How long a lost COMMIT is asked after before 503 outcome_unknown.", least=0
+    )
+    shutdown_seconds_max: float = _setting(
+        20.0, "WALLET_SHUTDOWN_SECONDS_MAX", "How long shutdown answers what was accepted.", least=0
+    )
 
     # The keepers
-    fence_interval_seconds: float = _setting(0.25, "WALLET_FENCE_INTERVAL_SECONDS", "How often the watermark is moved.", least=0.01)
-    snapshot_deltas_min: int = _setting(1_000, "WALLET_SNAPSHOT_DELTAS_MIN", "Deltas of a system wallet before the next snapshot.", least=1)
+    fence_interval_seconds: float = _setting(
+        0.25, "WALLET_FENCE_INTERVAL_SECONDS", "How often the watermark is moved.", least=0.01
+    )
+    snapshot_deltas_min: int = _setting(
+        1_000, "WALLET_SNAPSHOT_DELTAS_MIN", "Deltas of a system wallet before the next snapshot.", least=1
+    )
     declines_days: int = _setting(90, "WALLET_DECLINES_DAYS", "Days that declines are kept.", least=1)
 
     # HTTP
@@ -47,10 +69,18 @@ class Settings:
     fast_lane: bool = _setting(True, "WALLET_FAST_LANE", "Serve the hot operations before the framework.")
     body_bytes_max: int = _setting(1_048_576, "WALLET_BODY_BYTES_MAX", "Largest request body (413 beyond).", least=1)
     header_bytes_max: int = _setting(32_768, "WALLET_HEADER_BYTES_MAX", "Largest request head (431 beyond).", least=256)
-    request_seconds_max: float = _setting(15.0, "WALLET_REQUEST_SECONDS_MAX", "Time for a request to arrive whole (408 beyond).", least=0.1)
-    keep_alive_seconds: float = _setting(75.0, "WALLET_KEEP_ALIVE_SECONDS", "Time an idle connection is kept between requests.", least=0)
-    connections_max: int = _setting(20_000, "WALLET_CONNECTIONS_MAX", "Open connections; the next is closed at once.", least=1)
-    cors_origins: str = _setting("", "WALLET_CORS_ORIGINS", "Origins allowed by CORS, comma-separated. Empty: CORS is off.")
+    request_seconds_max: float = _setting(
+        15.0, "WALLET_REQUEST_SECONDS_MAX", "Time for a request to arrive whole (408 beyond).", least=0.1
+    )
+    keep_alive_seconds: float = _setting(
+        75.0, "WALLET_KEEP_ALIVE_SECONDS", "Time an idle connection is kept between requests.", least=0
+    )
+    connections_max: int = _setting(
+        20_000, "WALLET_CONNECTIONS_MAX", "Open connections; the next is closed at once.", least=1
+    )
+    cors_origins: str = _setting(
+        "", "WALLET_CORS_ORIGINS", "Origins allowed by CORS, comma-separated. Empty: CORS is off."
+    )
     log_level: str = _setting("info", "WALLET_LOG_LEVEL", "debug, info, warning or error.")
 
     def __post_init__(self) -> None:

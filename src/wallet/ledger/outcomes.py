@@ -7,7 +7,10 @@ from wallet.ledger.model import Posted, WalletId
 
 
 class RefusalCode(Enum):
-    """In order of precedence: of all that applies, the first is the answer."""
+    """In order of precedence: of all that applies, the first is the answer.
+
+    What is not found is one step, wallet or asset: the first leg that lacks one names it.
+    """
 
     REFERENCE_REUSED = "reference_reused"
     SAME_WALLET = "same_wallet"

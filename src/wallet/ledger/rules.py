@@ -26,7 +26,7 @@ def first_refusal_post(
     """Why this movement cannot be made on these states, or None."""
     asset = asset_of(post, assets)
     ids = [wallet_of(leg, asset) for leg in post.legs]
-    if len(set(ids)) < len(ids):
+    if len(set(ids)) < len(ids) and _has_one_twice(post.legs, ids):
         return Refused(RefusalCode.SAME_WALLET, "A wallet may appear only once in a movement.")
     states = []
     for wallet_id in ids:
@@ -45,6 +45,12 @@ def first_refusal_post(
         or _first_uncovered(post.legs, states, RefusalCode.SUPPLY_EXCEEDED)
         or _first_overfull(post.legs, states)
     )
+
+
+def _has_one_twice(legs: Sequence[Leg], ids: Sequence[WalletId | None]) -> bool:
+    # The system wallets of an asset that does not exist have no ids; their kinds tell them apart.
+    wallets = {leg.wallet if id_ is None else id_ for leg, id_ in zip(legs, ids, strict=True)}
+    return len(wallets) < len(ids)
 
 
 def _asset_not_found(post: Post) -> Refused:

@@ -1,7 +1,8 @@
 """Assets by code and by system wallet, cached for ever: what is kept here is fixed when an asset is created."""
 
 from collections.abc import Iterable
-from typing import Any
+
+import asyncpg
 
 from wallet.ledger.model import Asset, AssetId, WalletId, WalletKind, WalletState
 from wallet.storage.statements import load_statements
@@ -22,14 +23,16 @@ class AssetCache:
         return self._unlocked.get(wallet_id)
 
     async def load(
-        self, connection: Any, *, codes: Iterable[str] | None = None, wallets: Iterable[WalletId] | None = None
+        self,
+        connection: asyncpg.Connection,
+        *,
+        codes: Iterable[str] | None = None,
+        wallets: Iterable[WalletId] | None = None,
+        ids: Iterable[AssetId] | None = None,
     ) -> None:
-        """Read assets with these codes or system wallets; with neither, all of them."""
-        rows = await connection.fetch(
-            _SQL["load_assets"],
-            None if codes is None else list(codes),
-            None if wallets is None else list(wallets),
-        )
+        """Read the assets with these codes, system wallets or ids; with none of the three, all of them."""
+        named = [None if each is None else list(each) for each in (codes, wallets, ids)]
+        rows = await connection.fetch(_SQL["load_assets"], *named)
         for row in rows:
             self.add(Asset(*row))
 

@@ -67,7 +67,7 @@ async def commit_batch(
     except BaseException as error:
         await _roll_back(connection, error)
         raise
-    await _commit(connection, commit_seconds_max)
+    await commit(connection, commit_seconds_max)
     clock.lap("commit")
     return decision.outcomes
 
@@ -123,6 +123,9 @@ async def _lock_wallets(
             for wallet_id in strange:
                 if (unlocked := assets.unlocked(wallet_id)) is not None:
                     states[wallet_id] = unlocked
+        # Whoever writes the answer needs their codes.
+        if foreign := {state.asset_id for state in states.values()} - assets.by_id.keys():
+            await assets.load(connection, ids=foreign)
     return states
 
 
@@ -214,7 +217,8 @@ async def _roll_back(connection: asyncpg.Connection, error: BaseException) -> No
         connection.terminate()
 
 
-async def _commit(connection: asyncpg.Connection, seconds_max: float) -> None:
+async def commit(connection: asyncpg.Connection, seconds_max: float) -> None:
+    """COMMIT, and be sure of it. Raises OutcomeUnknown when it was sent and not confirmed in time."""
     warnings: list[Any] = []
 
     def note(_: Any, message: Any) -> None:

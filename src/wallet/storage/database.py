@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import asyncpg
@@ -77,6 +77,22 @@ class Database:
                 connection.terminate()
                 raise
         return connection
+
+    async def pool(self, purpose: str, *, connections_max: int) -> asyncpg.Pool:
+        """Connections for short pieces of work, each made when it is first needed: making the pool needs none.
+
+        Acquiring one raises what `connect` raises, and TimeoutError if none is free in the time it is given.
+        """
+        # Statements with optional filters need plans for the values at hand, whatever suits the writers.
+        database = replace(self, settings=replace(self.settings, plan_cache_mode="force_custom_plan"))
+
+        async def connect(*_: Any, **__: Any) -> asyncpg.Connection:
+            return await database.connect(purpose, writes=True)
+
+        async def keep(_: asyncpg.Connection) -> None:
+            """Users of the pool set nothing, so there is nothing to reset at the price of a round trip."""
+
+        return await asyncpg.create_pool(connect=connect, reset=keep, min_size=0, max_size=connections_max)
 
 
 async def _ensure_durable(connection: asyncpg.Connection) -> None:

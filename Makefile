@@ -1,0 +1,83 @@
+# Needs Python >= 3.11 with venv, and make. Everything else is fetched into .uv and .venv, nothing outside this folder.
+
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+# Half the time of one process. A file's tests stay together, because each process starts servers of its own.
+PYTEST ?= -n 2 --dist loadfile
+
+export UV_PYTHON_DOWNLOADS := never
+export UV_PROJECT_ENVIRONMENT := .venv
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
+
+.PHONY: help run test check fmt bench openapi clean
+.DEFAULT_GOAL := help
+
+help:     ## Show this list
+	@sed -n 's/^\([a-z]*\): .*## */  make \1\t/p' Makefile | expand -t 18
+
+run: .venv/.run     ## Serve on http://127.0.0.1:8080, with a database of its own unless DATABASE_URL names one
+	@exec $(BIN)/python -I -S src/wallet/storage/embedded_child.py parent=$$PPID -- $(BIN)/wallet dev
+
+test: .venv/.dev     ## Run all tests on a real PostgreSQL (TEST_DATABASE_URL, or one of their own)
+	@$(BIN)/pytest $(PYTEST)
+
+check: .venv/.dev     ## Lint, types, SQL lint, spelling, OpenAPI drift
+	@set -e; step() { echo "== $$*"; "$(BIN)/$$@"; }; \
+	step ruff check; \
+	step ruff format --check; \
+	step mypy; \
+	step sqlfluff lint src/wallet/storage/sql; \
+	step typos; \
+	step wallet openapi --check
+
+fmt: .venv/.dev     ## Format the code and fix what can be fixed
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+bench: .venv/.dev     ## Measure the service against the plain design
+	@$(BIN)/python -m tests.bench
+
+openapi: .venv/.dev     ## Write docs/openapi.json anew
+	@$(BIN)/wallet openapi
+
+clean:     ## Remove what make fetched and what the tools cached; no data
+	@rm -rf .venv .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# The first Python >= 3.11 there is; `python3.12` may be a shim that only says no, so each is tried.
+define find_python
+python=; for each in "$$PYTHON" python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	python=$$("$$each" -c 'import sys; sys.version_info >= (3, 11) and print(sys.executable)' 2>/dev/null) || python=; \
+	[ -z "$$python" ] || break; \
+done; \
+[ -n "$$python" ] || { echo "Python 3.11 or newer is needed, and none is on the PATH: install one, or name it with PYTHON=..." >&2; exit 1; }
+endef
+
+# A uv on the PATH is used if it is new enough to know the options below.
+define find_uv
+uv=uv; uv sync --no-default-groups --help >/dev/null 2>&1 || uv=.uv/bin/uv; \
+[ $$uv = uv ] || [ -e .uv/$(UV_VERSION) ] || { \
+	echo "Fetching uv $(UV_VERSION)"; \
+	"$$python" -m venv .uv && .uv/bin/python -m pip install --quiet --no-cache-dir --disable-pip-version-check uv==$(UV_VERSION) \
+		&& touch .uv/$(UV_VERSION) \
+		|| { echo "uv could not be fetched: $$python needs its venv module, and the package index must be reachable" >&2; exit 1; }; \
+}
+endef
+
+# A home that cannot be written to (a service account's) gets its cache here.
+define find_cache
+cache="$${UV_CACHE_DIR:-$${XDG_CACHE_HOME:-$$HOME/.cache}/uv}"; \
+mkdir -p "$$cache" 2>/dev/null && [ -w "$$cache" ] || cache=.uv/cache
+endef
+
+# --inexact: what the tests need may stay when only the service is brought up to date.
+.venv/.run: pyproject.toml uv.lock
+	@$(find_python); $(find_uv); $(find_cache); \
+	echo "Installing the service"; \
+	UV_PYTHON="$$python" UV_CACHE_DIR="$$cache" $$uv sync --quiet --locked --no-default-groups --extra embedded --inexact
+	@touch $@
+
+.venv/.dev: .venv/.run
+	@$(find_python); $(find_uv); $(find_cache); \
+	echo "Installing what tests and checks need"; \
+	UV_PYTHON="$$python" UV_CACHE_DIR="$$cache" $$uv sync --quiet --locked --group dev
+	@touch $@

@@ -1,0 +1,62 @@
+"""The only place that builds objects and wires them."""
+
+from typing import cast
+
+from wallet.errors import SettingsInvalid
+from wallet.http.application import make_framework
+from wallet.http.balances import Balances
+from wallet.http.edge import App, Edge
+from wallet.http.fast_lane import FastLane
+from wallet.http.lifespan import Lifespan
+from wallet.http.movements import Movements
+from wallet.http.openapi import document
+from wallet.service.balances import Balances as CoalescedBalances
+from wallet.service.commands import Commands
+from wallet.service.committer import Committer
+from wallet.service.keepers import Keepers
+from wallet.service.wallets import WalletService
+from wallet.settings import Settings
+from wallet.storage.assets import AssetCache
+from wallet.storage.database import Database
+from wallet.storage.reads import BalanceConnection
+from wallet.storage.writer import BatchWriter
+from wallet.telemetry import Telemetry
+
+
+def make_service(settings: Settings) -> WalletService:
+    """The service on its database, not yet started. Raises SettingsInvalid without a database."""
+    if settings.database_url is None:
+        raise SettingsInvalid("DATABASE_URL is not set")
+    telemetry = Telemetry()
+    database = Database(dsn=settings.database_url, settings=settings)
+    assets = AssetCache()
+    writers = [BatchWriter(database, assets, observe=telemetry.batch) for _ in range(settings.batches_in_flight_max)]
+    committer = Committer(writers, queue_depth_max=settings.queue_depth_max, batch_items_max=settings.batch_items_max)
+    return WalletService(
+        database,
+        commands=Commands(),
+        committer=committer,
+        balances=CoalescedBalances(BalanceConnection(database), waiting_max=settings.queue_depth_max),
+        keepers=Keepers(database, observe=telemetry.keepers),
+        assets=assets,
+        telemetry=telemetry,
+    )
+
+
+def make_app(settings: Settings) -> Lifespan:
+    """What the server runs. Raises SettingsInvalid without a database."""
+    service = make_service(settings)
+    movements, balances = Movements(service), Balances(service)
+    origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
+    framework = cast("App", make_framework(service, movements, balances, cors_origins=origins))
+    # CORS is the framework's: where it is on, every request takes that way.
+    is_fast = settings.fast_lane and not origins
+    return Lifespan(
+        Edge(FastLane(framework, movements, balances) if is_fast else framework, service.telemetry), service
+    )
+
+
+def openapi_bytes() -> bytes:
+    """The OpenAPI document, made from the code alone: nothing is connected to."""
+    service = make_service(Settings(database_url="postgresql://"))
+    return document(make_framework(service, Movements(service), Balances(service)))

@@ -1,0 +1,121 @@
+"""Which database a command works on, and waiting until it answers."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import click
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_exponential,
+)
+
+from wallet.errors import SettingsInvalid, StorageUnavailable
+from wallet.settings import Settings
+from wallet.storage.database import Database, close, driver_errors
+from wallet.storage.embedded import embedded_postgres
+from wallet.storage.embedded_folder import default_data_dir, major_of
+from wallet.storage.revision import is_current
+
+_RETRY_SECONDS_MAX = 1.0
+
+
+@contextmanager
+def database_or_embedded(settings: Settings) -> Iterator[Settings]:
+    """Yield settings whose `database_url` is set: the given one, else the embedded server's, made if need be.
+
+    A server that was started here is stopped here, last of all; SIGTERM until then ends the command in order.
+    """
+    if settings.database_url:
+        yield settings
+        return
+    bindir = Path(settings.pg_bindir) if settings.pg_bindir else None
+    with _orderly_end(), embedded_postgres(_data_dir(settings), bindir) as server:
+        yield replace(settings, database_url=server.dsn)
+
+
+@contextmanager
+def existing_database(settings: Settings) -> Iterator[Settings]:
+    """As `database_or_embedded`, but never a new and empty one.
+
+    Whoever forgets DATABASE_URL must not be told that a ledger just made for them is in order.
+    """
+    if not settings.database_url and not _embedded_exists(settings):
+        raise SettingsInvalid(
+            "set DATABASE_URL to the database, like postgresql://user:password@host/database "
+            f"(there is no data of `wallet dev` in {_data_dir(settings)} either)"
+        )
+    with database_or_embedded(settings) as found:
+        yield found
+
+
+async def schema_is_current(settings: Settings) -> bool:
+    """Whether the database at `settings.database_url` has every migration of this release.
+
+    Waits for the database up to `database_wait_seconds`, then raises StorageUnavailable.
+    """
+
+    def say_so_once(state: RetryCallState) -> None:
+        if state.attempt_number == 1 and state.outcome is not None:
+            reason = state.outcome.exception()
+            click.echo(f"wallet: waiting up to {settings.database_wait_seconds:g} s: {reason}", err=True)
+
+    attempts = AsyncRetrying(
+        retry=retry_if_exception_type(StorageUnavailable),
+        stop=stop_after_delay(settings.database_wait_seconds),
+        wait=wait_exponential(multiplier=0.1, max=_RETRY_SECONDS_MAX),
+        before_sleep=say_so_once,
+        reraise=True,
+    )
+    async for attempt in attempts:
+        with attempt:
+            connection = await database_of(settings).connect("start")
+            try:
+                with driver_errors():
+                    return await is_current(connection)
+            finally:
+                await close(connection)
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def database_of(settings: Settings) -> Database:
+    """The database of settings that have one; raises SettingsInvalid for those that do not."""
+    if not settings.database_url:
+        raise SettingsInvalid(
+            "set DATABASE_URL to the database, like postgresql://user:password@host/database; "
+            "to try the service without one, run `wallet dev`"
+        )
+    return Database(dsn=settings.database_url, settings=settings)
+
+
+def _data_dir(settings: Settings) -> Path:
+    return Path(settings.data_dir) if settings.data_dir else default_data_dir()
+
+
+def _embedded_exists(settings: Settings) -> bool:
+    try:
+        return major_of(_data_dir(settings).expanduser()) is not None
+    except OSError:  # a folder that is closed to us is not ours to start
+        return False
+
+
+@contextmanager
+def _orderly_end() -> Iterator[None]:
+    """Let SIGTERM unwind the stack, as Ctrl-C does, so that the embedded server is stopped and not just left."""
+
+    def end(number: int, _frame: FrameType | None) -> NoReturn:
+        sys.exit(128 + number)
+
+    previous = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -1,0 +1,47 @@
+"""`wallet dev`: what `make run` runs."""
+
+import asyncio
+
+import click
+
+from wallet.bootstrap import make_app
+from wallet.cli.database import database_of, database_or_embedded
+from wallet.cli.migrate import migrate_when_there
+from wallet.cli.options import SETTING_NAMES, with_settings
+from wallet.http.listening import listen
+from wallet.http.server import serve
+from wallet.service.demo import MIKASA_WALLET, make_demo_data
+from wallet.settings import Settings
+
+
+@click.command("dev")
+@with_settings(*SETTING_NAMES, log_level="warning")
+def command(settings: Settings) -> int:
+    """Try the service: a database of its own, the schema, demo data, and HTTP on 127.0.0.1:8080.
+
+    Needs no database server: it starts an embedded PostgreSQL, and stops it at the end. What is in it is there
+    again the next time. With DATABASE_URL it uses that database instead. Ctrl-C ends it.
+
+    \b
+    Examples:
+      wallet dev
+      wallet dev --port 8081
+      DATABASE_URL=postgresql://wallet:secret@localhost/wallet wallet dev
+    """
+    # Before a database is started for nothing. Freed again, because nothing could be answered yet.
+    listen(settings).close()
+    with database_or_embedded(settings) as found:
+        asyncio.run(_prepare(found))
+        return serve(found, make_app, on_ready=_say_where)
+
+
+async def _prepare(settings: Settings) -> None:
+    await migrate_when_there(settings)
+    await make_demo_data(database_of(settings))
+
+
+def _say_where(url: str) -> None:
+    click.echo(f"Wallet service: {url}")
+    click.echo(f"Documentation:  {url}/docs")
+    # On its own, so that the whole line can be copied.
+    click.echo(f"curl {url}/wallets/{MIKASA_WALLET}/balance")

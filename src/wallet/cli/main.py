@@ -1,0 +1,91 @@
+"""The command `wallet`: the list of commands, and how what goes wrong is said. What they do is in their own files.
+
+A command's module is imported when the command is used, so that none pays for another's libraries.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final, NoReturn
+
+import click
+
+from wallet.errors import SettingsInvalid, WalletError
+
+FAILED: Final = 1
+WRONG_USAGE: Final = 2
+INTERRUPTED: Final = 130
+
+COMMANDS: Final = {
+    "dev": "Try it: a database of its own, demo data, and the service. Needs nothing.",
+    "serve": "Serve HTTP on the database of DATABASE_URL.",
+    "migrate": "Bring the database's schema up to date.",
+    "seed": "Make the demo data, by real transactions.",
+    "verify": "Check the whole ledger and name the first wrong row.",
+    "openapi": "Write the OpenAPI document.",
+    "configuration": "Write the table of all settings.",
+    "version": "Say which version this is.",
+}
+"""Each in the module of its name, as `command`."""
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by name and one line each, and imports the one that is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"wallet.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def cli() -> None:
+    """A wallet service: it moves money between wallets, exactly once, on PostgreSQL.
+
+    \b
+    To try it, without a database server:
+      wallet dev
+    To run it:
+      export DATABASE_URL=postgresql://user:password@host/database
+      wallet migrate
+      wallet serve
+
+    Every option can be set by the environment variable that its help names; an option given wins.
+    `wallet COMMAND --help` explains a command.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run `wallet` with these arguments, or the process's, and exit.
+
+    0: done. 1: failed. 2: used or set up wrongly. 130: interrupted. What is expected to go wrong is one line on
+    standard error; a traceback is a fault of ours.
+    """
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        code = cli.main(args=words or ["--help"], prog_name="wallet", standalone_mode=False)
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "wallet"
+        _complain(f"{error.format_message()} (see {where} --help)", WRONG_USAGE)
+    except click.ClickException as error:
+        _complain(error.format_message(), FAILED)
+    except SettingsInvalid as error:
+        _complain(str(error), WRONG_USAGE)
+    except WalletError as error:
+        _complain(str(error), FAILED)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(INTERRUPTED)
+    sys.exit(code)
+
+
+def _complain(message: str, code: int) -> NoReturn:
+    click.echo(f"wallet: {' '.join(message.split())}", err=True)
+    sys.exit(code)

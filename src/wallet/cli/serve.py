@@ -1,0 +1,43 @@
+"""`wallet serve`."""
+
+import asyncio
+
+import click
+
+from wallet.bootstrap import make_app
+from wallet.cli.database import database_of, schema_is_current
+from wallet.cli.migrate import migrate_when_there
+from wallet.cli.options import EMBEDDED, SETTING_NAMES, flag, with_settings
+from wallet.errors import SettingsInvalid
+from wallet.http.server import serve
+from wallet.service.demo import make_demo_data
+from wallet.settings import Settings
+
+
+@click.command("serve")
+@with_settings(*(name for name in SETTING_NAMES if name not in EMBEDDED))
+@flag("--migrate/--no-migrate", "with_migrations", env="WALLET_MIGRATE", meaning="Migrate first, as `wallet migrate`.")
+@flag("--seed/--no-seed", "with_demo_data", env="WALLET_SEED_DEMO", meaning="Make the demo data first.")
+def command(settings: Settings, with_migrations: bool, with_demo_data: bool) -> int:
+    """Serve HTTP on the database of DATABASE_URL.
+
+    Waits for the database, and does not start on a schema that is not up to date. SIGTERM and Ctrl-C end it
+    after everything that was accepted is answered; a second Ctrl-C ends it at once.
+
+    \b
+    Examples:
+      DATABASE_URL=postgresql://wallet:secret@db/wallet wallet serve
+      wallet serve --host 0.0.0.0 --port 80 --workers 4
+      wallet serve --migrate --seed
+    """
+    asyncio.run(_prepare(settings, with_migrations=with_migrations, with_demo_data=with_demo_data))
+    return serve(settings, make_app, on_ready=lambda _url: None)
+
+
+async def _prepare(settings: Settings, *, with_migrations: bool, with_demo_data: bool) -> None:
+    if with_migrations:
+        await migrate_when_there(settings)
+    elif not await schema_is_current(settings):
+        raise SettingsInvalid("the database's schema is not up to date: run `wallet migrate`, or start with --migrate")
+    if with_demo_data:
+        await make_demo_data(database_of(settings))

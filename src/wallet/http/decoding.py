@@ -1,0 +1,140 @@
+"""Bytes -> struct, strictly: every error of a body at once, and nothing let through that JSON leaves open.
+
+A good body costs one pass of the decoder. Only a body that is refused, or might hold a duplicate key or a NUL, is
+looked at a second time.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, Final, NoReturn, TypeVar
+
+import msgspec
+
+from wallet.errors import FieldError, Malformed
+
+METADATA_BYTES_MAX: Final = 4096
+METADATA_DEPTH_MAX: Final = 4
+INT64: Final = range(-(2**63), 2**63)
+_REQUIRED: Final = "This field is required."
+
+_Body = TypeVar("_Body", bound=msgspec.Struct)
+_canonical = msgspec.json.Encoder(order="sorted")
+
+
+def malformed(field: str, message: str) -> Malformed:
+    return Malformed([FieldError(field, message)])
+
+
+def decode(type_: type[_Body], body: bytes, *, also_required: Sequence[str] = ()) -> _Body:
+    """The body as a struct of `type_`. Raises Malformed with every field that is wrong.
+
+    `also_required`: fields that are optional in the type, and without which this request still cannot be.
+    """
+    try:
+        decoded: _Body = _decoder(type_).decode(body)
+    except msgspec.ValidationError:
+        _refuse(type_, body, also_required)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise malformed("", "The body is not valid JSON in UTF-8." if body else "The body is empty.") from None
+    except RecursionError:
+        raise malformed("", "The body is nested too deeply.") from None
+    # Each member has a colon of its own. So as many colons as fields means as many members: none came twice.
+    if body.count(b":") != _fields_set(decoded) or b"\\u0000" in body:
+        _refuse_what_json_leaves_open(body)
+    for name in also_required:
+        if getattr(decoded, name) is msgspec.UNSET:
+            raise malformed(name, _REQUIRED)
+    return decoded
+
+
+def canonical_metadata(metadata: dict[str, Any] | None) -> str | None:
+    """Metadata as the text that is stored, compared and given back. Raises Malformed beyond its bounds."""
+    if metadata is None:
+        return None
+    _check_values(metadata, depth=1)
+    text = _canonical.encode(metadata)
+    if len(text) > METADATA_BYTES_MAX:
+        raise malformed("metadata", f"Must be at most {METADATA_BYTES_MAX} bytes; it has {len(text)}.")
+    return text.decode()
+
+
+@cache
+def _decoder(type_: type[_Body]) -> msgspec.json.Decoder[_Body]:
+    return msgspec.json.Decoder(type_)
+
+
+@cache
+def _defaults(type_: type[msgspec.Struct]) -> Sequence[tuple[str, Any]]:
+    return tuple((field.name, field.default) for field in msgspec.structs.fields(type_))
+
+
+def _fields_set(decoded: msgspec.Struct) -> int:
+    return sum(getattr(decoded, name) is not default for name, default in _defaults(type(decoded)))
+
+
+def _refuse_what_json_leaves_open(body: bytes) -> None:
+    try:
+        json.loads(body, object_pairs_hook=_without_duplicates)
+    except RecursionError:
+        raise malformed("", "The body is nested too deeply.") from None
+    except ValueError:  # a number of thousands of digits
+        raise malformed("", "The body holds a number that is too long.") from None
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise malformed("", "A key appears twice in one object.")
+    for key, value in pairs:
+        if (
+            "\x00" in key
+            or (isinstance(value, str) and "\x00" in value)
+            or (isinstance(value, list) and _has_nul(value))
+        ):
+            raise malformed("", "NUL is not allowed in text.")
+    return members
+
+
+def _has_nul(values: list[Any]) -> bool:
+    return any(
+        ("\x00" in each) if isinstance(each, str) else isinstance(each, list) and _has_nul(each) for each in values
+    )
+
+
+def _check_values(value: object, *, depth: int) -> None:
+    if isinstance(value, dict | list):
+        if depth > METADATA_DEPTH_MAX:
+            raise malformed("metadata", f"May be nested {METADATA_DEPTH_MAX} deep.")
+        for each in value.values() if isinstance(value, dict) else value:
+            _check_values(each, depth=depth + 1)
+    elif isinstance(value, int) and value not in INT64:
+        raise malformed("metadata", "Integers must fit 64 bits.")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise malformed("metadata", "Numbers must be finite.")
+
+
+def _refuse(type_: type[msgspec.Struct], body: bytes, also_required: Sequence[str]) -> NoReturn:
+    """Find every field that is wrong; the decoder stops at the first."""
+    try:
+        members = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        # The decoder had stopped at a wrong field before it came to what is no JSON at all.
+        raise malformed("", "The body is not valid JSON in UTF-8.") from None
+    if not isinstance(members, dict):
+        raise malformed("", "The body must be a JSON object.")
+    errors = []
+    fields = {field.name: field for field in msgspec.structs.fields(type_)}
+    for name, field in fields.items():
+        if name not in members:
+            if field.required or name in also_required:
+                errors.append(FieldError(name, _REQUIRED))
+            continue
+        try:
+            msgspec.convert(members[name], field.type)
+        except msgspec.ValidationError as error:
+            reason, _, inner = str(error).partition(" - at `$")
+            errors.append(FieldError(name + inner.removesuffix("`"), f"{reason}."))
+    errors.extend(FieldError(name, "There is no such field.") for name in members if name not in fields)
+    raise Malformed(errors or [FieldError("", "The body does not fit.")])

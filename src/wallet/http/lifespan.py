@@ -1,0 +1,43 @@
+"""The application as the server runs it: the ASGI app, its start, and what it is told on the way out."""
+
+import logging
+
+from wallet.errors import WalletError
+from wallet.http.edge import App, Receive, Scope, Send
+from wallet.service.wallets import WalletService
+
+_log = logging.getLogger(__name__)
+
+
+class Lifespan:
+    """Wraps the outermost layer. The service starts with it and is closed by it, database connections last."""
+
+    def __init__(self, app: App, service: WalletService) -> None:
+        self._app = app
+        self.service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def begin_shutdown(self) -> None:
+        """Readiness goes off; requests are still served."""
+        self.service.begin_shutdown()
+
+    async def drain(self, seconds: float) -> None:
+        """Answer all that was accepted, after `seconds` with 503s."""
+        await self.service.drain(seconds)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self.service.start()
+        except WalletError as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.service.close()
+        await send({"type": "lifespan.shutdown.complete"})

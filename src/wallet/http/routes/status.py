@@ -1,0 +1,51 @@
+"""What operators ask: is the process alive, can it move money, what are its figures."""
+
+from typing import Any
+
+import msgspec
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from wallet.service.wallets import WalletService
+
+
+class Health(msgspec.Struct):
+    """The process answers."""
+
+    status: str
+
+
+class Readiness(msgspec.Struct):
+    """Whether the service can move money, and what is in its way."""
+
+    ready: bool
+    database: str
+    migrations: str
+    committer: str
+
+
+def status_routes(service: WalletService) -> list[HTTPRouteHandler]:
+    @get("/healthz", tags=["operations"])
+    async def healthz() -> Health:
+        """The process is alive. Says nothing about the database."""
+        return Health("ok")
+
+    @get("/readyz", tags=["operations"])
+    async def readyz() -> Response[Readiness]:
+        """200 while movements can be made, else 503 and what is in the way."""
+        readiness = await service.readiness()
+        body = Readiness(
+            ready=readiness.ready,
+            database=readiness.database,
+            migrations=readiness.migrations,
+            committer=readiness.committer,
+        )
+        return Response(body, status_code=200 if readiness.ready else 503, headers={"cache-control": "no-store"})
+
+    @get("/metrics", tags=["operations"], media_type=CONTENT_TYPE_LATEST, sync_to_thread=True)
+    def metrics() -> Response[Any]:
+        """Figures in Prometheus' text format, of all worker processes."""
+        return Response(service.telemetry.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+    return [healthz, readyz, metrics]

@@ -1,0 +1,169 @@
+"""Several worker processes on one listening socket: start, replace, end. Nothing here knows HTTP or the application.
+
+uvicorn has a supervisor, too. It probes its workers and kills those that do not answer within seconds, which also
+hits healthy workers after the whole machine was paused; and it waits for ever for a worker that does not end.
+Here a stopped worker is left alone: it holds no lock for long (the database takes its database transaction away),
+the others take the new connections, and when it comes back it serves on.
+"""
+
+import ctypes
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from types import FrameType
+from typing import Final
+
+from prometheus_client.multiprocess import mark_process_dead
+from uvicorn.config import STARTUP_FAILURE
+
+# A worker that dies young is replaced this long after it was started: a fault at start must not become a fork storm.
+RESTART_SECONDS_MIN: Final = 1.0
+# How often signals are looked at; a worker's death wakes the supervisor at once.
+POLL_SECONDS: Final = 0.2
+_PR_SET_PDEATHSIG: Final = 1
+
+_log = logging.getLogger(__name__)
+_spawn = multiprocessing.get_context("spawn")
+
+# Runs in the worker's main thread: (its end of the pipe), which it writes to when it serves.
+WorkerMain = Callable[[Connection], None]
+
+
+@dataclass(slots=True)
+class _Worker:
+    process: SpawnProcess
+    pipe: Connection
+    started_at: float
+    serving: bool = False
+
+
+def supervise(main: WorkerMain, *, workers: int, on_serving: Callable[[], None], stop_seconds_max: float) -> int:
+    """Keep `workers` processes running `main` until SIGTERM or SIGINT, and answer the exit code.
+
+    `main` must be picklable, and calls `end_with_parent` first. `on_serving` is called once, when all workers have
+    said that they serve. Until then, a worker that ends with uvicorn's STARTUP_FAILURE ends the whole; later it is
+    tried again and again, since the others serve and its reason (the database is away) may pass.
+    On the way out workers get SIGTERM, and after `stop_seconds_max`, or a second signal, SIGKILL.
+    """
+    resource_tracker.ensure_running()  # else the first start of a process would start it, and undo the signal mask
+    with _stop_requests() as stops:
+        running = [_start(main) for _ in range(workers)]
+        try:
+            return _keep_running(main, running, stops, on_serving)
+        finally:
+            _end(running, stops, stop_seconds_max)
+
+
+def end_with_parent(parent_pid: int) -> None:
+    """Make this process get SIGTERM when its parent is gone, however it went. Call it in the main thread."""
+    if sys.platform == "linux":
+        # The signal follows the parent's thread that started us, which is its main thread.
+        if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM) != 0:
+            raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    else:
+        threading.Thread(target=_watch_parent, daemon=True).start()
+    # It may have died before we asked.
+    if os.getppid() != parent_pid:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _watch_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@contextmanager
+def _stop_requests() -> Iterator[list[int]]:
+    """The SIGTERMs and SIGINTs received so far, as a list that grows."""
+    received: list[int] = []
+
+    def remember(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+
+    previous = {number: signal.signal(number, remember) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _start(main: WorkerMain) -> _Worker:
+    ours, theirs = _spawn.Pipe(duplex=False)
+    process = _spawn.Process(target=main, args=(theirs,))
+    # Workers keep the mask: a terminal sends its Ctrl-C to all of us, and only the supervisor is to act on it.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    theirs.close()
+    return _Worker(process=process, pipe=ours, started_at=time.monotonic())
+
+
+def _keep_running(main: WorkerMain, running: list[_Worker], stops: list[int], on_serving: Callable[[], None]) -> int:
+    announced = False
+    while not stops:
+        for worker in running:
+            worker.serving = worker.serving or _has_said_so(worker.pipe)
+        if not announced and all(worker.serving for worker in running):
+            announced = True
+            on_serving()
+        for index, worker in enumerate(running):
+            if worker.process.exitcode == STARTUP_FAILURE and not announced:
+                return STARTUP_FAILURE
+            if not worker.process.is_alive() and not stops:
+                running[index] = _replace(main, worker)
+        wait([worker.process.sentinel for worker in running if worker.process.is_alive()], POLL_SECONDS)
+    return 0
+
+
+def _has_said_so(pipe: Connection) -> bool:
+    try:
+        return pipe.poll() and bool(pipe.recv())
+    except EOFError:
+        return False
+
+
+def _replace(main: WorkerMain, worker: _Worker) -> _Worker:
+    _log.error("worker %s ended with %s and is replaced", worker.process.pid, worker.process.exitcode)
+    _forget(worker)
+    time.sleep(max(0.0, worker.started_at + RESTART_SECONDS_MIN - time.monotonic()))
+    return _start(main)
+
+
+def _forget(worker: _Worker) -> None:
+    # Its counters stay in the sums, its gauges of living processes go.
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ and worker.process.pid is not None:
+        mark_process_dead(worker.process.pid)  # type: ignore[no-untyped-call]
+    worker.pipe.close()
+    worker.process.close()
+
+
+def _end(running: list[_Worker], stops: list[int], seconds_max: float) -> None:
+    for worker in running:
+        worker.process.terminate()
+    requests = len(stops)
+    deadline = time.monotonic() + seconds_max
+    alive = [worker.process for worker in running if worker.process.is_alive()]
+    while alive and time.monotonic() < deadline and len(stops) == requests:
+        wait([process.sentinel for process in alive], POLL_SECONDS)
+        alive = [process for process in alive if process.is_alive()]
+    for process in alive:
+        _log.error("worker %s did not end in time and is killed", process.pid)
+        process.kill()
+    for worker in running:
+        worker.process.join()
+        _forget(worker)

@@ -1,0 +1,194 @@
+"""Background work, with one leader among all processes: the watermark, snapshots of system wallets, pruning.
+
+Nothing here is needed for money to move or for a balance to be exact; all of it may come late. So a keeper never
+stops for an error: it gives up its connection, and with it the leadership, and tries again.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from wallet.storage.database import Database, close
+from wallet.storage.keeping import (
+    PRUNED_MAX,
+    Blocker,
+    Fence,
+    append_snapshots,
+    can_lead,
+    find_blockers,
+    limit_idleness,
+    move_watermark,
+    prune_declines,
+    read_progress,
+    set_fence,
+)
+
+LEAD_SECONDS: Final = 1.0
+"""How often a process tries to become the leader, and to connect again."""
+SNAPSHOT_SECONDS: Final = 1.0
+PRUNE_SECONDS: Final = 60.0
+IDLE_SECONDS: Final = 10.0
+"""After so long without a word the server ends a keeper's session, so that another process can lead."""
+BLOCKED_LOG_SECONDS: Final = 10.0
+
+Clock: TypeAlias = Callable[[], float]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeeperReport:
+    """For metrics. Where this process does not lead, the age is 0, there are no blockers, and the seq may be old.
+
+    fence_age_seconds: time since the watermark last covered the last seq known; it grows when something holds
+    the fence back, and is about the fence's interval otherwise.
+    """
+
+    is_leader: bool
+    watermark_seq: int
+    fence_age_seconds: float
+    blockers: tuple[Blocker, ...]
+
+
+class Keepers:
+    """The keepers of one process, on a connection of their own. `observe` is told a report after every step."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        shard: int = 0,
+        observe: Callable[[KeeperReport], None],
+        now: Clock = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._shard = shard
+        self._observe = observe
+        self._now = now
+        self._interval = database.settings.fence_interval_seconds
+        self._connection: Any = None
+        self._task: asyncio.Task[None] | None = None
+        self._is_leader = False
+        self._is_trouble_known = False
+        self._watermark_seq = 0
+        self._begin_term()
+
+    def start(self) -> None:
+        """Begin in the background. What goes wrong there is logged and tried again."""
+        self._task = asyncio.create_task(self._run(), name="keepers")
+
+    async def close(self) -> None:
+        """Stop, and let another process lead. Any step may be cut short: each is one statement."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+        await self._give_up()
+
+    @property
+    def report(self) -> KeeperReport:
+        return KeeperReport(
+            is_leader=self._is_leader,
+            watermark_seq=self._watermark_seq,
+            fence_age_seconds=self._now() - self._covered_at if self._is_leader else 0.0,
+            blockers=self._blockers,
+        )
+
+    async def step(self) -> float:
+        """Do what is due now, and answer the seconds until the next step. Never raises an ordinary error."""
+        try:
+            wait = await self._lead() if await self._may_lead() else LEAD_SECONDS
+            self._is_trouble_known = False
+        except Exception as error:
+            # All of them, a broken invariant too: the money does not depend on this, and nobody else would notice.
+            if not self._is_trouble_known:
+                _log.warning("the keepers pause: %s", error, exc_info=error)
+                self._is_trouble_known = True
+            await self._give_up()
+            wait = LEAD_SECONDS
+        self._observe(self.report)
+        return wait
+
+    async def _run(self) -> None:
+        while True:
+            wait = await self.step()
+            await asyncio.sleep(wait)
+
+    async def _may_lead(self) -> bool:
+        if self._connection is None:
+            self._connection = await self._database.connect("keeper")
+            await limit_idleness(self._connection, max(IDLE_SECONDS, 4 * self._interval))
+        if not self._is_leader and await can_lead(self._connection):
+            self._is_leader = True
+            self._begin_term()
+            _log.info("this process leads the keepers")
+        return self._is_leader
+
+    async def _give_up(self) -> None:
+        self._is_leader = False
+        # A fence is of no use on the server that the next connection may lead to.
+        self._begin_term()
+        connection, self._connection = self._connection, None
+        await close(connection)
+
+    def _begin_term(self) -> None:
+        self._fence: Fence | None = None
+        self._fence_set_at = self._covered_at = self._now()
+        self._blockers: tuple[Blocker, ...] = ()
+        self._is_block_logged = False
+        self._snapshot_seq = -1
+        self._snapshot_due_at = self._prune_due_at = self._now()
+
+    async def _lead(self) -> float:
+        wait = await self._keep_watermark()
+        await self._keep_snapshots()
+        await self._keep_declines()
+        return wait
+
+    async def _keep_watermark(self) -> float:
+        if self._fence is None:
+            self._fence_set_at = self._now()
+            progress = await read_progress(self._connection, shard=self._shard)
+            self._watermark_seq = progress.watermark_seq
+            if progress.last_seq <= progress.watermark_seq:
+                self._covered_at = self._fence_set_at
+                return self._interval
+            self._fence = await set_fence(self._connection, seq=progress.last_seq)
+        moved_to = await move_watermark(self._connection, self._fence, shard=self._shard)
+        if moved_to is None:
+            return await self._wait_at(self._fence)
+        self._watermark_seq = moved_to
+        self._covered_at = self._fence_set_at
+        self._fence, self._blockers, self._is_block_logged = None, (), False
+        return self._interval
+
+    async def _wait_at(self, fence: Fence) -> float:
+        waited = self._now() - self._fence_set_at
+        if waited < self._interval:
+            # Batches under way take milliseconds: look again soon, and ask for nobody's name yet.
+            return self._interval / 10
+        self._blockers = await find_blockers(self._connection, fence)
+        if waited >= BLOCKED_LOG_SECONDS and not self._is_block_logged:
+            self._is_block_logged = True
+            names = "; ".join(map(str, self._blockers)) or "nobody that can be seen"
+            _log.warning("the watermark has been held back for %.0f s by %s", waited, names)
+        return self._interval
+
+    async def _keep_snapshots(self) -> None:
+        if self._now() < self._snapshot_due_at or self._watermark_seq == self._snapshot_seq:
+            return
+        deltas_min = self._database.settings.snapshot_deltas_min
+        seq = self._watermark_seq
+        await append_snapshots(self._connection, shard=self._shard, deltas_min=deltas_min)
+        self._snapshot_seq = seq
+        self._snapshot_due_at = self._now() + SNAPSHOT_SECONDS
+
+    async def _keep_declines(self) -> None:
+        if self._now() < self._prune_due_at:
+            return
+        pruned = await prune_declines(self._connection, days=self._database.settings.declines_days)
+        # A full step: there may be more, and the next step is soon enough.
+        self._prune_due_at = self._now() + (0 if pruned == PRUNED_MAX else PRUNE_SECONDS)

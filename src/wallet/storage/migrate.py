@@ -1,0 +1,84 @@
+"""Bring a database to the schema this code needs: the lock around it, its time-outs and its errors.
+
+What is applied is in sql/migrations/; how Alembic applies it, in `upgrade`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import asyncpg
+
+from wallet.errors import SettingsInvalid, StorageUnavailable
+from wallet.storage.database import CONNECTION_LOST
+from wallet.storage.revision import is_current
+from wallet.storage.statements import load_statements
+
+_LOCK_MIGRATIONS: Final = load_statements("migrate.sql")["lock_migrations"]
+
+# One number for all versions of this service: whoever holds it is migrating this database.
+ADVISORY_LOCK_KEY: Final = 0x77616C6C6574  # "wallet"
+
+_SESSION: Final = {
+    "application_name": "wallet migrate",
+    # How long to wait for another start that is migrating. A migration itself sets a far shorter one.
+    "lock_timeout": "5min",
+    # An index on a full table takes as long as it takes, whatever limit the role has for its queries.
+    "statement_timeout": "0",
+}
+
+# What may pass by itself. Anything else that a migration meets is a fault in it, and is raised as it is.
+_UNAVAILABLE: Final = (
+    *CONNECTION_LOST,
+    asyncpg.OperatorInterventionError,  # starting, stopping, or this session was ended
+    asyncpg.InsufficientResourcesError,  # too many connections, disk full
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.ReadOnlySQLTransactionError,  # a standby
+)
+
+
+async def migrate(dsn: str, *, connect_seconds_max: float = 3.0) -> list[str]:
+    """Apply what is missing and answer the names of the migrations applied, in order; empty when none was.
+
+    Safe to call from several processes at once: one migrates, the others wait for it and find nothing to do.
+    Each migration is one database transaction, so after a failure those before it are in and it is not.
+
+    Raises StorageUnavailable (try again later) when the database cannot be reached or a lock is not to be
+    had, and SettingsInvalid when `dsn` is no PostgreSQL URL. Neither repeats any text of the driver or `dsn`.
+    """
+    connection = await _connect(dsn, connect_seconds_max)
+    with _driver_errors_as_ours():
+        try:
+            if await is_current(connection):
+                return []
+            # Held by the session that migrates: it cannot be lost without the migration being lost as well.
+            await connection.execute(_LOCK_MIGRATIONS, ADVISORY_LOCK_KEY)
+            if await is_current(connection):
+                return []
+            # Imported here because Alembic takes half a second, and nearly every start has nothing to apply.
+            from wallet.storage.upgrade import upgrade
+
+            return await upgrade(connection)
+        finally:
+            await connection.close(timeout=connect_seconds_max)
+
+
+async def _connect(dsn: str, seconds_max: float) -> asyncpg.Connection:
+    with _driver_errors_as_ours():
+        try:
+            connection: asyncpg.Connection = await asyncpg.connect(dsn, timeout=seconds_max, server_settings=_SESSION)
+        except ValueError:  # also asyncpg's own; the text may quote a part of the password
+            raise SettingsInvalid("DATABASE_URL is not a PostgreSQL URL") from None
+        return connection
+
+
+@contextmanager
+def _driver_errors_as_ours() -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.LockNotAvailableError as error:
+        raise StorageUnavailable("a migration waited too long for a lock; start again") from error
+    except _UNAVAILABLE as error:
+        state = getattr(error, "sqlstate", None)
+        raise StorageUnavailable(f"the database is not available{f' ({state})' if state else ''}") from error

@@ -1,0 +1,90 @@
+"""What the service says about itself: its metrics (Prometheus). A leaf: knows nobody.
+
+With several worker processes the values live in files shared through PROMETHEUS_MULTIPROC_DIR, which the supervisor
+sets before it starts them; whichever worker is asked then answers for all.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+
+_SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_STEP_SECONDS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5)
+_ITEMS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024)
+
+
+class KeeperFigures(Protocol):
+    """What keepers say of themselves. See service.keepers.KeeperReport."""
+
+    @property
+    def is_leader(self) -> bool: ...
+    @property
+    def watermark_seq(self) -> int: ...
+    @property
+    def fence_age_seconds(self) -> float: ...
+
+
+class Telemetry:
+    """All metrics of one process. Their names and meanings are listed in docs/operations.md."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        registry = self._registry
+        self.request_seconds = Histogram(
+            "wallet_request_seconds", "Time to answer, by route and status.", ["route", "status"],
+            buckets=_SECONDS, registry=registry,
+        )  # fmt: skip
+        self.batch_items = Histogram(
+            "wallet_batch_items", "Requests in one database transaction.", buckets=_ITEMS, registry=registry
+        )
+        self.batch_seconds = Histogram(
+            "wallet_batch_seconds", "Time of a batch, by step.", ["step"], buckets=_STEP_SECONDS, registry=registry
+        )
+        self.queue_depth = Gauge(
+            "wallet_queue_depth", "Requests waiting for a batch.", multiprocess_mode="livesum", registry=registry
+        )
+        self.refusals = Counter("wallet_refusals", "Refused movements, by code.", ["code"], registry=registry)
+        self.leader = Gauge(
+            "wallet_leader", "Processes that run the keepers.", multiprocess_mode="livesum", registry=registry
+        )
+        self.watermark = Gauge(
+            "wallet_watermark_seq", "Every batch up to here is settled.", multiprocess_mode="livemax", registry=registry
+        )
+        self.fence_age_seconds = Gauge(
+            "wallet_fence_age_seconds", "How long the watermark has been behind.", multiprocess_mode="livemax",
+            registry=registry,
+        )  # fmt: skip
+        self._request_children: dict[tuple[str, int], Histogram] = {}
+        self._step_children: dict[str, Histogram] = {}
+
+    def request(self, route: str, status: int, seconds: float) -> None:
+        """One request was answered. `route` is a template, never a path: labels are bounded."""
+        child = self._request_children.get((route, status))
+        if child is None:
+            child = self._request_children[route, status] = self.request_seconds.labels(route, str(status))
+        child.observe(seconds)
+
+    def batch(self, items: int, steps: Mapping[str, float]) -> None:
+        """One batch was committed, in so many seconds by step."""
+        self.batch_items.observe(items)
+        for step, seconds in steps.items():
+            child = self._step_children.get(step)
+            if child is None:
+                child = self._step_children[step] = self.batch_seconds.labels(step)
+            child.observe(seconds)
+
+    def keepers(self, report: KeeperFigures) -> None:
+        """The keepers of this process took a step."""
+        self.leader.set(report.is_leader)
+        self.watermark.set(report.watermark_seq)
+        self.fence_age_seconds.set(report.fence_age_seconds)
+
+    def exposition(self) -> bytes:
+        """The metrics of all processes of this service, in Prometheus' text format."""
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            return generate_latest(self._registry)
+        everyone = CollectorRegistry()
+        multiprocess.MultiProcessCollector(everyone)  # type: ignore[no-untyped-call]
+        return generate_latest(everyone)
