@@ -37,7 +37,7 @@ class Settings:
         5_000, "WALLET_IDLE_TRANSACTION_MS_MAX", "A stopped worker loses its locks after this.", least=100
     )
     plan_cache_mode: str = _setting(
-        "force_custom_plan", "WALLET_PLAN_CACHE_MODE", "plan_cache_mode of the write connections."
+        "force_generic_plan", "WALLET_PLAN_CACHE_MODE", "plan_cache_mode where rows are found by key."
     )
 
     # The committer

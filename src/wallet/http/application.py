@@ -3,19 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
-from litestar import Litestar, MediaType, Request, Response, get
+from litestar import Litestar, MediaType, Request, Response
 from litestar.config.compression import CompressionConfig
 from litestar.config.cors import CORSConfig
 from litestar.exceptions import HTTPException, ValidationException
-from litestar.response import Redirect
-from litestar.static_files import create_static_files_router
 
 from wallet.errors import FieldError, Malformed
 from wallet.http.balances import Balances
 from wallet.http.edge import ClientGone
 from wallet.http.failures import failure, problem
 from wallet.http.movements import Movements
-from wallet.http.openapi import PAGE_SCRIPT, document, openapi_config, page_files
+from wallet.http.openapi import openapi_config, page_routes
 from wallet.http.routes.history import history_routes
 from wallet.http.routes.movements import movement_routes
 from wallet.http.routes.resources import resource_routes
@@ -33,28 +31,13 @@ def make_framework(
 ) -> Litestar:
     """Everything that the fast lane does not serve, and all that it does."""
 
-    @get("/", include_in_schema=False, sync_to_thread=False)
-    def root() -> Redirect:
-        return Redirect("/docs")
-
-    @get("/openapi.json", include_in_schema=False, media_type=MediaType.JSON, sync_to_thread=False)
-    def openapi(request: Request[Any, Any, Any]) -> bytes:
-        return document(request.app)
-
-    @get("/docs/page.js", include_in_schema=False, media_type="text/javascript", sync_to_thread=False)
-    def page_script() -> str:
-        return PAGE_SCRIPT
-
     return Litestar(
         route_handlers=[
             *movement_routes(movements),
             *resource_routes(service, balances),
             *history_routes(service),
             *status_routes(service),
-            root,
-            openapi,
-            page_script,
-            create_static_files_router(path="/docs/assets", directories=[page_files()], include_in_schema=False),
+            *page_routes(),
         ],
         guards=[refuse_unknown_parameters],
         exception_handlers={

@@ -1,12 +1,18 @@
 """The OpenAPI document, and the page that shows it. Both work offline: the page's files are served by us."""
 
+from functools import cache
 from importlib.resources import files
+from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
-from litestar import Litestar, Request
+from litestar import Litestar, MediaType, Request, get
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
+from litestar.response import Redirect
+from litestar.static_files import create_static_files_router
+from litestar.types import ControllerRouterHandler
+from markdown_it import MarkdownIt
 
 from wallet import __version__
 from wallet.http import bodies
@@ -36,9 +42,28 @@ _PAGE: Final = """<!DOCTYPE html>
 </body>
 </html>
 """
-PAGE_SCRIPT: Final = """SwaggerUIBundle({
+_PAGE_SCRIPT: Final = """SwaggerUIBundle({
   url: "/openapi.json", dom_id: "#swagger", deepLinking: true, validatorUrl: null,
 });
+"""
+
+_ERRORS_PAGE: Final = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Errors of the wallet service</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; color: #222; }}
+pre, code {{ font-family: ui-monospace, monospace; background: #f4f4f6; }}
+pre {{ padding: 1rem; overflow-x: auto; }}
+:target {{ background: #fff3bf; }}
+</style>
+</head>
+<body>
+{body}
+</body>
+</html>
 """
 
 
@@ -56,13 +81,44 @@ def openapi_config() -> OpenAPIConfig:
         version=__version__,
         description="Double-entry wallets: top up, reward, spend and transfer; every movement once, whatever happens.",
         path="/docs",
+        use_handler_docstrings=True,
         render_plugins=[_Page(path="/"), _Document(path="/openapi.json")],
     )
 
 
-def page_files() -> str:
-    """The folder of the page's scripts and styles."""
-    return str(files("swagger_ui").joinpath("static"))
+def page_routes() -> list[ControllerRouterHandler]:
+    """The document at its promised place, the page's files, and the page that problems link to."""
+
+    @get("/", include_in_schema=False, sync_to_thread=False)
+    def root() -> Redirect:
+        return Redirect("/docs")
+
+    @get("/openapi.json", include_in_schema=False, media_type=MediaType.JSON, sync_to_thread=False)
+    def openapi(request: Request[Any, Any, Any]) -> bytes:
+        return document(request.app)
+
+    @get("/docs/page.js", include_in_schema=False, media_type="text/javascript", sync_to_thread=False)
+    def page_script() -> str:
+        return _PAGE_SCRIPT
+
+    @get("/docs/errors", include_in_schema=False, media_type=MediaType.HTML, sync_to_thread=False)
+    def errors() -> str:
+        return _errors_page()
+
+    assets = create_static_files_router(
+        path="/docs/assets", directories=[str(files("swagger_ui").joinpath("static"))], include_in_schema=False
+    )
+    return [root, openapi, page_script, errors, assets]
+
+
+@cache
+def _errors_page() -> str:
+    parser = MarkdownIt().enable("table")
+    tokens = parser.parse(files("wallet.http").joinpath("errors.md").read_text("utf-8"))
+    for heading, title in pairwise(tokens):
+        if heading.type == "heading_open":
+            heading.attrSet("id", title.content)
+    return _ERRORS_PAGE.format(body=parser.renderer.render(tokens, parser.options, {}))
 
 
 class _Document(JsonRenderPlugin):

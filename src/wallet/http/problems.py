@@ -28,7 +28,6 @@ PROBLEMS: Mapping[str, tuple[int, str]] = MappingProxyType(
         "same_wallet": (422, "Source and target are the same wallet"),
         "asset_mismatch": (422, "The wallet is of another asset"),
         "legs_unbalanced": (422, "The legs of an asset do not cancel out"),
-        "system_wallet": (422, "A system wallet cannot take this part"),
         "insufficient_funds": (422, "The wallet cannot afford it"),
         "max_balance_exceeded": (422, "The wallet would hold more than it may"),
         "supply_exceeded": (422, "The asset's supply would be exceeded"),

@@ -98,10 +98,11 @@ class Committer:
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=seconds_max)
             # No batch may begin any more; those under way cannot say in time what became of them.
-            self._fail_queued(StorageUnavailable("the service is shutting down"))
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+            # After the batches, which have put what was parked beside them back into the queue.
+            self._fail_queued(StorageUnavailable("the service is shutting down"))
         for writer in self._writers:
             await writer.close()
 
@@ -146,18 +147,17 @@ class Committer:
         return batch
 
     async def _commit(self, writer: Writer, batch: Sequence[_Waiting]) -> None:
+        answers: Sequence[Outcome | WalletError] = [OutcomeUnknown("the writer has stopped")] * len(batch)
         try:
             answers = await writer.commit([waiting.request for waiting in batch])
         except (StorageUnavailable, OutcomeUnknown) as error:
             answers = [error] * len(batch)
-        except asyncio.CancelledError:
-            answers = [OutcomeUnknown("the service stopped while committing")] * len(batch)
         except (InvariantViolated, Exception) as error:
             self._stop(error, batch)
-            answers = [OutcomeUnknown("the writer has stopped")] * len(batch)
-        for waiting, answer in zip(batch, answers, strict=True):
-            waiting.resolve(answer)
-        self._release(batch)
+        finally:  # Also when drain cancels this: no caller is left without an answer.
+            for waiting, answer in zip(batch, answers, strict=True):
+                waiting.resolve(answer)
+            self._release(batch)
 
     def _release(self, batch: Sequence[_Waiting]) -> None:
         parked = [follower for waiting in batch for follower in self._committing.pop(waiting.key, ())]

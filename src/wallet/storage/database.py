@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import asyncpg
@@ -29,6 +29,12 @@ class LockTimedOut(StorageUnavailable):
     """Somebody holds a wallet for too long. The others in the batch need not wait for it."""
 
 
+# Planning a write anew costs more than executing it. A plan kept from when the tables were empty would read them
+# whole; with nothing but index look-ups to choose from, it is the right one at any size.
+_KEYED_PLANS: Final = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+# Statements with optional filters need plans for the values at hand.
+_FRESH_PLANS: Final = {"plan_cache_mode": "force_custom_plan"}
+
 CONNECTION_LOST: Final = (
     OSError,
     TimeoutError,
@@ -45,8 +51,12 @@ class Database:
     dsn: str
     settings: Settings
 
-    async def connect(self, purpose: str, *, writes: bool = False) -> asyncpg.Connection:
-        """One connection, set up and checked. Raises StorageUnavailable, or SettingsInvalid for an unsafe server."""
+    async def connect(self, purpose: str, *, finds_by_key: bool = False) -> asyncpg.Connection:
+        """One connection, set up and checked. Raises StorageUnavailable, or SettingsInvalid for an unsafe server.
+
+        `finds_by_key`: every statement on it finds rows by a key that it is given, so that
+        one plan suits all (docs/adr/0005).
+        """
         limits = self.settings
         session = {
             "application_name": f"wallet {purpose}",
@@ -62,8 +72,7 @@ class Database:
             # Compiling a plan costs more than any statement of ours takes.
             "jit": "off",
         }
-        if writes:
-            session["plan_cache_mode"] = limits.plan_cache_mode
+        session |= _KEYED_PLANS | {"plan_cache_mode": limits.plan_cache_mode} if finds_by_key else _FRESH_PLANS
         with driver_errors():
             try:
                 connection = await asyncpg.connect(
@@ -83,11 +92,9 @@ class Database:
 
         Acquiring one raises what `connect` raises, and TimeoutError if none is free in the time it is given.
         """
-        # Statements with optional filters need plans for the values at hand, whatever suits the writers.
-        database = replace(self, settings=replace(self.settings, plan_cache_mode="force_custom_plan"))
 
         async def connect(*_: Any, **__: Any) -> asyncpg.Connection:
-            return await database.connect(purpose, writes=True)
+            return await self.connect(purpose)
 
         async def keep(_: asyncpg.Connection) -> None:
             """Users of the pool set nothing, so there is nothing to reset at the price of a round trip."""

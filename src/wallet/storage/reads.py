@@ -243,8 +243,7 @@ class BalanceConnection:
 
     async def _query(self, wallet_ids: Sequence[WalletId]) -> dict[WalletId, Balance]:
         if self._connection is None or self._connection.is_closed():
-            # "Writes" for their plans only: one that was made while the tables were empty must not stay.
-            self._connection = await self._database.connect("balances", writes=True)
+            self._connection = await self._database.connect("balances", finds_by_key=True)
         connection = self._connection
         try:
             async with asyncio.timeout(self._database.settings.statement_timeout_ms / 1000):

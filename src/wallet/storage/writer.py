@@ -144,7 +144,7 @@ class BatchWriter:
         if time.monotonic() < self._away_until:
             raise StorageUnavailable("the database was away a moment ago")
         try:
-            self._connection = await self._database.connect("writer", writes=True)
+            self._connection = await self._database.connect("writer", finds_by_key=True)
         except StorageUnavailable:
             # Whoever is queued behind this batch need not wait for a connection attempt each.
             self._away_until = time.monotonic() + AWAY_SECONDS

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import Parameter
+from litestar.params import PathParameter, QueryParameter
 from msgspec import Struct
 
 from wallet.http.answers import (
@@ -27,8 +27,8 @@ from wallet.ledger.model import Posted
 from wallet.service.wallets import WalletService
 
 _Request = Request[Any, Any, Any]
-_Id = Annotated[str, Parameter(description="A UUID.")]
-_Reference = Annotated[str | None, Parameter(description="Exactly this reference.")]
+_Id = Annotated[str, PathParameter(description="A UUID.")]
+_Reference = Annotated[str | None, QueryParameter(description="Exactly this reference.")]
 
 
 def history_routes(service: WalletService) -> list[HTTPRouteHandler]:

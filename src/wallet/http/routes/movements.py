@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from litestar import Request, Response, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
+from litestar.params import PathParameter, RawBody
 from msgspec import Struct
 
 from wallet.http import bodies
@@ -14,13 +14,13 @@ from wallet.http.movements import Movements, movement_body
 from wallet.http.routes.shared import as_response, documented, headers_of, problems, request_id
 
 _Request = Request[Any, Any, Any]
-_WalletId = Annotated[str, Parameter(description="The wallet.")]
+_WalletId = Annotated[str, PathParameter(description="The wallet.")]
 
 
 def movement_routes(movements: Movements) -> list[HTTPRouteHandler]:
     """Handlers bound to the operations they serve."""
 
-    async def wallet_movement(type_: str, wallet_id: str, body: bytes, request: _Request) -> Response[Any]:
+    async def wallet_movement(type_: str, wallet_id: str, body: RawBody, request: _Request) -> Response[Any]:
         headers = headers_of(request)
         data = movement_body(bodies.WalletMovement, headers, body)
         return as_response(
@@ -36,7 +36,7 @@ def movement_routes(movements: Movements) -> list[HTTPRouteHandler]:
         responses=problems(400, 404, 413, 415, 422, 503),
         tags=["movements"],
     )
-    async def topup(wallet_id: _WalletId, body: bytes, request: _Request) -> Response[TransactionAnswer]:
+    async def topup(wallet_id: _WalletId, body: RawBody, request: _Request) -> Response[TransactionAnswer]:
         """Top-up: value bought from outside, from the asset's treasury into the wallet."""
         return await wallet_movement("topup", wallet_id, body, request)
 
@@ -46,7 +46,7 @@ def movement_routes(movements: Movements) -> list[HTTPRouteHandler]:
         responses=problems(400, 404, 413, 415, 422, 503),
         tags=["movements"],
     )
-    async def bonus(wallet_id: _WalletId, body: bytes, request: _Request) -> Response[TransactionAnswer]:
+    async def bonus(wallet_id: _WalletId, body: RawBody, request: _Request) -> Response[TransactionAnswer]:
         """Bonus: value given away, from the asset's treasury into the wallet."""
         return await wallet_movement("bonus", wallet_id, body, request)
 
@@ -56,7 +56,7 @@ def movement_routes(movements: Movements) -> list[HTTPRouteHandler]:
         responses=problems(400, 404, 413, 415, 422, 503),
         tags=["movements"],
     )
-    async def spend(wallet_id: _WalletId, body: bytes, request: _Request) -> Response[TransactionAnswer]:
+    async def spend(wallet_id: _WalletId, body: RawBody, request: _Request) -> Response[TransactionAnswer]:
         """Spend: from the wallet to the asset's revenue."""
         return await wallet_movement("spend", wallet_id, body, request)
 
@@ -66,7 +66,7 @@ def movement_routes(movements: Movements) -> list[HTTPRouteHandler]:
         responses=problems(400, 404, 413, 415, 422, 503),
         tags=["movements"],
     )
-    async def transfer(body: bytes, request: _Request) -> Response[TransactionAnswer]:
+    async def transfer(body: RawBody, request: _Request) -> Response[TransactionAnswer]:
         """Transfer: from wallet to wallet in one asset."""
         answer: Answer = await movements.transfer(
             movement_body(bodies.Transfer, headers_of(request), body),
@@ -82,7 +82,7 @@ def movement_routes(movements: Movements) -> list[HTTPRouteHandler]:
         responses=problems(400, 404, 413, 415, 422, 503),
         tags=["movements"],
     )
-    async def transaction(body: bytes, request: _Request) -> Response[TransactionAnswer]:
+    async def transaction(body: RawBody, request: _Request) -> Response[TransactionAnswer]:
         """General transaction: 2 to 100 legs over any wallets and assets, all or nothing."""
         answer: Answer = await movements.transaction(
             movement_body(bodies.Transaction, headers_of(request), body),

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Annotated, TypeAlias, TypeVar
 
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from wallet.http.answers import PageAnswer
 from wallet.http.decoding import malformed
@@ -11,12 +11,12 @@ from wallet.service.reads import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX, Page, Pag
 
 # Text, and read by our own rules: the framework's would take " 1_0" for a number.
 Limit: TypeAlias = Annotated[
-    str | None, Parameter(description=f"Rows in a page, 1 to {LIMIT_MAX}; {LIMIT_DEFAULT} if absent.")
+    str | None, QueryParameter(description=f"Rows in a page, 1 to {LIMIT_MAX}; {LIMIT_DEFAULT} if absent.")
 ]
 Offset: TypeAlias = Annotated[
-    str | None, Parameter(description=f"Rows to skip, 0 to {OFFSET_MAX}. Further on, use the cursor.")
+    str | None, QueryParameter(description=f"Rows to skip, 0 to {OFFSET_MAX}. Further on, use the cursor.")
 ]
-Cursor: TypeAlias = Annotated[str | None, Parameter(description="`next` of the page before.")]
+Cursor: TypeAlias = Annotated[str | None, QueryParameter(description="`next` of the page before.")]
 
 _Row = TypeVar("_Row")
 _Answer = TypeVar("_Answer")

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import Parameter
+from litestar.params import PathParameter, RawBody
 from msgspec import Struct
 
 from wallet.http import bodies
@@ -34,7 +34,8 @@ from wallet.http.routes.shared import (
 from wallet.service.wallets import WalletService
 
 _Request = Request[Any, Any, Any]
-_Id = Annotated[str, Parameter(description="A UUID.")]
+_Id = Annotated[str, PathParameter(description="A UUID.")]
+_AssetId = Annotated[int, PathParameter(description="A number.")]
 _CREATES: Any = {"responses": problems(400, 404, 409, 413, 415, 503)}
 
 
@@ -47,7 +48,7 @@ def resource_routes(service: WalletService, balances: Balances) -> list[HTTPRout
         return as_response(Answer(200, written(body, amounts_as_strings=wants_string_amounts(request))))
 
     @post("/users", operation_class=documented(bodies.NewUser), tags=["users"], **_CREATES)
-    async def create_user(body: bytes, request: _Request) -> Response[UserAnswer]:
+    async def create_user(body: RawBody, request: _Request) -> Response[UserAnswer]:
         """Make a user."""
         data = _decoded(bodies.NewUser, body, request)
         made = await service.resources.create_user(
@@ -69,7 +70,7 @@ def resource_routes(service: WalletService, balances: Balances) -> list[HTTPRout
         return found(page_answer(page, wallet_answer), request)
 
     @post("/wallets", operation_class=documented(bodies.NewWallet), tags=["wallets"], **_CREATES)
-    async def create_wallet(body: bytes, request: _Request) -> Response[WalletAnswer]:
+    async def create_wallet(body: RawBody, request: _Request) -> Response[WalletAnswer]:
         """Make a wallet in one asset."""
         data = _decoded(bodies.NewWallet, body, request)
         if data.asset_code is None and data.asset_type_id is None:
@@ -95,7 +96,7 @@ def resource_routes(service: WalletService, balances: Balances) -> list[HTTPRout
         return as_response(answer)
 
     @post("/assets", operation_class=documented(bodies.NewAsset), tags=["assets"], **_CREATES)
-    async def create_asset(body: bytes, request: _Request) -> Response[AssetAnswer]:
+    async def create_asset(body: RawBody, request: _Request) -> Response[AssetAnswer]:
         """Make an asset and its treasury, revenue and breakage wallets."""
         data = _decoded(bodies.NewAsset, body, request)
         made = await service.resources.create_asset(
@@ -113,7 +114,7 @@ def resource_routes(service: WalletService, balances: Balances) -> list[HTTPRout
         return found(page_answer(await service.reads.assets(page_request(limit, cursor)), asset_answer), request)
 
     @get("/assets/{asset_id:int}", responses=problems(400, 404, 503), tags=["assets"])
-    async def read_asset(asset_id: int, request: _Request) -> Response[AssetAnswer]:
+    async def read_asset(asset_id: _AssetId, request: _Request) -> Response[AssetAnswer]:
         """An asset, and where its units are."""
         return found(asset_answer(await service.reads.asset(asset_id)), request)
 
@@ -123,7 +124,7 @@ def resource_routes(service: WalletService, balances: Balances) -> list[HTTPRout
     ]  # fmt: skip
 
 
-def _decoded(type_: Any, body: bytes, request: _Request) -> Any:
+def _decoded(type_: Any, body: RawBody, request: _Request) -> Any:
     ensure_json(headers_of(request))
     refuse_key(headers_of(request))
     return decode(type_, body)

@@ -3,7 +3,7 @@
 -- name: begin
 -- why: the isolation level is said, not inherited; and the writer has an xid before it takes a seq, which is what
 --      lets the fence tell when every batch up to a seq is settled
-BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_current_xact_id();
+BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_current_xact_id();  -- noqa: PRS
 
 -- name: lock_wallets
 -- in:  $1 shard smallint, $2 ids uuid[]
@@ -67,7 +67,7 @@ posted AS (
       FROM batch,
            unnest($4::uuid[], $5::text[], $6::text[], $7::text[], $8::bytea[], $9::text[])
              AS t (id, origin, reference_id, type, fingerprint, metadata)
-     ORDER BY t.origin COLLATE "C", t.reference_id COLLATE "C"
+     ORDER BY t.reference_id COLLATE "C", t.origin COLLATE "C"
     RETURNING 1
 ),
 entered AS (

@@ -15,7 +15,7 @@ SELECT set_config(name, '0', false)
 
 -- name: begin
 -- why: one snapshot for everything; read-only, it takes no xid and so holds no fence back
-BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;  -- noqa: PRS
 
 -- name: read_whole_tables
 -- in:  $1 'on' or 'off'
@@ -134,11 +134,11 @@ UNION ALL
         'an available of at least 0', (balance::numeric - held + overdraft_limit)::text
    FROM judged WHERE balance::numeric - held + overdraft_limit < 0 ORDER BY id LIMIT 1)
 UNION ALL
-(SELECT 4, 'version_is_the_last_entrys', format('wallets (shard %s, id %s)', $1, id),
+(SELECT 4, 'version_is_that_of_the_last_entry', format('wallets (shard %s, id %s)', $1, id),
         coalesce(entry_position, 0)::text, version::text
    FROM judged WHERE locked AND version <> coalesce(entry_position, 0) ORDER BY id LIMIT 1)
 UNION ALL
-(SELECT 4, 'last_entry_at_is_the_last_entrys', format('wallets (shard %s, id %s)', $1, id),
+(SELECT 4, 'last_entry_at_is_that_of_the_last_entry', format('wallets (shard %s, id %s)', $1, id),
         coalesce(entry_at::text, 'null'), coalesce(last_entry_at::text, 'null')
    FROM judged WHERE locked AND last_entry_at IS DISTINCT FROM entry_at ORDER BY id LIMIT 1);
 
@@ -188,7 +188,7 @@ UNION ALL
         format('batch %s', seq), 'none'
    FROM judged WHERE batch_seq IS NULL ORDER BY id LIMIT 1)
 UNION ALL
-(SELECT 4, 'transaction_has_its_batchs_time', format('transactions (shard %s, id %s)', $1, id),
+(SELECT 4, 'transaction_has_the_time_of_its_batch', format('transactions (shard %s, id %s)', $1, id),
         batch_at::text, created_at::text
    FROM judged WHERE created_at <> batch_at ORDER BY id LIMIT 1);
 
@@ -212,7 +212,7 @@ WITH judged AS MATERIALIZED (
         format('transaction %s', transaction_id) AS expected, 'none' AS found
    FROM judged WHERE known_transaction_id IS NULL ORDER BY transaction_id, wallet_id, position LIMIT 1)
 UNION ALL
-(SELECT 4, 'entry_has_its_transactions_time',
+(SELECT 4, 'entry_has_the_time_of_its_transaction',
         format('ledger_entries (shard %s, wallet_id %s, position %s)', $1, wallet_id, position),
         transaction_at::text, created_at::text
    FROM judged WHERE created_at <> transaction_at ORDER BY transaction_id, wallet_id, position LIMIT 1)
@@ -259,7 +259,7 @@ judged AS MATERIALIZED (
            ) AS wallet ON true
      WHERE $2::uuid IS NULL OR (along.wallet_id, along.position) > ($2, $3::bigint)
 )
-(SELECT 1 AS law, 'entry_is_in_its_wallets_asset' AS check_name,
+(SELECT 1 AS law, 'entry_is_in_the_asset_of_its_wallet' AS check_name,
         format('ledger_entries (shard %s, wallet_id %s, position %s)', $1, wallet_id, position) AS location,
         format('asset %s', wallet_asset_id) AS expected, format('asset %s', asset_id) AS found
    FROM judged WHERE asset_id <> wallet_asset_id ORDER BY wallet_id, position LIMIT 1)
@@ -378,7 +378,7 @@ judged AS MATERIALIZED (
             SELECT seq FROM batches WHERE shard = $1 AND seq = both_sides.seq OFFSET 0
            ) AS batch ON true
 )
-(SELECT 2 AS law, 'delta_is_the_sum_of_its_batchs_entries' AS check_name,
+(SELECT 2 AS law, 'delta_is_the_sum_of_its_entries' AS check_name,
         format('system_deltas (shard %s, wallet_id %s, seq %s)', $1, $2, seq) AS location,
         coalesce(entered::text, 'none') AS expected, coalesce(netted::text, 'none') AS found
    FROM judged WHERE netted IS DISTINCT FROM entered ORDER BY seq LIMIT 1)

@@ -99,7 +99,7 @@ CREATE TABLE transactions (
     -- What the first answer had beyond the columns, as canonical JSON text.
     details text,
     CONSTRAINT transactions_pk PRIMARY KEY (shard, id),
-    CONSTRAINT transactions_reference_uq UNIQUE (shard, origin, reference_id),
+    CONSTRAINT transactions_reference_uq UNIQUE (shard, reference_id, origin),
     CONSTRAINT transactions_reference_ck CHECK (char_length(reference_id) BETWEEN 1 AND 255),
     CONSTRAINT transactions_effective_ck CHECK (effective_at <= created_at)
 );
