@@ -46,11 +46,13 @@ class Asset(NamedTuple):
 
     def system_wallet(self, kind: WalletKind) -> WalletId:
         """The asset's system wallet of this kind. Raises KeyError for `user`."""
-        return {
-            WalletKind.TREASURY: self.treasury,
-            WalletKind.REVENUE: self.revenue,
-            WalletKind.BREAKAGE: self.breakage,
-        }[kind]
+        if kind is WalletKind.TREASURY:
+            return self.treasury
+        if kind is WalletKind.REVENUE:
+            return self.revenue
+        if kind is WalletKind.BREAKAGE:
+            return self.breakage
+        raise KeyError(kind)
 
 
 class WalletState(NamedTuple):

@@ -29,31 +29,26 @@ def move_post(
         wallet_id = wallet_of(leg, asset)
         ensure(wallet_id is not None, "a leg without a wallet was let through")
         state = wallets[wallet_id]  # type: ignore[index]  # ensured above
-        version: int | None = None
-        balance: int | None = None
+        change = leg.direction * leg.amount
+        version = balance = None
         if state.locked:
-            version = state.version + 1
-            balance = state.balance + leg.direction * leg.amount
+            version, balance = state.version + 1, state.balance + change
+            moved = WalletState(
+                state.id,
+                state.asset_id,
+                state.kind,
+                True,
+                balance,
+                state.held,
+                version,
+                state.overdraft_limit,
+                state.max_balance,
+                decided_at,
+            )
             ensure(balance <= AMOUNT_MAX, "a balance beyond 63 bits was let through")
-            ensure(
-                leg.direction > 0 or balance - state.held + state.overdraft_limit >= 0,
-                "an overdraft was let through",
-            )
-            states.append(
-                WalletState(
-                    id=state.id,
-                    asset_id=state.asset_id,
-                    kind=state.kind,
-                    locked=True,
-                    balance=balance,
-                    held=state.held,
-                    version=version,
-                    overdraft_limit=state.overdraft_limit,
-                    max_balance=state.max_balance,
-                    last_entry_at=decided_at,
-                )
-            )
+            ensure(change > 0 or moved.available >= 0, "an overdraft was let through")
+            states.append(moved)
         entries.append(
-            Entry(post.id, position, state.id, state.asset_id, int(leg.direction), leg.amount, version, balance)
+            Entry(post.id, position, state.id, state.asset_id, leg.direction.value, leg.amount, version, balance)
         )
     return Movement(tuple(entries), tuple(states))

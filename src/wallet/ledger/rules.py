@@ -41,16 +41,8 @@ def first_refusal_post(
     return (
         _first_foreign(states, asset)
         or (_first_unbalanced(post.legs, states) if asset is None else None)
-        or _first_uncovered(post.legs, states, RefusalCode.INSUFFICIENT_FUNDS)
-        or _first_uncovered(post.legs, states, RefusalCode.SUPPLY_EXCEEDED)
-        or _first_overfull(post.legs, states)
+        or _first_beyond_a_limit(post.legs, states)
     )
-
-
-def _has_one_twice(legs: Sequence[Leg], ids: Sequence[WalletId | None]) -> bool:
-    # The system wallets of an asset that does not exist have no ids; their kinds tell them apart.
-    wallets = {leg.wallet if id_ is None else id_ for leg, id_ in zip(legs, ids, strict=True)}
-    return len(wallets) < len(ids)
 
 
 def _asset_not_found(post: Post) -> Refused:
@@ -78,25 +70,32 @@ def _first_unbalanced(legs: Sequence[Leg], states: Sequence[WalletState]) -> Ref
     return None
 
 
-def _first_uncovered(legs: Sequence[Leg], states: Sequence[WalletState], code: RefusalCode) -> Refused | None:
-    # A capped treasury has no funds that could be insufficient: what runs out is the asset's supply.
+def _first_beyond_a_limit(legs: Sequence[Leg], states: Sequence[WalletState]) -> Refused | None:
+    """Insufficient funds before supply before maximum balance; within each, the first leg."""
+    supply = overfull = None
     for leg, state in zip(legs, states, strict=True):
-        if leg.direction is Direction.DEBIT and state.locked and state.available < leg.amount:
-            runs_out = (
-                RefusalCode.SUPPLY_EXCEEDED if state.kind is WalletKind.TREASURY else RefusalCode.INSUFFICIENT_FUNDS
-            )
-            if runs_out is code:
-                what = "may still be issued" if code is RefusalCode.SUPPLY_EXCEEDED else "is available"
-                detail = f"{leg.amount} is asked for, {state.available} {what}."
-                return Refused(code, detail, state.id, available=state.available, required=leg.amount)
-    return None
-
-
-def _first_overfull(legs: Sequence[Leg], states: Sequence[WalletState]) -> Refused | None:
-    for leg, state in zip(legs, states, strict=True):
-        if leg.direction is Direction.CREDIT and state.locked:
+        if not state.locked:
+            continue
+        if leg.direction is Direction.DEBIT:
+            if state.available < leg.amount:
+                if state.kind is not WalletKind.TREASURY:
+                    return _uncovered(RefusalCode.INSUFFICIENT_FUNDS, "is available", leg, state)
+                # A capped treasury has no funds that could be insufficient: what runs out is the asset's supply.
+                supply = supply or _uncovered(RefusalCode.SUPPLY_EXCEEDED, "may still be issued", leg, state)
+        else:
             most = AMOUNT_MAX if state.max_balance is None else state.max_balance
-            if state.balance + leg.amount > most:
+            if state.balance + leg.amount > most and overfull is None:
                 detail = f"Wallet {state.id} may hold {most} at most."
-                return Refused(RefusalCode.MAX_BALANCE_EXCEEDED, detail, state.id)
-    return None
+                overfull = Refused(RefusalCode.MAX_BALANCE_EXCEEDED, detail, state.id)
+    return supply or overfull
+
+
+def _uncovered(code: RefusalCode, what: str, leg: Leg, state: WalletState) -> Refused:
+    detail = f"{leg.amount} is asked for, {state.available} {what}."
+    return Refused(code, detail, state.id, available=state.available, required=leg.amount)
+
+
+def _has_one_twice(legs: Sequence[Leg], ids: Sequence[WalletId | None]) -> bool:
+    # System wallets of an asset that does not exist have no ids, but are as many as their kinds.
+    seen = [leg.wallet if wallet_id is None else wallet_id for leg, wallet_id in zip(legs, ids, strict=True)]
+    return len(set(seen)) < len(seen)

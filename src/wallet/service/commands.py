@@ -23,12 +23,7 @@ BUILT_IN_TYPES: Final = frozenset(
 )  # fmt: skip
 """Names that a general transaction may not take, those of later releases included: references live for ever."""
 
-_SIDES: Final = {
-    # type: (system wallet, what happens to the wallet named in the request)
-    "topup": (WalletKind.TREASURY, Direction.CREDIT),
-    "bonus": (WalletKind.TREASURY, Direction.CREDIT),
-    "spend": (WalletKind.REVENUE, Direction.DEBIT),
-}
+_ISSUES: Final = frozenset({"topup", "bonus"})
 
 
 class Commands:
@@ -39,11 +34,22 @@ class Commands:
         self._shard = shard
 
     def wallet_movement(
-        self, type_: str, *, wallet_id: UUID, asset_code: str, amount: int, reference_id: str, metadata: str | None
+        self,
+        type_: str,
+        *,
+        wallet_id: UUID,
+        asset_code: str,
+        amount: int,
+        reference_id: str,
+        metadata: str | None,
     ) -> Post:
-        """A top-up, bonus or spend: between a wallet and a system wallet of its asset. KeyError for other types."""
-        system_wallet, direction = _SIDES[type_]
-        own, other = Leg(wallet_id, direction, amount), Leg(system_wallet, Direction(-direction), amount)
+        """A top-up or bonus (treasury to wallet), or a spend (wallet to revenue)."""
+        if type_ in _ISSUES:
+            legs = (Leg(WalletKind.TREASURY, Direction.DEBIT, amount), Leg(wallet_id, Direction.CREDIT, amount))
+        elif type_ == "spend":
+            legs = (Leg(wallet_id, Direction.DEBIT, amount), Leg(WalletKind.REVENUE, Direction.CREDIT, amount))
+        else:
+            raise ValueError(f"{type_} is no movement between a wallet and a system wallet")
         values = (type_.encode(), wallet_id.bytes, asset_code.encode(), b"%d" % amount, _encoded(metadata))
         return Post(
             self._ids.new_id(self._shard),
@@ -51,7 +57,7 @@ class Commands:
             reference_id,
             fingerprint(WALLET_MOVEMENT, values),
             type_,
-            (other, own) if direction is Direction.CREDIT else (own, other),
+            legs,
             asset_code,
             metadata,
         )
