@@ -35,10 +35,11 @@ def database_or_embedded(settings: Settings) -> Iterator[Settings]:
     A server that was started here is stopped here, last of all; SIGTERM until then ends the command in order.
     """
     if settings.database_url:
-        yield settings
+        with orderly_end():
+            yield settings
         return
     bindir = Path(settings.pg_bindir) if settings.pg_bindir else None
-    with _orderly_end(), embedded_postgres(_data_dir(settings), bindir) as server:
+    with orderly_end(), embedded_postgres(_data_dir(settings), bindir) as server:
         yield replace(settings, database_url=server.dsn)
 
 
@@ -108,8 +109,10 @@ def _embedded_exists(settings: Settings) -> bool:
 
 
 @contextmanager
-def _orderly_end() -> Iterator[None]:
-    """Let SIGTERM unwind the stack, as Ctrl-C does, so that the embedded server is stopped and not just left."""
+def orderly_end() -> Iterator[None]:
+    """Let SIGTERM unwind the stack, as Ctrl-C does, so that what was started is ended: the embedded server, and as
+    process 1 of a container, whose default is to ignore it, the command itself.
+    """
 
     def end(number: int, _frame: FrameType | None) -> NoReturn:
         sys.exit(128 + number)

@@ -5,7 +5,7 @@ import asyncio
 import click
 
 from wallet.bootstrap import make_app
-from wallet.cli.database import database_of, schema_is_current
+from wallet.cli.database import database_of, orderly_end, schema_is_current
 from wallet.cli.migrate import migrate_when_there
 from wallet.cli.options import EMBEDDED, SETTING_NAMES, flag, with_settings
 from wallet.errors import SettingsInvalid
@@ -30,7 +30,8 @@ def command(settings: Settings, with_migrations: bool, with_demo_data: bool) -> 
       wallet serve --host 0.0.0.0 --port 80 --workers 4
       wallet serve --migrate --seed
     """
-    asyncio.run(_prepare(settings, with_migrations=with_migrations, with_demo_data=with_demo_data))
+    with orderly_end():
+        asyncio.run(_prepare(settings, with_migrations=with_migrations, with_demo_data=with_demo_data))
     return serve(settings, make_app, on_ready=lambda _url: None)
 
 

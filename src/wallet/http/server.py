@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol, cast
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
+from wallet.errors import SettingsInvalid
 from wallet.http.listening import BACKLOG, base_url, listen, within_open_files
 from wallet.http.protocol import BoundedProtocol, bounded_protocol, sweep
 from wallet.http.supervisor import end_with_parent, supervise
@@ -80,6 +81,8 @@ def serve(settings: Settings, make_app: MakeApplication, *, on_ready: Callable[[
                     _WorkerMain(settings, make_app, listener, os.getpid()),
                     workers=settings.workers,
                     on_serving=ready,
+                    # While it is open anywhere, the kernel goes on accepting for workers that no longer do.
+                    on_stopping=listener.close,
                     stop_seconds_max=settings.shutdown_seconds_max + LAST_ANSWERS_SECONDS + CLOSE_SECONDS_MAX,
                 )
     _log.info("stopped")
@@ -225,7 +228,11 @@ def _sweep_interval(settings: Settings) -> float:
 def _metrics_folder() -> Iterator[None]:
     """Where the workers' metrics meet. Set before they start, because the metrics library looks when imported."""
     previous = os.environ.get(METRICS_FOLDER)
-    with TemporaryDirectory(prefix="wallet-metrics-") as folder:
+    try:
+        made = TemporaryDirectory(prefix="wallet-metrics-")
+    except OSError:
+        raise SettingsInvalid("several workers need a folder for temporary files: name one in TMPDIR") from None
+    with made as folder:
         os.environ[METRICS_FOLDER] = folder
         try:
             yield

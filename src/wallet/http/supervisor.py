@@ -47,13 +47,21 @@ class _Worker:
     serving: bool = False
 
 
-def supervise(main: WorkerMain, *, workers: int, on_serving: Callable[[], None], stop_seconds_max: float) -> int:
+def supervise(
+    main: WorkerMain,
+    *,
+    workers: int,
+    on_serving: Callable[[], None],
+    on_stopping: Callable[[], None],
+    stop_seconds_max: float,
+) -> int:
     """Keep `workers` processes running `main` until SIGTERM or SIGINT, and answer the exit code.
 
     `main` must be picklable, and calls `end_with_parent` first. `on_serving` is called once, when all workers have
-    said that they serve. Until then, a worker that ends with uvicorn's STARTUP_FAILURE ends the whole; later it is
-    tried again and again, since the others serve and its reason (the database is away) may pass.
-    On the way out workers get SIGTERM, and after `stop_seconds_max`, or a second signal, SIGKILL.
+    said that they serve, `on_stopping` before they are told to end. Until they all serve, a worker that ends with
+    uvicorn's STARTUP_FAILURE ends the whole; later it is tried again and again, since the others serve and its reason
+    (the database is away) may pass. On the way out workers get SIGTERM, and after `stop_seconds_max`, or a second
+    signal, SIGKILL.
     """
     resource_tracker.ensure_running()  # else the first start of a process would start it, and undo the signal mask
     with _stop_requests() as stops:
@@ -61,6 +69,7 @@ def supervise(main: WorkerMain, *, workers: int, on_serving: Callable[[], None],
         try:
             return _keep_running(main, running, stops, on_serving)
         finally:
+            on_stopping()
             _end(running, stops, stop_seconds_max)
 
 

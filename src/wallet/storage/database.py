@@ -10,6 +10,7 @@ import asyncpg
 
 from wallet.errors import BadData, InvariantViolated, SettingsInvalid, StaleContext, StorageUnavailable
 from wallet.settings import Settings
+from wallet.storage.opening import open_connection
 from wallet.storage.statements import load_statements
 
 _SQL = load_statements("session.sql")
@@ -34,6 +35,9 @@ class LockTimedOut(StorageUnavailable):
 _KEYED_PLANS: Final = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 # Statements with optional filters need plans for the values at hand.
 _FRESH_PLANS: Final = {"plan_cache_mode": "force_custom_plan"}
+
+COMMAND_SECONDS_MORE: Final = 1.0
+"""How much longer than the server's time-out we wait for an answer."""
 
 CONNECTION_LOST: Final = (
     OSError,
@@ -71,15 +75,18 @@ class Database:
             "timezone": "UTC",
             # Compiling a plan costs more than any statement of ours takes.
             "jit": "off",
+            # Not less: a warning is how the server says that a commit was not replicated. Not more: see there.
+            "client_min_messages": "warning",
         }
         session |= _KEYED_PLANS | {"plan_cache_mode": limits.plan_cache_mode} if finds_by_key else _FRESH_PLANS
         with driver_errors():
-            try:
-                connection = await asyncpg.connect(
-                    self.dsn, timeout=limits.connect_seconds_max, server_settings=session
-                )
-            except ValueError:
-                raise SettingsInvalid("DATABASE_URL is not a PostgreSQL URL") from None
+            connection = await open_connection(
+                self.dsn,
+                seconds_max=limits.connect_seconds_max,
+                # For a server that cannot keep its own time-out, because it is frozen or cut off.
+                command_seconds_max=limits.statement_timeout_ms / 1000 + COMMAND_SECONDS_MORE,
+                server_settings=session,
+            )
             try:
                 await _ensure_durable(connection)
             except BaseException:

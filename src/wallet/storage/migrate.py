@@ -9,8 +9,9 @@ from typing import Final
 
 import asyncpg
 
-from wallet.errors import SettingsInvalid, StorageUnavailable
+from wallet.errors import StorageUnavailable
 from wallet.storage.database import CONNECTION_LOST
+from wallet.storage.opening import open_connection
 from wallet.storage.revision import is_current
 from wallet.storage.statements import load_statements
 
@@ -66,11 +67,7 @@ async def migrate(dsn: str, *, connect_seconds_max: float = 3.0) -> list[str]:
 
 async def _connect(dsn: str, seconds_max: float) -> asyncpg.Connection:
     with _driver_errors_as_ours():
-        try:
-            connection: asyncpg.Connection = await asyncpg.connect(dsn, timeout=seconds_max, server_settings=_SESSION)
-        except ValueError:  # also asyncpg's own; the text may quote a part of the password
-            raise SettingsInvalid("DATABASE_URL is not a PostgreSQL URL") from None
-        return connection
+        return await open_connection(dsn, seconds_max=seconds_max, server_settings=_SESSION)
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import asyncpg
 
-from wallet.errors import SettingsInvalid
 from wallet.storage.database import close, driver_errors
+from wallet.storage.opening import open_connection
 from wallet.storage.statements import load_statements
 
 ROWS_MAX: Final = 50_000
@@ -96,12 +96,11 @@ async def _snapshot(dsn: str) -> AsyncIterator[asyncpg.Connection]:
         "jit": "off",
         # Whether a range has an end is in the parameters, and the plan has to know.
         "plan_cache_mode": "force_custom_plan",
+        # Where a range is thought to be small and is not, this one is quadratic. Probes remain: they have no choice.
+        "enable_nestloop": "off",
     }
     with driver_errors():
-        try:
-            connection = await asyncpg.connect(dsn, timeout=CONNECT_SECONDS_MAX, server_settings=session)
-        except ValueError:
-            raise SettingsInvalid("DATABASE_URL is not a PostgreSQL URL") from None
+        connection = await open_connection(dsn, seconds_max=CONNECT_SECONDS_MAX, server_settings=session)
         try:
             await connection.execute(_SQL["lift_limits"])
             await connection.execute(_SQL["begin"])
