@@ -13,7 +13,7 @@ from uuid import UUID
 
 import asyncpg
 
-from wallet.errors import OutcomeUnknown, StaleContext, StorageUnavailable, ensure
+from wallet.errors import BadData, OutcomeUnknown, StaleContext, ensure
 from wallet.ledger.apply import KINDS, Decision, apply_batch
 from wallet.ledger.model import Context, Posted, ReferenceKey, Request, WalletId, WalletKind, WalletState
 from wallet.ledger.outcomes import Outcome, Refused
@@ -24,6 +24,10 @@ from wallet.storage.statements import load_statements
 
 _SQL = load_statements("commit.sql")
 _KIND_BY_NAME: Final = {kind.value: kind for kind in WalletKind}
+
+CONNECTION_KEPT: Final = (StaleContext, BadData, LockTimedOut)
+"""After these the connection is as good as new. After anything else, a cancellation included, nothing is known of it,
+and it must be given up without asking it anything: the server may be stopped for good."""
 
 StepSeconds = dict[str, float]
 """Seconds by step: begin, lock, load, decide, write, commit."""
@@ -42,8 +46,8 @@ async def commit_batch(
     """Decide and store a batch, and answer its outcomes in order.
 
     Raises OutcomeUnknown once COMMIT was sent and no clean answer came. Everything else that is raised says that
-    nothing was stored: StaleContext, BadData, StorageUnavailable. The connection must be given up after
-    OutcomeUnknown and StorageUnavailable.
+    nothing was stored: StaleContext, BadData, StorageUnavailable. The connection must be given up unless it is one of
+    CONNECTION_KEPT.
     """
     clock = _Laps(steps)
     with driver_errors():
@@ -64,8 +68,8 @@ async def commit_batch(
                 await _write_batch(connection, decision, batch_id, shard, decided_at)
             await _write_declines(connection, batch, decision, shard, decided_at)
             clock.lap("write")
-    except BaseException as error:
-        await _roll_back(connection, error)
+    except CONNECTION_KEPT:
+        await _roll_back(connection)
         raise
     await commit(connection, commit_seconds_max)
     clock.lap("commit")
@@ -207,10 +211,7 @@ async def _write_declines(
         await connection.execute(_SQL["write_declines"], shard, at, *zip(*declined, strict=True))
 
 
-async def _roll_back(connection: asyncpg.Connection, error: BaseException) -> None:
-    if connection.is_closed() or (isinstance(error, StorageUnavailable) and not isinstance(error, LockTimedOut)):
-        # The writer gives this connection up; asking a dead server to roll back would only take time.
-        return
+async def _roll_back(connection: asyncpg.Connection) -> None:
     try:
         await connection.execute(_SQL["rollback"])
     except (*CONNECTION_LOST, asyncpg.PostgresError):
@@ -224,7 +225,8 @@ async def commit(connection: asyncpg.Connection, seconds_max: float) -> None:
     def note(_: Any, message: Any) -> None:
         warnings.append(message)
 
-    connection.add_log_listener(note)
+    with driver_errors():  # A connection known to be lost by now has sent no COMMIT.
+        connection.add_log_listener(note)
     try:
         async with asyncio.timeout(seconds_max):
             tag = await connection.execute(_SQL["commit"])

@@ -15,7 +15,7 @@ from wallet.errors import BadData, OutcomeUnknown, StaleContext, StorageUnavaila
 from wallet.ledger.model import Request
 from wallet.ledger.outcomes import Outcome
 from wallet.storage.assets import AssetCache
-from wallet.storage.commit import StepSeconds, commit_batch
+from wallet.storage.commit import CONNECTION_KEPT, StepSeconds, commit_batch
 from wallet.storage.database import Database, LockTimedOut, close
 from wallet.storage.ids import IdSource
 
@@ -127,13 +127,11 @@ class BatchWriter:
                 commit_seconds_max=self._database.settings.statement_timeout_ms / 1000,
                 steps=steps,
             )
-        except LockTimedOut:
+        except CONNECTION_KEPT:
             raise
-        except BaseException as error:
-            if not isinstance(error, StaleContext | BadData):
-                # Nothing is known of this session any more. Not waiting for it, it may be stopped for good.
-                self._connection = None
-                connection.terminate()
+        except BaseException:
+            self._connection = None
+            connection.terminate()
             raise
         self._observe(len(batch), steps)
         return outcomes

@@ -43,11 +43,11 @@ SELECT fence.is_settled,
 -- out: who holds the fence back, the oldest first: sessions of the whole cluster, prepared database transactions
 -- why: only who has an xid holds it back, so a long report does not. The age is null where this role may not see it
 SELECT pid, coalesce(nullif(application_name, ''), backend_type) AS application, datname AS database, state,
-       extract(epoch FROM clock_timestamp() - xact_start)::float8 AS age_seconds
+       extract(EPOCH FROM clock_timestamp() - xact_start)::float8 AS age_seconds
   FROM pg_stat_activity
  WHERE backend_xid IS NOT NULL AND age(backend_xid) >= age($1::text::xid8::xid)
 UNION ALL
-SELECT NULL, gid, database, 'prepared', extract(epoch FROM clock_timestamp() - prepared)::float8
+SELECT NULL, gid, database, 'prepared', extract(EPOCH FROM clock_timestamp() - prepared)::float8
   FROM pg_prepared_xacts
  WHERE age(transaction) >= age($1::text::xid8::xid)
  ORDER BY age_seconds DESC NULLS LAST

@@ -19,8 +19,9 @@ BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;  -- noqa: PRS
 
 -- name: read_whole_tables
 -- in:  $1 'on' or 'off'
--- why: off for all that goes by ranges: one misjudged range read as a whole table, and the time is quadratic
-SELECT set_config('enable_seqscan', $1, true);
+-- why: off for all that goes by ranges, which leaves index scans: one range misjudged and read as a whole table, or
+--      sorted with all that follows it, and the time is quadratic
+SELECT set_config(name, $1, true) FROM unnest(ARRAY['enable_seqscan', 'enable_bitmapscan']) AS name;
 
 -- name: estimate_rows
 -- out: about how many rows the tables have, 0: unknown
@@ -58,11 +59,12 @@ WITH judged AS MATERIALIZED (
             VALUES ('treasury', treasury_wallet_id), ('revenue', revenue_wallet_id),
                    ('breakage', breakage_wallet_id)
            ) AS named (kind, wallet_id)
-      LEFT JOIN wallets AS wallet
-        ON wallet.shard = $1
-       AND wallet.id = named.wallet_id
-       AND wallet.asset_id = assets.id
-       AND wallet.kind = named.kind
+      LEFT JOIN LATERAL (
+            SELECT id, balance, overdraft_limit
+              FROM wallets
+             WHERE shard = $1 AND id = named.wallet_id AND asset_id = assets.id AND kind = named.kind
+            OFFSET 0
+           ) AS wallet ON true
 )
 (SELECT 2 AS law, 'asset_has_its_system_wallets' AS check_name, format('assets (id %s)', id) AS location,
         format('%s wallet %s of this asset in shard %s', kind, wallet_id, $1) AS expected, 'none' AS found
@@ -151,13 +153,17 @@ SELECT count(*) AS rows, (array_agg(id ORDER BY id DESC))[1] AS id
 
 -- name: check_transactions
 -- in:  $1 shard, $2 after id, $3 up to id
--- why: OFFSET 0 makes it one probe per row: batches have no range here that would bound another plan
+-- why: OFFSET 0 keeps the planner from other plans. Entries are found by their transaction and nothing else, batches
+--      by one probe per transaction, since they have no range here
 WITH netted AS (
     SELECT transaction_id, asset_id, count(*) AS entries, sum(direction * amount::numeric) AS net
-      FROM ledger_entries
+      FROM (
+            SELECT *
+              FROM ledger_entries
+             WHERE ($2::uuid IS NULL OR transaction_id > $2) AND ($3::uuid IS NULL OR transaction_id <= $3)
+            OFFSET 0
+           ) AS e
      WHERE shard = $1
-       AND ($2::uuid IS NULL OR transaction_id > $2)
-       AND ($3::uuid IS NULL OR transaction_id <= $3)
      GROUP BY transaction_id, asset_id
 ),
 summed AS (
@@ -197,15 +203,18 @@ UNION ALL
 WITH judged AS MATERIALIZED (
     SELECT e.wallet_id, e.position, e.transaction_id, e.created_at, e.balance_after,
            t.id AS known_transaction_id, t.created_at AS transaction_at, t.seq
-      FROM ledger_entries AS e
+      FROM (
+            SELECT *
+              FROM ledger_entries
+             WHERE ($2::uuid IS NULL OR transaction_id > $2) AND ($3::uuid IS NULL OR transaction_id <= $3)
+            OFFSET 0
+           ) AS e
       LEFT JOIN transactions AS t
-        ON t.shard = e.shard
+        ON t.shard = $1
        AND t.id = e.transaction_id
        AND ($2::uuid IS NULL OR t.id > $2)
        AND ($3::uuid IS NULL OR t.id <= $3)
      WHERE e.shard = $1
-       AND ($2::uuid IS NULL OR e.transaction_id > $2)
-       AND ($3::uuid IS NULL OR e.transaction_id <= $3)
 )
 (SELECT 1 AS law, 'entry_has_its_transaction' AS check_name,
         format('ledger_entries (shard %s, wallet_id %s, position %s)', $1, wallet_id, position) AS location,
@@ -322,7 +331,9 @@ kept AS (
         format('system_deltas (shard %s, wallet_id %s, seq %s)', $1, wallet_id, seq) AS location,
         'an unlocked wallet' AS expected, coalesce(wallet.kind, 'none') AS found
    FROM netted
-   LEFT JOIN wallets AS wallet ON wallet.shard = $1 AND wallet.id = netted.wallet_id
+   LEFT JOIN LATERAL (
+         SELECT kind, locked FROM wallets WHERE shard = $1 AND id = netted.wallet_id OFFSET 0
+        ) AS wallet ON true
   WHERE wallet.locked IS NOT false
   ORDER BY wallet_id LIMIT 1)
 UNION ALL
@@ -330,7 +341,9 @@ UNION ALL
         format('system_snapshots (shard %s, wallet_id %s, upto_seq %s)', $1, wallet_id, upto_seq),
         'an unlocked wallet', coalesce(wallet.kind, 'none')
    FROM kept
-   LEFT JOIN wallets AS wallet ON wallet.shard = $1 AND wallet.id = kept.wallet_id
+   LEFT JOIN LATERAL (
+         SELECT kind, locked FROM wallets WHERE shard = $1 AND id = kept.wallet_id OFFSET 0
+        ) AS wallet ON true
   WHERE wallet.locked IS NOT false
   ORDER BY wallet_id LIMIT 1);
 
