@@ -5,6 +5,7 @@ Times are RFC 3339 in UTC with microseconds. Amounts are JSON integers, or strin
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -63,6 +64,7 @@ def written(body: Any, *, amounts_as_strings: bool = False) -> bytes:
     return _encode(body)
 
 
+@lru_cache(maxsize=64)  # all movements of a batch are of one instant
 def rfc3339(instant: datetime) -> str:
     """An instant in UTC, always with six digits of a second."""
     return instant.isoformat(timespec="microseconds").replace("+00:00", "Z")

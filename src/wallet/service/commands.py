@@ -114,4 +114,6 @@ def _encoded(text: str | None) -> bytes | None:
 
 
 def _wallet_bytes(leg: Leg) -> bytes:
-    return leg.wallet.value.encode() if isinstance(leg.wallet, WalletKind) else leg.wallet.bytes
+    if isinstance(leg.wallet, WalletKind):
+        raise ValueError("the legs of a general transaction name wallets by their ids")
+    return leg.wallet.bytes

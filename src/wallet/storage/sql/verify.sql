@@ -46,6 +46,7 @@ SELECT least(
        ) AS shard;
 
 -- name: count_assets
+-- out: how many there are, for the progress bar
 SELECT count(*) AS rows FROM assets;
 
 -- name: check_assets

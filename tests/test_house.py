@@ -1,0 +1,338 @@
+"""The house rules as tests: what architecture.md and style.md ask for, each with its reason.
+
+Every rule is a function from source to the places that break it, so that each can be shown a bad example as well.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from wallet.http.problems import PROBLEMS
+from wallet.ledger.outcomes import RefusalCode
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "wallet"
+MODULES = {str(path.relative_to(PACKAGE)): path.read_text("utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
+SQL_FILES = {path.name: path.read_text("utf-8") for path in sorted((PACKAGE / "storage" / "sql").glob("*.sql"))}
+SQL_FILES.pop("schema.sql")  # the whole schema: no statements to name
+
+# Who may import whom: only downwards. What imports nothing of ours but errors may be imported by all.
+FLOORS = ["errors", "settings|telemetry|__init__", "ledger", "storage", "service", "http", "bootstrap", "cli"]
+FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names.split("|")}
+LEAVES = {"errors", "settings", "telemetry", "__init__"}
+
+# No clock, no ids, no randomness, no logging, no await.
+IMPURE = {"asyncio", "logging", "os", "random", "secrets", "socket", "subprocess", "threading", "time"}
+IMPURE_CALLS = {"now", "utcnow", "today", "uuid1", "uuid4", "float", "round", "print", "open"}
+
+INNER_IMPORTS = {
+    # The migration library is as large as the rest of the program, and most starts need no migration.
+    ("storage/migrate.py", "wallet.storage.upgrade"),
+}
+
+BANNED_WORDS = {"helper", "helpers", "info", "manager", "managers", "util", "utils"}
+DATA_IS_THE_NAME = {
+    "http/routes/": "Litestar's name for the decoded body of a handler",
+    "http/movements.py": "takes those bodies from both lanes",
+    "http/protocol.py": "asyncio.Protocol's own name",
+    "http/answers.py": "api.md's name for the rows of a page",
+    "service/reads.py": "api.md's name for the rows of a page",
+}
+
+FUNCTION_LINES_MAX = 60
+MODULE_LINES_MAX = 400
+
+Rule = Callable[[str, str], Iterator[str]]
+
+
+@cache
+def _parse(source: str) -> ast.Module:
+    return ast.parse(source)
+
+
+def _imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            # `from wallet import x` names a module or the package's own __version__.
+            names = [f"wallet.{alias.name}" for alias in node.names] if module == "wallet" else [module]
+            yield from ((node.lineno, name.replace("wallet.__version__", "wallet.__init__")) for name in names)
+
+
+def _functions(source: str) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(_parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def imports_point_downwards(path: str, source: str) -> Iterator[str]:
+    """Rules are read without meeting a socket, SQL without meeting a rule, and every edge can be replaced."""
+    package = path.split("/")[0].removesuffix(".py")
+    for line, module in _imports(_parse(source)):
+        if module.startswith("."):
+            yield f"{line}: relative import"
+        if not module.startswith("wallet."):
+            continue
+        target = module.split(".")[1]
+        sideways = FLOOR[target] == FLOOR[package] and target != package
+        leaf = package in LEAVES and target not in ("errors", "__init__", package)
+        if FLOOR[target] > FLOOR[package] or sideways or leaf:
+            yield f"{line}: {package} imports {target}"
+
+
+def only_storage_imports_the_driver(path: str, source: str) -> Iterator[str]:
+    """What the driver raises and returns is translated in one place."""
+    for line, module in _imports(_parse(source)):
+        if module.split(".")[0] in ("asyncpg", "sqlalchemy", "alembic") and not path.startswith("storage/"):
+            yield f"{line}: {module}"
+
+
+def the_ledger_is_pure(path: str, source: str) -> Iterator[str]:
+    """What is decided depends on what is given and on nothing else, so it can be tried, replayed and proved."""
+    if not path.startswith("ledger/"):
+        return
+    for line, module in _imports(_parse(source)):
+        ours = module == "wallet.errors" or module.startswith("wallet.ledger.")
+        if not ours and (module.split(".")[0] not in sys.stdlib_module_names or module.split(".")[0] in IMPURE):
+            yield f"{line}: imports {module}"
+    for node in ast.walk(_parse(source)):
+        if isinstance(node, ast.AsyncFunctionDef | ast.Await):
+            yield f"{node.lineno}: async"
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            if name in IMPURE_CALLS:
+                yield f"{node.lineno}: calls {name}"
+
+
+def no_float_touches_money(path: str, source: str) -> Iterator[str]:
+    """A double holds 53 bits; an amount has 63."""
+    if not path.startswith("ledger/"):
+        return
+    for node in ast.walk(_parse(source)):
+        if isinstance(node, ast.Div) or (isinstance(node, ast.Constant) and isinstance(node.value, float)):
+            yield f"{getattr(node, 'lineno', '?')}: float"
+        if isinstance(node, ast.Name) and node.id in ("float", "round", "Decimal"):
+            yield f"{node.lineno}: {node.id}"
+
+
+def no_import_hides_in_a_function(path: str, source: str) -> Iterator[str]:
+    """It hides a cycle, or a cost that falls on the first request. The exceptions have their reasons above."""
+    for function in _functions(source):
+        for line, module in _imports(function):
+            if (path, module) not in INNER_IMPORTS:
+                yield f"{line}: {function.name} imports {module}"
+
+
+# With something after it: a keyword alone may be a statement's name, or an answer that is compared.
+SQL = re.compile(
+    r"\s*(SELECT|INSERT INTO|UPDATE \w+ SET|DELETE FROM|WITH \w+ AS|CREATE (TABLE|INDEX|ROLE|DATABASE|SCHEMA)|ALTER"
+    r"|DROP|TRUNCATE|GRANT|LOCK TABLE|SET (LOCAL |SESSION )?\w+ *(=|TO)|BEGIN|START|ROLLBACK|NOTIFY|LISTEN)(\s+\S|;)"
+)
+
+
+def no_sql_in_python(path: str, source: str) -> Iterator[str]:
+    """SQL is read, linted and explained in .sql files."""
+    for node in ast.walk(_parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            # Upper or lower case; a capitalised Select may begin a sentence.
+            text = node.value.upper() if node.value.islower() else node.value
+            if SQL.match(text):
+                yield f"{node.lineno}: {text.split(chr(10))[0][:60]}"
+
+
+def no_assert_in_the_product(path: str, source: str) -> Iterator[str]:
+    """`python -O` removes it; ensure() stays."""
+    for node in ast.walk(_parse(source)):
+        if isinstance(node, ast.Assert):
+            yield f"{node.lineno}"
+
+
+def functions_fit_a_screen(path: str, source: str) -> Iterator[str]:
+    """Past this, ask whether two ideas share a room. Functions inside are counted as their own, not as their host's."""
+    for function in _functions(source):
+        lines = _length(function) - sum(_length(inner) for inner in _inner_functions(function))
+        if lines > FUNCTION_LINES_MAX:
+            yield f"{function.lineno}: {function.name} has {lines} lines"
+
+
+def _inner_functions(function: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for child in ast.iter_child_nodes(function):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield child
+        else:
+            yield from _inner_functions(child)
+
+
+def _length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    first = min([function.lineno, *(decorator.lineno for decorator in function.decorator_list)])
+    return (function.end_lineno or first) - first + 1
+
+
+def modules_hold_one_idea(path: str, source: str) -> Iterator[str]:
+    """The same, for modules."""
+    if (lines := len(source.splitlines())) > MODULE_LINES_MAX:
+        yield f"{lines} lines"
+
+
+def names_say_something(path: str, source: str) -> Iterator[str]:
+    """A manager manages, data is anything: such a name is where a thought was saved that every reader must now have."""
+    for line, name in _names(source):
+        words = {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
+        if words & BANNED_WORDS:
+            yield f"{line}: {name}"
+        is_excused = any(path.startswith(prefix) for prefix in DATA_IS_THE_NAME)
+        if name.strip("_") == "data" and not is_excused:
+            yield f"{line}: {name}"
+
+
+def _names(source: str) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(_parse(source)):
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                yield node.lineno, name
+            case ast.arg(arg=name) | ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                yield node.lineno, name
+
+
+# Each rule, and what it must catch: a path and a line that breaks it.
+RULES: dict[Rule, tuple[str, str]] = {
+    imports_point_downwards: ("storage/x.py", "from wallet.service.commands import Commands"),
+    only_storage_imports_the_driver: ("service/x.py", "import asyncpg.pgproto"),
+    the_ledger_is_pure: ("ledger/x.py", "from datetime import datetime\nNOW = datetime.now()"),
+    no_float_touches_money: ("ledger/x.py", "half = amount / 2"),
+    no_import_hides_in_a_function: ("http/x.py", "def f():\n    import json"),
+    no_sql_in_python: ("storage/x.py", 'connection.execute("""\n   SELECT 1""")'),
+    no_assert_in_the_product: ("http/x.py", "assert True"),
+    functions_fit_a_screen: ("http/x.py", "def f():\n" + "    pass\n" * 60),
+    modules_hold_one_idea: ("http/x.py", "\n" * 401),
+    names_say_something: ("http/x.py", "class WalletManager: ..."),
+}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_the_house_keeps_its_rule(rule: Rule) -> None:
+    broken = [f"{path}:{place}" for path, source in MODULES.items() for place in rule(path, source)]
+    assert not broken, f"{rule.__doc__}\n" + "\n".join(broken)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_the_rule_catches_what_breaks_it(rule: Rule) -> None:
+    assert list(rule(*RULES[rule]))
+
+
+@pytest.mark.parametrize(
+    ("rule", "path", "source"),
+    [
+        (imports_point_downwards, "ledger/x.py", "from wallet.settings import Settings, x\nfrom wallet import storage"),
+        (imports_point_downwards, "http/x.py", "import wallet.bootstrap"),
+        (imports_point_downwards, "settings.py", "from wallet.telemetry import Telemetry"),
+        (imports_point_downwards, "http/x.py", "from .y import z"),
+        (the_ledger_is_pure, "ledger/x.py", "import msgspec"),
+        (the_ledger_is_pure, "ledger/x.py", "from time import monotonic"),
+        (the_ledger_is_pure, "ledger/x.py", "from wallet.settings import Settings"),
+        (the_ledger_is_pure, "ledger/x.py", "async def f(): ..."),
+        (no_float_touches_money, "ledger/x.py", "rate = 1.5"),
+        (no_float_touches_money, "ledger/x.py", "x = round(amount)"),
+        (no_sql_in_python, "storage/x.py", "x = f'INSERT INTO wallets VALUES ({y})'"),
+        (no_sql_in_python, "storage/x.py", "x = 'select 1'"),
+        (names_say_something, "http/x.py", "user_info = 1"),
+        (names_say_something, "storage/x.py", "def f(data): ..."),
+        (names_say_something, "http/x.py", "self.helper = 1"),
+    ],
+)
+def test_other_ways_to_break_a_rule_are_caught_too(rule: Rule, path: str, source: str) -> None:
+    assert list(rule(path, source))
+
+
+@pytest.mark.parametrize(("path", "module"), INNER_IMPORTS)
+def test_an_excused_inner_import_is_there(path: str, module: str) -> None:
+    assert any(module == name for function in _functions(MODULES[path]) for _, name in _imports(function))
+
+
+# SQL
+
+
+def _statements(text: str) -> Iterator[tuple[str, str, str]]:
+    """Name, header and body of each statement."""
+    starts = [match.start() for match in re.finditer(r"^-- name:", text, re.MULTILINE)]
+    for start, end in pairwise([*starts, len(text)]):
+        lines = text[start:end].splitlines()
+        header = "\n".join(line for line in lines[1:] if line.startswith("--"))
+        body = " ".join(line for line in lines if line and not line.startswith("--"))
+        yield lines[0].removeprefix("-- name:").strip(), header, body
+
+
+def silent_statements(text: str) -> list[str]:
+    """A statement is read far from its call: its header says what goes in, what comes out, or why it is there."""
+    return [
+        name
+        for name, header, body in _statements(text)
+        # A single keyword (ROLLBACK;) says all there is to say.
+        if not re.search(r"^-- (why|in|out): +\S", header, re.MULTILINE) and " " in body
+    ]
+
+
+def misnamed_statements(text: str) -> list[str]:
+    """A name is how a statement is found, from code and in the server's logs."""
+    names = [name for name, _, _ in _statements(text)]
+    nameless = [line for line in text.split("-- name:")[0].splitlines() if line and not line.startswith("--")]
+    empty = [name for name, _, body in _statements(text) if not body]
+    return nameless + empty + [name for name in names if names.count(name) > 1 or not re.fullmatch(r"\w+", name)]
+
+
+@pytest.mark.parametrize("file_name", SQL_FILES)
+def test_every_statement_says_what_goes_in_or_out_or_why(file_name: str) -> None:
+    assert silent_statements(SQL_FILES[file_name]) == [], silent_statements.__doc__
+
+
+@pytest.mark.parametrize("file_name", SQL_FILES)
+def test_every_statement_has_a_name_of_its_own(file_name: str) -> None:
+    assert "-- name:" in SQL_FILES[file_name]
+    assert misnamed_statements(SQL_FILES[file_name]) == [], misnamed_statements.__doc__
+
+
+def test_a_statement_that_breaks_these_rules_is_caught() -> None:
+    assert silent_statements("-- name: one\n-- about this\nSELECT 1;") == ["one"]
+    assert silent_statements("-- name: one\n-- why: to see\nSELECT 1;\n-- name: rollback\nROLLBACK;") == []
+    assert misnamed_statements("SELECT 1;\n-- name: one\nSELECT 1;") == ["SELECT 1;"]
+    assert misnamed_statements("-- name: one\nSELECT 1;\n-- name: one\nSELECT 1;") == ["one", "one"]
+    assert misnamed_statements("-- name: one two\nSELECT 1;") == ["one two"]
+    assert misnamed_statements("-- name: one\n-- why: nothing follows\n") == ["one"]
+
+
+# Errors
+
+
+def test_every_refusal_has_a_status() -> None:
+    assert {code.value for code in RefusalCode} <= PROBLEMS.keys()
+
+
+def test_every_problem_has_a_paragraph_where_its_type_points_to_and_no_other_has_one() -> None:
+    text = (ROOT / "docs" / "errors.md").read_text("utf-8")
+    paragraphs = dict(re.findall(r"^#+ `?([a-z_]+)`?\n+([^#\n].+)$", text, re.MULTILINE))
+    assert paragraphs.keys() == PROBLEMS.keys()
+
+
+# Everywhere
+
+
+def test_no_file_knows_the_machine_it_was_written_on() -> None:
+    here = re.compile(r"/(?:home|Users)/\w|/root/\w|/work/\w")
+    folders = [ROOT / name for name in ("src", "tests", "docs", "deploy", ".ci")]
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    files += [path for path in ROOT.iterdir() if path.is_file() and path.name != ".git"]
+    found = []
+    for path in files:
+        if "__pycache__" in path.parts or path.suffix in (".png", ".ico", ".woff2"):
+            continue
+        text = path.read_text("utf-8", errors="replace")
+        found += [f"{path.relative_to(ROOT)}: {match[0]}" for match in here.finditer(text)]
+    assert found == []
