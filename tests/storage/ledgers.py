@@ -20,7 +20,7 @@ from wallet.storage.database import Database
 from wallet.storage.ids import IdSource
 from wallet.storage.writer import BatchWriter
 
-SECONDS_MAX: Final = 30.0
+SECONDS_MAX: Final = 20.0
 """How long a test waits for what must happen before it fails."""
 
 Result = TypeVar("Result")

@@ -23,6 +23,18 @@ def mentions(text: bytes) -> Callable[[Message], bool]:
     return lambda message: text in message
 
 
+def executes(text: bytes) -> Callable[[Message], bool]:
+    """The end of the question in which a statement with this text is first executed. The server answers it."""
+    was_prepared = False
+
+    def is_it(message: Message) -> bool:
+        nonlocal was_prepared
+        was_prepared = was_prepared or text in message
+        return was_prepared and message[:1] in b"QS"
+
+    return is_it
+
+
 class Trap:
     """Stops one connection, once, at the first message that `is_it` recognises."""
 

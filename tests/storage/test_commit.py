@@ -408,7 +408,9 @@ async def test_plans_made_on_empty_tables_still_use_the_indexes_when_the_tables_
     connection: asyncpg.Connection, ledger: Ledger, writing: asyncpg.Connection
 ) -> None:
     alice, bob, _ = ledger.wallets
-    for each in range(8):  # after five times, PostgreSQL may keep a plan
+    for each in range(16):  # after five times, PostgreSQL may keep a plan
+        if each == 8:
+            await connection.execute("VACUUM ANALYZE")  # now it knows how small everything is
         request = transfer(alice, bob, 1, f"made {each}")
         await commit(writing, topup(alice, 1, f"money {each}"), request)
         await commit(writing, again(request), topup(alice, 1, f"money {each}"))
@@ -433,8 +435,8 @@ PLANNED = {
         "nextval('batch_seq')",
         f"0, '00000000-0000-0000-0000-000000000001', now(), {_UUIDS}, ARRAY['a', 'a'], ARRAY['b', 'c'],"
         r" ARRAY['topup', 'topup'], ARRAY['\x', '\x']::bytea[], ARRAY[null, null]::text[],"
-        f" {_UUIDS}, ARRAY[0, 1]::smallint[], {_UUIDS}, ARRAY[1, 1], ARRAY[1, -1]::smallint[], ARRAY[5, 5]::bigint[],"
-        " ARRAY[null, null]::bigint[], ARRAY[null, null]::bigint[], ARRAY[0, 1]::bigint[],"
+        f" {_UUIDS}, ARRAY[0, 1]::smallint[], {_UUIDS}, ARRAY[1, 1], ARRAY[5, -5]::bigint[],"
+        " ARRAY[null, null]::bigint[], ARRAY[null, null]::bigint[],"
         f" {_UUIDS}, ARRAY[5, 5]::bigint[], ARRAY[1, 1]::bigint[], {_UUIDS}, ARRAY[5, 5]::numeric[]",
     ),
 }

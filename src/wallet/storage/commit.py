@@ -133,6 +133,17 @@ async def _lock_wallets(
     return states
 
 
+async def find_held(
+    connection: asyncpg.Connection, batch: Sequence[Request], shard: int, assets: AssetCache
+) -> Sequence[bool]:
+    """Whether each request names a wallet that another session holds at this moment. Not within a transaction."""
+    named = [set(KINDS[type(request)].wallets_named(request, assets.by_code)) for request in batch]
+    with driver_errors():
+        rows = await connection.fetch(_SQL["find_held"], shard, list(set().union(*named)))
+    held = {row["id"] for row in rows}
+    return [not held.isdisjoint(each) for each in named]
+
+
 async def _load_known(
     connection: asyncpg.Connection, batch: Sequence[Request], shard: int
 ) -> tuple[datetime, Mapping[ReferenceKey, Posted]]:
@@ -175,11 +186,9 @@ async def _write_batch(
         legs,
         wallet_ids,
         asset_ids,
-        directions,
-        amounts,
+        [direction * amount for direction, amount in zip(directions, amounts, strict=True)],
         versions,
         balances,
-        range(len(entries)),
         list(states),
         [state.balance for state in states.values()],
         [state.version for state in states.values()],

@@ -75,6 +75,8 @@ class Database:
             "timezone": "UTC",
             # Compiling a plan costs more than any statement of ours takes.
             "jit": "off",
+            # A statement outside any transaction of ours may lock rows, whatever was configured.
+            "default_transaction_read_only": "off",
             # Not less: a warning is how the server says that a commit was not replicated. Not more: see there.
             "client_min_messages": "warning",
         }

@@ -1,7 +1,8 @@
 """One write connection, and what to do when a batch does not go through.
 
-In short: a conflict is decided again; what a neighbour cannot help is cut out by halving; a lost answer is asked for
-by reference. All of it bounded, and nothing is ever answered that the database has not said.
+In short: a conflict is decided again; what a neighbour cannot help is cut out, by halving or by asking who holds the
+wallet that was waited for; a lost answer is asked for by reference. All of it bounded, and nothing is ever answered
+that the database has not said.
 """
 
 import time
@@ -15,7 +16,7 @@ from wallet.errors import BadData, OutcomeUnknown, StaleContext, StorageUnavaila
 from wallet.ledger.model import Request
 from wallet.ledger.outcomes import Outcome
 from wallet.storage.assets import AssetCache
-from wallet.storage.commit import CONNECTION_KEPT, StepSeconds, commit_batch
+from wallet.storage.commit import CONNECTION_KEPT, StepSeconds, commit_batch, find_held
 from wallet.storage.database import Database, LockTimedOut, close
 from wallet.storage.ids import IdSource
 
@@ -30,6 +31,14 @@ Answer: TypeAlias = Outcome | WalletError
 
 BatchObserver: TypeAlias = Callable[[int, StepSeconds], None]
 """Told the number of requests and the seconds by step of every batch committed."""
+
+
+class _WalletHeld(Exception):
+    """The wait for a wallet was too long. `by_request`: whether each request of the batch names such a wallet."""
+
+    def __init__(self, by_request: Sequence[bool]) -> None:
+        super().__init__()
+        self.by_request = by_request
 
 
 class BatchWriter:
@@ -63,13 +72,23 @@ class BatchWriter:
         # about 2 log2(n) commits and hurts nobody else.
         try:
             answers.extend(await self._commit_or_find_out(batch))
-        except (StaleContext, BadData, LockTimedOut) as error:
+        except _WalletHeld as held:
+            answers.extend(await self._commit_beside(held.by_request, batch))
+        except (StaleContext, BadData) as error:
             if len(batch) == 1:
                 answers.append(_alone(error))
                 return
             middle = len(batch) // 2
             await self._commit_within(batch[:middle], answers)
             await self._rest_of(batch[middle:], answers)
+
+    async def _commit_beside(self, is_held: Sequence[bool], batch: Sequence[Request]) -> Sequence[Answer]:
+        # Many may name one wallet; to wait for it on behalf of each of them would stop everybody.
+        answers: list[Answer] = []
+        if free := [request for request, held in zip(batch, is_held, strict=True) if not held]:
+            await self._commit_within(free, answers)
+        decided = iter(answers)
+        return [LockTimedOut("another session holds a wallet") if held else next(decided) for held in is_held]
 
     async def _rest_of(self, batch: Sequence[Request], answers: list[Answer]) -> None:
         try:
@@ -104,12 +123,14 @@ class BatchWriter:
         for tried in range(1, tries_max + 1):
             try:
                 return await self._commit_once(batch)
-            except LockTimedOut:
-                raise
             except StaleContext:
                 if tried == tries_max:
                     raise
-            except StorageUnavailable:
+            except StorageUnavailable as error:
+                if isinstance(error, LockTimedOut):
+                    is_held = await find_held(await self._connected(), batch, self._shard, self._assets)
+                    if any(is_held):
+                        raise _WalletHeld(is_held) from error
                 if tried >= 2:
                     raise
         raise AssertionError("unreachable: the last try returns or raises")
@@ -150,7 +171,7 @@ class BatchWriter:
         return self._connection
 
 
-def _alone(error: StaleContext | BadData | LockTimedOut) -> WalletError:
+def _alone(error: StaleContext | BadData) -> WalletError:
     if isinstance(error, StaleContext):
         return StorageUnavailable("other writers were first each time")
     return error

@@ -16,6 +16,18 @@ SELECT id, asset_id, kind, locked, balance, held, version, overdraft_limit, max_
  ORDER BY hot, id
    FOR NO KEY UPDATE;
 
+-- name: find_held
+-- in:  $1 shard smallint, $2 ids uuid[]
+-- out: the ids among them of wallets that another session has locked at this moment
+-- why: after a lock time-out, outside any transaction: those who name other wallets need not wait as well
+WITH free AS MATERIALIZED (
+    SELECT id FROM wallets
+     WHERE shard = $1 AND id = ANY($2::uuid[]) AND locked
+       FOR NO KEY UPDATE SKIP LOCKED
+)
+SELECT id FROM wallets
+ WHERE shard = $1 AND id = ANY($2::uuid[]) AND locked AND id NOT IN (SELECT free.id FROM free);
+
 -- name: load_known
 -- in:  $1 shard smallint, $2 origins text[], $3 reference_ids text[]
 -- out: the clock, once, beside each transaction that has one of these references (none: one row of nulls)
@@ -45,9 +57,9 @@ SELECT transaction_id, leg, wallet_id, asset_id, direction, amount, position, ba
 -- name: write_batch
 -- in:  $1 shard, $2 batch id, $3 decided_at,
 --      transactions: $4 ids, $5 origins, $6 references, $7 types, $8 fingerprints, $9 metadata;
---      entries: $10 transaction ids, $11 legs, $12 wallets, $13 assets, $14 directions, $15 amounts, $16 versions
---      (null: unlocked), $17 balances after, $18 ordinals in the batch;
---      wallets: $19 ids, $20 balances, $21 versions; deltas: $22 wallets, $23 amounts
+--      entries: $10 transaction ids, $11 legs, $12 wallets, $13 assets, $14 changes (direction * amount),
+--      $15 versions (null: unlocked), $16 balances after;
+--      wallets: $17 ids, $18 balances, $19 versions; deltas: $20 wallets, $21 amounts
 -- out: seq, and how many rows of each kind were written; the caller compares
 -- why: one round trip whatever the batch size; each row once, in its final state. Transactions go in in order of
 --      their unique key, so that disjoint batches with the same references wait but never deadlock
@@ -74,25 +86,25 @@ entered AS (
     INSERT INTO ledger_entries (
         position, amount, balance_after, created_at, asset_id, shard, direction, leg, wallet_id, transaction_id
     )
-    SELECT coalesce(e.version, batch.seq << 20 | e.ordinal), e.amount, e.balance_after, $3, e.asset_id, $1,
-           e.direction, e.leg, e.wallet_id, e.transaction_id
+    SELECT coalesce(e.version, batch.seq << 20 | e.ordinal), abs(e.change), e.balance_after, $3, e.asset_id, $1,
+           sign(e.change), e.leg, e.wallet_id, e.transaction_id
       FROM batch,
-           unnest($10::uuid[], $11::smallint[], $12::uuid[], $13::integer[], $14::smallint[], $15::bigint[],
-                  $16::bigint[], $17::bigint[], $18::bigint[])
-             AS e (transaction_id, leg, wallet_id, asset_id, direction, amount, version, balance_after, ordinal)
+           unnest($10::uuid[], $11::smallint[], $12::uuid[], $13::integer[], $14::bigint[], $15::bigint[],
+                  $16::bigint[])
+             WITH ORDINALITY AS e (transaction_id, leg, wallet_id, asset_id, change, version, balance_after, ordinal)
     RETURNING 1
 ),
 moved AS (
     UPDATE wallets
        SET balance = w.balance, version = w.version, last_entry_at = $3
-      FROM unnest($19::uuid[], $20::bigint[], $21::bigint[]) AS w (id, balance, version)
+      FROM unnest($17::uuid[], $18::bigint[], $19::bigint[]) AS w (id, balance, version)
      WHERE wallets.shard = $1 AND wallets.id = w.id
     RETURNING 1
 ),
 netted AS (
     INSERT INTO system_deltas (seq, shard, wallet_id, amount)
     SELECT batch.seq, $1, d.wallet_id, d.amount
-      FROM batch, unnest($22::uuid[], $23::numeric[]) AS d (wallet_id, amount)
+      FROM batch, unnest($20::uuid[], $21::numeric[]) AS d (wallet_id, amount)
     RETURNING 1
 )
 SELECT (SELECT seq FROM batch) AS seq,

@@ -1,0 +1,27 @@
+"""A store over dicts: everything that is decided is decided by the ledger."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from tests.storage.ledgers import Ledger
+from wallet.ledger.apply import apply_batch
+from wallet.ledger.model import Context, Posted, ReferenceKey, Request
+from wallet.ledger.outcomes import Outcome
+
+
+class FakeStore:
+    """What the committer sees of storage.writer.BatchWriter, without a database."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.wallets = {state.id: state for state in ledger.states()}
+        self.assets = {ledger.asset.code: ledger.asset}
+        self.known: dict[ReferenceKey, Posted] = {}
+
+    async def commit(self, batch: Sequence[Request]) -> Sequence[Outcome]:
+        decision = apply_batch(batch, Context(self.wallets, self.assets, self.known), datetime.now(UTC))
+        self.wallets.update(decision.states)
+        self.known.update({(posted.origin, posted.reference_id): posted for posted in decision.posted})
+        return decision.outcomes
+
+    async def close(self) -> None:
+        """Nothing is open."""

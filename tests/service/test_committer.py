@@ -1,0 +1,352 @@
+"""The committer over a store that commits when the test says so."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.service.fake_store import FakeStore
+from tests.storage.ledgers import SECONDS_MAX, Ledger, again, make_ledger, soon, spend, topup
+from wallet.errors import InvariantViolated, OutcomeUnknown, Overloaded, StorageUnavailable, WalletError
+from wallet.ledger.model import Direction, Leg, Post, Request
+from wallet.ledger.outcomes import Applied, Outcome, RefusalCode, Refused, Replayed
+from wallet.service.committer import LEGS_PER_ITEM_MAX, Committer, Writer
+
+LEDGER = make_ledger(wallets=2)
+ALICE, BOB = LEDGER.wallets
+
+
+class GatedStore(FakeStore):
+    """Shows every batch it is given, and commits it once the test lets it pass."""
+
+    def __init__(self, ledger: Ledger = LEDGER) -> None:
+        super().__init__(ledger)
+        self.fault: Exception | None = None
+        self.closed = False
+        self._begun: asyncio.Queue[Sequence[Request]] = asyncio.Queue()
+        self._passes = asyncio.Semaphore(0)
+
+    async def commit(self, batch: Sequence[Request]) -> Sequence[Outcome]:
+        self._begun.put_nowait(batch)
+        await self._passes.acquire()
+        if self.fault is not None:
+            raise self.fault
+        return await super().commit(batch)
+
+    async def close(self) -> None:
+        self.closed = True
+
+    async def begun(self) -> list[str]:
+        """The references of the next batch that has begun."""
+        return [request.reference_id for request in await soon(self._begun.get())]
+
+    def let_pass(self, batches: int = 1_000) -> None:
+        for _ in range(batches):
+            self._passes.release()
+
+    @property
+    def nothing_begun(self) -> bool:
+        return self._begun.empty()
+
+
+@pytest.fixture
+def store() -> GatedStore:
+    return GatedStore()
+
+
+@asynccontextmanager
+async def running(*writers: Writer, queue: int = 1_000, items: int = 100) -> AsyncIterator[Committer]:
+    committer = Committer(writers, queue_depth_max=queue, batch_items_max=items)
+    committer.start()
+    try:
+        yield committer
+    finally:
+        await soon(committer.drain(0))
+
+
+async def sent(committer: Committer, *requests: Request) -> list[asyncio.Task[Outcome]]:
+    """Submit requests in this order without waiting for their answers."""
+    tasks = [asyncio.create_task(committer.submit(request)) for request in requests]
+    await asyncio.sleep(0)  # each runs up to where it waits for its answer
+    return tasks
+
+
+async def answers(tasks: Sequence[asyncio.Task[Outcome]]) -> list[Outcome | BaseException]:
+    return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), SECONDS_MAX)
+
+
+def topups(count: int, *, name: str = "r") -> Iterator[Post]:
+    return (topup(ALICE, 1, f"{name}{number}") for number in range(count))
+
+
+async def test_what_arrives_while_a_batch_commits_is_the_next_batch(store: GatedStore) -> None:
+    async with running(store) as committer:
+        first = await sent(committer, topup(ALICE, 5, "first"))
+        assert await store.begun() == ["first"]
+        rest = await sent(committer, *topups(30))
+        store.let_pass()
+        assert await store.begun() == [f"r{number}" for number in range(30)]
+        assert all(isinstance(answer, Applied) for answer in await answers(first + rest))
+
+
+async def test_a_batch_has_no_more_items_than_the_bound(store: GatedStore) -> None:
+    async with running(store, items=10) as committer:
+        await sent(committer, topup(ALICE, 1, "first"))
+        assert await store.begun() == ["first"]
+        tasks = await sent(committer, *topups(25))
+        store.let_pass()
+        assert [len(await store.begun()) for _ in range(3)] == [10, 10, 5]
+        assert all(isinstance(answer, Applied) for answer in await answers(tasks))
+
+
+def many_legs(count: int, reference_id: str) -> Post:
+    ledger = make_ledger(count)
+    legs = tuple(Leg(wallet, Direction.CREDIT, 1) for wallet in ledger.wallets)
+    return Post(ledger.wallets[0], "api", reference_id, b"", "settlement", legs)
+
+
+async def test_a_batch_has_no_more_legs_than_the_bound(store: GatedStore) -> None:
+    async with running(store, items=5) as committer:
+        await sent(committer, topup(ALICE, 1, "first"))
+        assert await store.begun() == ["first"]
+        half = 5 * LEGS_PER_ITEM_MAX // 2
+        await sent(committer, many_legs(half, "a"), many_legs(half, "b"), many_legs(2, "c"))
+        store.let_pass()
+        assert [await store.begun(), await store.begun()] == [["a", "b"], ["c"]]
+
+
+async def test_a_request_with_more_legs_than_the_bound_is_a_batch_of_its_own(store: GatedStore) -> None:
+    async with running(store, items=2) as committer:
+        await sent(committer, topup(ALICE, 1, "first"))
+        assert await store.begun() == ["first"]
+        await sent(committer, many_legs(2 * LEGS_PER_ITEM_MAX + 1, "big"), topup(ALICE, 1, "small"))
+        store.let_pass()
+        assert [await store.begun(), await store.begun()] == [["big"], ["small"]]
+
+
+async def test_a_full_queue_refuses_and_applies_nothing(store: GatedStore) -> None:
+    async with running(store, queue=3) as committer:
+        accepted = await sent(committer, topup(ALICE, 1, "first"))
+        assert await store.begun() == ["first"]
+        accepted += await sent(committer, *topups(3))
+        with pytest.raises(Overloaded):
+            await committer.submit(topup(ALICE, 100, "too much"))
+        store.let_pass()
+        assert all(isinstance(answer, Applied) for answer in await answers(accepted))
+    assert store.wallets[ALICE].balance == 4
+
+
+async def test_parked_duplicates_count_as_waiting(store: GatedStore) -> None:
+    async with running(store, store, queue=3) as committer:
+        first = topup(ALICE, 1, "first")
+        tasks = await sent(committer, first)
+        assert await store.begun() == ["first"]
+        tasks += await sent(committer, again(first), again(first), again(first))
+        assert committer.queue_depth == 3
+        with pytest.raises(Overloaded):
+            await committer.submit(topup(ALICE, 100, "too much"))
+        store.let_pass()
+        await answers(tasks)
+        assert committer.queue_depth == 0
+
+
+async def test_the_money_of_a_caller_who_hung_up_moves_all_the_same(store: GatedStore) -> None:
+    async with running(store) as committer:
+        impatient, patient = await sent(committer, topup(ALICE, 7, "hung up"), topup(BOB, 1, "waits"))
+        await store.begun()
+        impatient.cancel()
+        store.let_pass()
+        assert isinstance(await soon(patient), Applied)
+        assert isinstance(await soon(committer.submit(topup(ALICE, 7, "hung up"))), Replayed)
+    assert store.wallets[ALICE].balance == 7
+
+
+async def test_a_caller_who_hangs_up_in_the_queue_is_served_in_order(store: GatedStore) -> None:
+    async with running(store) as committer:
+        await sent(committer, topup(ALICE, 5, "first"))
+        await store.begun()
+        impatient, patient = await sent(committer, topup(BOB, 7, "hung up"), spend(BOB, 7, "needs it"))
+        impatient.cancel()
+        store.let_pass()
+        assert isinstance(await soon(patient), Applied)
+
+
+async def test_a_duplicate_of_a_request_in_flight_is_replayed_after_it(store: GatedStore) -> None:
+    async with running(store, store) as committer:
+        request = topup(ALICE, 5, "same")
+        first = await sent(committer, request)
+        assert await store.begun() == ["same"]
+        second = await sent(committer, again(request))
+        assert store.nothing_begun, "the duplicate must not enter a batch beside the first"
+        store.let_pass()
+        applied, replayed = await answers(first + second)
+        assert isinstance(applied, Applied)
+        assert replayed == Replayed(applied.posted)
+
+
+async def test_a_duplicate_of_a_refused_request_is_decided_on_its_own(store: GatedStore) -> None:
+    async with running(store, store) as committer:
+        request = spend(ALICE, 5, "same")
+        first = await sent(committer, request)
+        assert await store.begun() == ["same"]
+        second = await sent(committer, topup(ALICE, 5, "money"), again(request))
+        assert await store.begun() == ["money"]
+        store.let_pass()
+        refused, _, applied = await answers(first + second)
+        assert isinstance(refused, Refused)
+        assert isinstance(applied, Applied)
+
+
+@pytest.mark.parametrize("writers", [1, 2, 4])
+async def test_of_a_hundred_racing_duplicates_exactly_one_is_applied(store: GatedStore, writers: int) -> None:
+    async with running(*[store] * writers, items=7) as committer:
+        request = topup(ALICE, 5, "same")
+        tasks = await sent(committer, *(again(request) for _ in range(100)))
+        store.let_pass()
+        kinds = [type(answer) for answer in await answers(tasks)]
+        assert (kinds.count(Applied), kinds.count(Replayed)) == (1, 99)
+    assert store.wallets[ALICE].balance == 5
+
+
+async def test_parked_requests_come_before_those_that_arrived_later(store: GatedStore) -> None:
+    other = GatedStore()
+    async with running(store, other, items=2) as committer:
+        request = topup(ALICE, 5, "same")
+        await sent(committer, request)
+        assert await store.begun() == ["same"]
+        await sent(committer, again(request), topup(ALICE, 1, "beside"))
+        assert await other.begun() == ["beside"]
+        tasks = await sent(committer, topup(ALICE, 1, "later"), topup(ALICE, 1, "last"))
+        store.let_pass()
+        assert await store.begun() == ["same", "later"]
+        await answers(tasks)
+
+
+async def test_answers_come_in_the_order_of_the_requests(store: GatedStore) -> None:
+    order: list[str] = []
+
+    async def noted(committer: Committer, request: Request) -> None:
+        await committer.submit(request)
+        order.append(request.reference_id)
+
+    async with running(store, items=4) as committer:
+        tasks = [asyncio.create_task(noted(committer, request)) for request in topups(10)]
+        store.let_pass()
+        await asyncio.wait_for(asyncio.gather(*tasks), SECONDS_MAX)
+    assert order == [f"r{number}" for number in range(10)]
+
+
+async def test_draining_answers_everything_that_was_accepted(store: GatedStore) -> None:
+    async with running(store, store, items=3) as committer:
+        tasks = await sent(committer, *topups(20), *(topup(ALICE, 1, "r0") for _ in range(5)))
+        await store.begun()
+        draining = asyncio.create_task(committer.drain(SECONDS_MAX))
+        store.let_pass()
+        await soon(draining)
+        kinds = [type(answer) for answer in await answers(tasks)]
+        assert (kinds.count(Applied), kinds.count(Replayed)) == (20, 5)
+    assert store.closed
+
+
+async def test_nothing_is_accepted_while_draining(store: GatedStore) -> None:
+    async with running(store) as committer:
+        await soon(committer.drain(SECONDS_MAX))
+        with pytest.raises(StorageUnavailable):
+            await committer.submit(topup(ALICE, 1, "late"))
+
+
+async def test_at_the_deadline_what_is_queued_was_not_applied_and_what_is_in_flight_is_unknown(
+    store: GatedStore,
+) -> None:
+    async with running(store) as committer:
+        in_flight = await sent(committer, topup(ALICE, 1, "in flight"))
+        await store.begun()
+        queued = await sent(committer, topup(ALICE, 1, "queued"))
+        await soon(committer.drain(0))
+        assert [type(answer) for answer in await answers(in_flight + queued)] == [OutcomeUnknown, StorageUnavailable]
+        assert store.nothing_begun
+
+
+async def test_at_the_deadline_no_batch_of_parked_requests_begins(store: GatedStore) -> None:
+    async with running(store, store) as committer:
+        request = topup(ALICE, 1, "same")
+        in_flight = await sent(committer, request)
+        await store.begun()
+        parked = await sent(committer, again(request))
+        await soon(committer.drain(0))
+        assert [type(answer) for answer in await answers(in_flight + parked)] == [OutcomeUnknown, StorageUnavailable]
+        assert store.nothing_begun
+
+
+async def test_a_fault_stops_the_writer_and_says_so_to_everybody(
+    store: GatedStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(store, store) as committer:
+        request = topup(ALICE, 1, "in flight")
+        in_flight = await sent(committer, request)
+        await store.begun()
+        parked = await sent(committer, again(request))
+        store.fault = InvariantViolated("broken")
+        store.let_pass()
+        assert [type(answer) for answer in await answers(in_flight + parked)] == [OutcomeUnknown, StorageUnavailable]
+        assert committer.fault is store.fault
+        assert "in flight" in caplog.text, "the batch is dumped for whoever is paged"
+        with pytest.raises(StorageUnavailable):
+            await committer.submit(topup(ALICE, 1, "later"))
+    assert store.wallets[ALICE].balance == 0
+
+
+async def test_a_fault_of_one_writer_lets_the_batch_of_the_other_end() -> None:
+    broken, sound = GatedStore(), GatedStore()
+    broken.fault = InvariantViolated("broken")
+    async with running(broken, sound) as committer:
+        first = await sent(committer, topup(ALICE, 1, "one"))
+        second = await sent(committer, topup(ALICE, 1, "two"))
+        begun = {(await broken.begun())[0], (await sound.begun())[0]}
+        assert begun == {"one", "two"}
+        broken.let_pass()
+        sound.let_pass()
+        kinds = {type(answer) for answer in await answers(first + second)}
+        assert kinds == {Applied, OutcomeUnknown}
+
+
+@pytest.mark.parametrize("error", [StorageUnavailable, OutcomeUnknown])
+async def test_a_batch_that_does_not_go_through_is_told_to_its_callers_and_the_next_one_goes_on(
+    store: GatedStore, error: type[WalletError]
+) -> None:
+    async with running(store) as committer:
+        store.fault = error("away")
+        tasks = await sent(committer, *topups(3))
+        await store.begun()
+        store.let_pass(1)
+        assert {type(answer) for answer in await answers(tasks)} == {error}
+        store.fault = None
+        store.let_pass()
+        assert isinstance(await soon(committer.submit(topup(ALICE, 1, "next"))), Applied)
+        assert committer.fault is None
+
+
+async def test_each_caller_gets_his_own_answer(store: GatedStore) -> None:
+    async with running(store) as committer:
+        tasks = await sent(committer, topup(ALICE, 5, "a"), spend(ALICE, 9, "b"), topup(ALICE, 6, "a"))
+        store.let_pass()
+        applied, poor, reused = await answers(tasks)
+        assert isinstance(applied, Applied)
+        assert isinstance(poor, Refused)
+        assert poor.code is RefusalCode.INSUFFICIENT_FUNDS
+        assert isinstance(reused, Refused)
+        assert reused.differs == ("amount",)
+
+
+class HalfBadStore(GatedStore):
+    async def commit(self, batch: Sequence[Request]) -> Sequence[Outcome | WalletError]:  # type: ignore[override]
+        return [StorageUnavailable("not this one"), *await super().commit(batch[1:])]
+
+
+async def test_an_error_of_one_request_is_raised_to_its_caller_alone() -> None:
+    store = HalfBadStore()
+    async with running(store) as committer:
+        tasks = await sent(committer, topup(ALICE, 5, "bad"), topup(ALICE, 6, "good"))
+        store.let_pass()
+        assert [type(answer) for answer in await answers(tasks)] == [StorageUnavailable, Applied]
