@@ -4,8 +4,9 @@ from typing import cast
 
 from wallet.errors import SettingsInvalid
 from wallet.http.application import make_framework
+from wallet.http.asgi import App
 from wallet.http.balances import Balances
-from wallet.http.edge import App, Edge
+from wallet.http.edge import Edge
 from wallet.http.fast_lane import FastLane
 from wallet.http.lifespan import Lifespan
 from wallet.http.movements import Movements
@@ -50,10 +51,8 @@ def make_app(settings: Settings) -> Lifespan:
     origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
     framework = cast("App", make_framework(service, movements, balances, cors_origins=origins))
     # CORS is the framework's: where it is on, every request takes that way.
-    is_fast = settings.fast_lane and not origins
-    return Lifespan(
-        Edge(FastLane(framework, movements, balances) if is_fast else framework, service.telemetry), service
-    )
+    fast_lane = FastLane(movements, balances) if settings.fast_lane and not origins else None
+    return Lifespan(Edge(framework, fast_lane, service.telemetry), service)
 
 
 def openapi_bytes() -> bytes:

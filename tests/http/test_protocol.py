@@ -10,6 +10,7 @@ from http.client import parse_headers
 from typing import Any
 
 import pytest
+
 from tests.http.tiny_service import Running, running
 
 GET = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -19,8 +19,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from tests.http import tiny_service
 
+from tests.http import tiny_service
 from wallet.errors import SettingsInvalid
 from wallet.http.listening import base_url, listen, within_open_files
 from wallet.http.server import serve

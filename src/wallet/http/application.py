@@ -9,15 +9,21 @@ from litestar.config.cors import CORSConfig
 from litestar.exceptions import HTTPException, ValidationException
 
 from wallet.errors import FieldError, Malformed
+from wallet.http.asgi import ClientGone
 from wallet.http.balances import Balances
-from wallet.http.edge import ClientGone
 from wallet.http.failures import failure, problem
 from wallet.http.movements import Movements
 from wallet.http.openapi import openapi_config, page_routes
 from wallet.http.routes.history import history_routes
 from wallet.http.routes.movements import movement_routes
 from wallet.http.routes.resources import resource_routes
-from wallet.http.routes.shared import as_response, refuse_unknown_parameters, request_id
+from wallet.http.routes.shared import (
+    as_response,
+    moves_money,
+    refuse_idempotency_key,
+    refuse_unknown_parameters,
+    request_id,
+)
 from wallet.http.routes.status import status_routes
 from wallet.service.wallets import WalletService
 
@@ -39,7 +45,7 @@ def make_framework(
             *status_routes(service),
             *page_routes(),
         ],
-        guards=[refuse_unknown_parameters],
+        guards=[refuse_unknown_parameters, refuse_idempotency_key],
         exception_handlers={
             HTTPException: _http_problem,
             ClientGone: _nobody_to_answer,
@@ -57,11 +63,7 @@ def make_framework(
 
 
 def _problem(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-    moves_money = request.method == "POST" and (request.scope.get("path_template") or "").endswith(_MOVEMENT_ENDS)
-    return as_response(failure(error, request_id=request_id(request), moves_money=moves_money))
-
-
-_MOVEMENT_ENDS = ("/topup", "/bonus", "/spend", "/transfers", "/transactions")
+    return as_response(failure(error, request_id=request_id(request), moves_money=moves_money(request)))
 
 
 def _http_problem(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:

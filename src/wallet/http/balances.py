@@ -15,7 +15,7 @@ class Balances:
 
     async def balance(self, wallet_id: str, *, headers: Headers, query: bytes) -> Answer:
         """Raises WalletError where there is nothing to answer with."""
-        refuse_key(headers)
         strings = amounts_as_strings(query)
+        refuse_key(headers)
         balance = await self._service.balances.balance(path_id("wallet_id", wallet_id))
         return Answer(200, written(balance_answer(balance), amounts_as_strings=strings), _FRESH)

@@ -12,17 +12,20 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from wallet.errors import FieldError, Malformed
 from wallet.ledger.model import AMOUNT_MAX
 
-_ID = r"\A[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\Z"
-_NO_CONTROL_CHARACTERS = r"\A[^\x00-\x1f\x7f-\x9f]*\Z"
+# The very end, for us and for readers of the OpenAPI document: Python's $ alone lets a last line feed pass, and its
+# \Z means nothing elsewhere.
+_END = r"$(?!\n)"
+_ID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}" + _END
+_NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f-\x9f]*" + _END
 
 # An id in its canonical form. Text here, because making a UUID object costs more than checking one.
 Id: TypeAlias = Annotated[str, Meta(pattern=_ID, examples=["aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"])]
 Amount: TypeAlias = Annotated[
-    Annotated[int, Meta(ge=1, le=AMOUNT_MAX)] | Annotated[str, Meta(pattern=r"\A[1-9][0-9]{0,18}\Z")],
+    Annotated[int, Meta(ge=1, le=AMOUNT_MAX)] | Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,18}" + _END)],
     Meta(description="Minor units of the asset: an integer, or the same in a string.", examples=[1000]),
 ]
 AssetCode: TypeAlias = Annotated[
-    str, Meta(pattern=r"\A[A-Za-z0-9_]{1,16}\Z", description="In either case.", examples=["gold"])
+    str, Meta(pattern=r"^[A-Za-z0-9_]{1,16}" + _END, description="In either case.", examples=["gold"])
 ]
 Reference: TypeAlias = Annotated[
     str,
@@ -103,12 +106,17 @@ class NewWallet(Struct, forbid_unknown_fields=True, kw_only=True):
     id: Id | None = None
 
 
+# Ids that the service makes go on above the greatest there is, so one given must leave room.
+_ASSET_ID_MAX: Final = 1_000_000_000
+
+
 class NewAsset(Struct, forbid_unknown_fields=True, kw_only=True):
-    """A unit of value. All of it is fixed at creation."""
+    """A unit of value. All of it is fixed at creation. The same again, by its code, is the same asset."""
 
     code: AssetCode
     scale: Annotated[int, Meta(ge=0, le=18, description="Decimal places for display.")] = 0
     max_supply: Annotated[Amount, Meta(description="What may be issued at most; absent: no cap.")] | None = None
+    id: Annotated[int, Meta(ge=1, le=_ASSET_ID_MAX)] | None = None
 
 
 _REFERENCE: Final = re.compile(r"\A[^\x00-\x1f\x7f-\x9f]{1,255}\Z")

@@ -6,16 +6,21 @@ looked at a second time.
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from itertools import islice
 from typing import Any, Final, NoReturn, TypeVar
 
 import msgspec
+from msgspec.inspect import ListType, StructType, type_info
 
 from wallet.errors import FieldError, Malformed
 
 METADATA_BYTES_MAX: Final = 4096
 METADATA_DEPTH_MAX: Final = 4
+# A body of a megabyte may be wrong in a hundred thousand places, and names things as long as itself.
+ERRORS_MAX: Final = 100
+NAME_LENGTH_MAX: Final = 100
 INT64: Final = range(-(2**63), 2**63)
 _REQUIRED: Final = "This field is required."
 
@@ -116,7 +121,7 @@ def _check_values(value: object, *, depth: int) -> None:
 
 
 def _refuse(type_: type[msgspec.Struct], body: bytes, also_required: Sequence[str]) -> NoReturn:
-    """Find every field that is wrong; the decoder stops at the first."""
+    """Find every field that is wrong, up to ERRORS_MAX; the decoder stops at the first."""
     try:
         members = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -124,17 +129,35 @@ def _refuse(type_: type[msgspec.Struct], body: bytes, also_required: Sequence[st
         raise malformed("", "The body is not valid JSON in UTF-8.") from None
     if not isinstance(members, dict):
         raise malformed("", "The body must be a JSON object.")
-    errors = []
+    errors = list(islice(_wrong_fields(type_, members, also_required), ERRORS_MAX))
+    raise Malformed(errors or [FieldError("", "The body does not fit.")])
+
+
+def _wrong_fields(
+    type_: type[msgspec.Struct], members: Mapping[str, Any], also_required: Sequence[str] = (), *, path: str = ""
+) -> Iterator[FieldError]:
     fields = {field.name: field for field in msgspec.structs.fields(type_)}
     for name, field in fields.items():
-        if name not in members:
-            if field.required or name in also_required:
-                errors.append(FieldError(name, _REQUIRED))
-            continue
-        try:
-            msgspec.convert(members[name], field.type)
-        except msgspec.ValidationError as error:
-            reason, _, inner = str(error).partition(" - at `$")
-            errors.append(FieldError(name + inner.removesuffix("`"), f"{reason}."))
-    errors.extend(FieldError(name, "There is no such field.") for name in members if name not in fields)
-    raise Malformed(errors or [FieldError("", "The body does not fit.")])
+        if name in members:
+            yield from _wrong_in(field.type, members[name], path + name)
+        elif field.required or name in also_required:
+            yield FieldError(path + name, _REQUIRED)
+    for name in members:
+        if name not in fields:
+            yield FieldError(path + name[:NAME_LENGTH_MAX], "There is no such field.")
+
+
+def _wrong_in(type_: Any, value: Any, path: str) -> Iterator[FieldError]:
+    try:
+        msgspec.convert(value, type_)
+        return
+    except msgspec.ValidationError as error:
+        reason, _, inner = str(error).partition(" - at `$")
+    kind = type_info(type_)
+    if isinstance(kind, StructType) and isinstance(value, dict):
+        yield from _wrong_fields(kind.cls, value, path=f"{path}.")
+    elif isinstance(kind, ListType) and isinstance(kind.item_type, StructType) and inner:
+        for at, each in enumerate(value):
+            yield from _wrong_in(kind.item_type.cls, each, f"{path}[{at}]")
+    else:
+        yield FieldError(path + inner.removesuffix("`"), f"{reason}.")

@@ -3,7 +3,7 @@
 import logging
 
 from wallet.errors import WalletError
-from wallet.http.edge import App, Receive, Scope, Send
+from wallet.http.asgi import App, Receive, Scope, Send
 from wallet.service.wallets import WalletService
 
 _log = logging.getLogger(__name__)

@@ -27,15 +27,10 @@ class _Movement(Protocol):
 _Body = TypeVar("_Body", bound=msgspec.Struct)
 
 
-def movement_body(type_: type[_Body], headers: Headers, body: bytes) -> _Body:
-    """Decode a movement's body. Raises UnsupportedMediaType and Malformed."""
-    ensure_json(headers)
-    has_key = any(name == b"idempotency-key" for name, _ in headers)
-    return decode(type_, body, also_required=() if has_key else ("reference_id",))
-
-
 class Movements:
-    """Each method answers a movement in full. Raises WalletError where there is nothing to answer with."""
+    """Each method answers a movement in full, from the body's bytes on. Raises WalletError where there is nothing to
+    answer with.
+    """
 
     def __init__(self, service: WalletService) -> None:
         self._service = service
@@ -44,7 +39,7 @@ class Movements:
         self,
         type_: str,
         wallet_id: str,
-        data: bodies.WalletMovement,
+        body: bytes,
         *,
         headers: Headers,
         query: bytes,
@@ -52,6 +47,7 @@ class Movements:
     ) -> Answer:
         """A top-up, bonus or spend."""
         options = read_options(headers, query)
+        data = _decoded(bodies.WalletMovement, body, headers, options)
         request = self._service.commands.wallet_movement(
             type_,
             wallet_id=path_id("wallet_id", wallet_id),
@@ -62,8 +58,9 @@ class Movements:
         )
         return await self._answer(request, options, request_id)
 
-    async def transfer(self, data: bodies.Transfer, *, headers: Headers, query: bytes, request_id: str) -> Answer:
+    async def transfer(self, body: bytes, *, headers: Headers, query: bytes, request_id: str) -> Answer:
         options = read_options(headers, query)
+        data = _decoded(bodies.Transfer, body, headers, options)
         request = self._service.commands.transfer(
             from_wallet_id=path_id("from_wallet_id", data.from_wallet_id),
             to_wallet_id=path_id("to_wallet_id", data.to_wallet_id),
@@ -74,9 +71,10 @@ class Movements:
         )
         return await self._answer(request, options, request_id)
 
-    async def transaction(self, data: bodies.Transaction, *, headers: Headers, query: bytes, request_id: str) -> Answer:
+    async def transaction(self, body: bytes, *, headers: Headers, query: bytes, request_id: str) -> Answer:
         """A general transaction."""
         options = read_options(headers, query)
+        data = _decoded(bodies.Transaction, body, headers, options)
         if data.type in BUILT_IN_TYPES:
             raise malformed("type", f"{data.type!r} is a built-in name.")
         request = self._service.commands.transaction(
@@ -111,6 +109,11 @@ class Movements:
             # The money has moved. Whatever keeps us from saying so, it must not look like a no.
             raise OutcomeUnknown("the answer could not be written") from error
         return Answer(status, body, headers)
+
+
+def _decoded(type_: type[_Body], body: bytes, headers: Headers, options: Options) -> _Body:
+    ensure_json(headers)
+    return decode(type_, body, also_required=() if options.idempotency_key is not None else ("reference_id",))
 
 
 def _reference(data: _Movement, options: Options) -> str:

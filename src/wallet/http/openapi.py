@@ -3,14 +3,16 @@
 from functools import cache
 from importlib.resources import files
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 from litestar import Litestar, MediaType, Request, get
+from litestar.exceptions import NotFoundException
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
-from litestar.response import Redirect
-from litestar.static_files import create_static_files_router
+from litestar.params import FromPath
+from litestar.response import File, Redirect
 from litestar.types import ControllerRouterHandler
 from markdown_it import MarkdownIt
 
@@ -26,6 +28,21 @@ BODIES: Final = (
     bodies.NewAsset,
 )
 _REFERENCE: Final = "#/components/schemas/{name}"
+# Read by our own rules on every request, so no handler's signature has them.
+_SHARED_PARAMETERS: Final = {
+    "amounts": {
+        "name": "amounts",
+        "in": "query",
+        "description": "Answer amounts as strings, for clients whose numbers are doubles.",
+        "schema": {"type": "string", "enum": ["string"]},
+    },
+    "idempotency_key": {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "The reference_id, if it is not in the body; if it is in both, they must agree.",
+        "schema": {"type": "string", "pattern": "^[ !#-~]{1,255}$"},
+    },
+}
 _PAGE: Final = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -72,6 +89,12 @@ def document(app: Litestar) -> bytes:
     schema = app.openapi_schema.to_schema()
     _, components = msgspec.json.schema_components(BODIES, ref_template=_REFERENCE)
     schema.setdefault("components", {}).setdefault("schemas", {}).update(components)
+    schema["components"]["parameters"] = _SHARED_PARAMETERS
+    for operations in schema["paths"].values():
+        for operation in operations.values():
+            shared = {"operations": (), "movements": _SHARED_PARAMETERS}.get(operation["tags"][0], ("amounts",))
+            references = [{"$ref": f"#/components/parameters/{name}"} for name in shared]
+            operation["parameters"] = [*operation.get("parameters", ()), *references]
     return msgspec.json.format(msgspec.json.encode(schema, order="sorted"), indent=2) + b"\n"
 
 
@@ -105,10 +128,16 @@ def page_routes() -> list[ControllerRouterHandler]:
     def errors() -> str:
         return _errors_page()
 
-    assets = create_static_files_router(
-        path="/docs/assets", directories=[str(files("swagger_ui").joinpath("static"))], include_in_schema=False
-    )
-    return [root, openapi, page_script, errors, assets]
+    assets = {each.name: each for each in Path(str(files("swagger_ui").joinpath("static"))).iterdir()}
+
+    # Names looked up, not paths resolved: there is nothing to break out of, and no name that the system refuses.
+    @get("/docs/assets/{name:str}", include_in_schema=False, sync_to_thread=False)
+    def asset(name: FromPath[str]) -> File:
+        if name not in assets:
+            raise NotFoundException
+        return File(assets[name], filename=name, content_disposition_type="inline")
+
+    return [root, openapi, page_script, errors, asset]
 
 
 @cache

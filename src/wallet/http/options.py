@@ -1,7 +1,7 @@
 """What a request says besides its path and body, read in the same way by both lanes."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -12,6 +12,7 @@ from wallet.storage.ids import parse_id
 
 Headers = Sequence[tuple[bytes, bytes]]
 
+AMOUNTS: Final = "amounts"
 # Printable ASCII without quotes: the header's draft standard wraps keys in them, and guessing would part clients.
 _KEY: Final = re.compile(rb"\A[ !#-~]{1,255}\Z")
 
@@ -32,10 +33,13 @@ _NONE: Final = Options()
 
 def read_options(headers: Headers, query: bytes) -> Options:
     """The options of a movement. Raises Malformed."""
-    key = next((value for name, value in headers if name == b"idempotency-key"), None)
-    if key is None and not query:
+    keys = [value for name, value in headers if name == b"idempotency-key"]
+    if not keys and not query:
         return _NONE
-    return Options(None if key is None else _key(key), amounts_as_strings(query))
+    strings = amounts_as_strings(query)
+    if len(keys) > 1:
+        raise malformed("Idempotency-Key", "This header is given more than once.")
+    return Options(_key(keys[0]) if keys else None, strings)
 
 
 def refuse_key(headers: Headers) -> None:
@@ -46,21 +50,25 @@ def refuse_key(headers: Headers) -> None:
 
 def amounts_as_strings(query: bytes) -> bool:
     """Whether ?amounts=string was asked for. Raises Malformed for anything else in the query."""
-    if not query:
-        return False
-    asked = False
+    return bool(query) and AMOUNTS in parameters(query, known=())
+
+
+def parameters(query: bytes, *, known: Collection[str]) -> Mapping[str, str]:
+    """The parameters of a query. All requests take `amounts`, whose only value is `string`.
+
+    Raises Malformed for one that is not known: an unsupported filter is an error, never a list that ignores it.
+    So it is for one that is given twice.
+    """
+    found: dict[str, str] = {}
     for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
-        if name != "amounts":
+        if name != AMOUNTS and name not in known:
             raise malformed(name, "There is no such parameter.")
-        asked = is_string(value)
-    return asked
-
-
-def is_string(amounts: str) -> bool:
-    """The value of the parameter `amounts`, of which there is only one."""
-    if amounts != "string":
-        raise malformed("amounts", "May only be 'string'.")
-    return True
+        if name in found:
+            raise malformed(name, "This parameter is given more than once.")
+        found[name] = value
+    if found.get(AMOUNTS, "string") != "string":
+        raise malformed(AMOUNTS, "May only be 'string'.")
+    return found
 
 
 def ensure_json(headers: Headers) -> None:

@@ -8,15 +8,17 @@ There is no timer per request: each connection carries one deadline, and one swe
 import asyncio
 import logging
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from functools import partial
 from typing import Any, ClassVar, Final
 from uuid import uuid4
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from wallet.http.asgi import SEND_WHOLE
 from wallet.http.problems import render_problem
 from wallet.settings import Settings
 
@@ -154,6 +156,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if segments > self.header_bytes_max and self._head_bytes() > self.header_bytes_max:
             raise self._head_too_large()
         super().on_headers_complete()
+        # The application's task has not begun yet.
+        self.scope[SEND_WHOLE] = partial(_send_whole, self.cycle)  # type: ignore[typeddict-unknown-key]
         self._phase = _BODY
 
     def on_body(self, body: bytes) -> None:
@@ -263,6 +267,27 @@ class BoundedProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         self.transport.write_eof()
         self.deadline = self.loop.time() + LINGER_SECONDS
+
+
+def _send_whole(cycle: RequestResponseCycle, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
+    """Send a whole answer by one write, and tell whether that was done; uvicorn's `send` makes two, and more calls.
+
+    `headers` are lower-case and hold the content-length. Where anything is out of the ordinary, `send` is to do it.
+    """
+    if cycle.response_started or cycle.disconnected or cycle.flow.write_paused or not cycle.keep_alive:
+        return False
+    content = [STATUS_LINE[status]]
+    for name, value in (*cycle.default_headers, *headers):
+        content += (name, b": ", value, b"\r\n")
+    content.append(b"\r\n")
+    if cycle.scope["method"] != "HEAD":
+        content.append(body)
+    cycle.waiting_for_100_continue = False
+    cycle.response_started = cycle.response_complete = True
+    cycle.transport.write(b"".join(content))
+    cycle.message_event.set()
+    cycle.on_response()
+    return True
 
 
 def bounded_protocol(settings: Settings) -> type[HttpToolsProtocol]:

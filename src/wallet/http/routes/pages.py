@@ -9,7 +9,7 @@ from wallet.http.answers import PageAnswer
 from wallet.http.decoding import malformed
 from wallet.service.reads import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX, Page, PageRequest
 
-# Text, and read by our own rules: the framework's would take " 1_0" for a number.
+# Text: the framework's rules would take " 1_0" for a number.
 Limit: TypeAlias = Annotated[
     str | None, QueryParameter(description=f"Rows in a page, 1 to {LIMIT_MAX}; {LIMIT_DEFAULT} if absent.")
 ]
@@ -20,21 +20,24 @@ Cursor: TypeAlias = Annotated[str | None, QueryParameter(description="`next` of 
 
 _Row = TypeVar("_Row")
 _Answer = TypeVar("_Answer")
-_DIGITS_MAX = 9
+_DIGITS_MAX = 18
 
 
 def page_request(limit: str | None, cursor: str | None, offset: str | None = None) -> PageRequest:
     """The page asked for. Raises Malformed for what is no number; whether it is in range is service.reads' word."""
-    return PageRequest(limit=_number("limit", limit), cursor=cursor, offset=_number("offset", offset))
+    return PageRequest(
+        limit=None if limit is None else number("limit", limit),
+        cursor=cursor,
+        offset=None if offset is None else number("offset", offset),
+    )
 
 
 def page_answer(page: Page[_Row], answer: Callable[[_Row], _Answer]) -> PageAnswer[_Answer]:
     return PageAnswer(data=[answer(row) for row in page.data], next=page.next, has_more=page.has_more)
 
 
-def _number(name: str, text: str | None) -> int | None:
-    if text is None:
-        return None
+def number(name: str, text: str) -> int:
+    """A number from a path or query, read by our own rules. Raises Malformed."""
     if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX):
         raise malformed(name, "Must be a number.")
     return int(text)

@@ -1,10 +1,11 @@
 """Users, wallets, assets: making them and reading them."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import PathParameter, RawBody
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import PathParameter
 from msgspec import Struct
 
 from wallet.http import bodies
@@ -22,10 +23,11 @@ from wallet.http.answers import (
 )
 from wallet.http.balances import Balances
 from wallet.http.decoding import decode, malformed
-from wallet.http.options import ensure_json, path_id, refuse_key
-from wallet.http.routes.pages import Cursor, Limit, page_answer, page_request
+from wallet.http.options import ensure_json, path_id
+from wallet.http.routes.pages import Cursor, Limit, number, page_answer, page_request
 from wallet.http.routes.shared import (
     as_response,
+    body_of,
     documented,
     headers_of,
     problems,
@@ -34,9 +36,9 @@ from wallet.http.routes.shared import (
 from wallet.service.wallets import WalletService
 
 _Request = Request[Any, Any, Any]
+_Body = TypeVar("_Body", bound=Struct)
 _Id = Annotated[str, PathParameter(description="A UUID.")]
-_AssetId = Annotated[int, PathParameter(description="A number.")]
-_CREATES: Any = {"responses": problems(400, 404, 409, 413, 415, 503)}
+_AssetId = Annotated[str, PathParameter(description="A number.")]
 
 
 def resource_routes(service: WalletService, balances: Balances) -> list[HTTPRouteHandler]:
@@ -47,10 +49,10 @@ def resource_routes(service: WalletService, balances: Balances) -> list[HTTPRout
     def found(body: Struct, request: _Request) -> Response[Any]:
         return as_response(Answer(200, written(body, amounts_as_strings=wants_string_amounts(request))))
 
-    @post("/users", operation_class=documented(bodies.NewUser), tags=["users"], **_CREATES)
-    async def create_user(body: RawBody, request: _Request) -> Response[UserAnswer]:
+    @post("/users", **_creates(bodies.NewUser, UserAnswer), tags=["users"])
+    async def create_user(request: _Request) -> Response[UserAnswer]:
         """Make a user."""
-        data = _decoded(bodies.NewUser, body, request)
+        data = await _decoded(bodies.NewUser, request)
         made = await service.resources.create_user(
             name=data.name, user_id=None if data.id is None else path_id("id", data.id)
         )
@@ -69,10 +71,10 @@ def resource_routes(service: WalletService, balances: Balances) -> list[HTTPRout
         page = await service.reads.wallets_of_user(path_id("user_id", user_id), page_request(limit, cursor))
         return found(page_answer(page, wallet_answer), request)
 
-    @post("/wallets", operation_class=documented(bodies.NewWallet), tags=["wallets"], **_CREATES)
-    async def create_wallet(body: RawBody, request: _Request) -> Response[WalletAnswer]:
+    @post("/wallets", **_creates(bodies.NewWallet, WalletAnswer), tags=["wallets"])
+    async def create_wallet(request: _Request) -> Response[WalletAnswer]:
         """Make a wallet in one asset."""
-        data = _decoded(bodies.NewWallet, body, request)
+        data = await _decoded(bodies.NewWallet, request)
         if data.asset_code is None and data.asset_type_id is None:
             raise malformed("asset_code", "This field or asset_type_id is required.")
         made = await service.resources.create_wallet(
@@ -95,14 +97,15 @@ def resource_routes(service: WalletService, balances: Balances) -> list[HTTPRout
         answer = await balances.balance(wallet_id, headers=headers_of(request), query=request.scope["query_string"])
         return as_response(answer)
 
-    @post("/assets", operation_class=documented(bodies.NewAsset), tags=["assets"], **_CREATES)
-    async def create_asset(body: RawBody, request: _Request) -> Response[AssetAnswer]:
+    @post("/assets", **_creates(bodies.NewAsset, AssetAnswer), tags=["assets"])
+    async def create_asset(request: _Request) -> Response[AssetAnswer]:
         """Make an asset and its treasury, revenue and breakage wallets."""
-        data = _decoded(bodies.NewAsset, body, request)
+        data = await _decoded(bodies.NewAsset, request)
         made = await service.resources.create_asset(
             code=data.code.upper(),
             scale=data.scale,
             max_supply=None if data.max_supply is None else bodies.amount(data.max_supply, "max_supply"),
+            asset_id=data.id,
         )
         return created(asset_answer(made.resource), made.existed, request)
 
@@ -113,10 +116,10 @@ def resource_routes(service: WalletService, balances: Balances) -> list[HTTPRout
         """Assets, by id."""
         return found(page_answer(await service.reads.assets(page_request(limit, cursor)), asset_answer), request)
 
-    @get("/assets/{asset_id:int}", responses=problems(400, 404, 503), tags=["assets"])
+    @get("/assets/{asset_id:str}", responses=problems(400, 404, 503), tags=["assets"])
     async def read_asset(asset_id: _AssetId, request: _Request) -> Response[AssetAnswer]:
         """An asset, and where its units are."""
-        return found(asset_answer(await service.reads.asset(asset_id)), request)
+        return found(asset_answer(await service.reads.asset(number("asset_id", asset_id))), request)
 
     return [
         create_user, read_user, list_wallets_of_user, create_wallet, read_wallet, read_balance, create_asset,
@@ -124,7 +127,16 @@ def resource_routes(service: WalletService, balances: Balances) -> list[HTTPRout
     ]  # fmt: skip
 
 
-def _decoded(type_: Any, body: RawBody, request: _Request) -> Any:
+def _creates(body: type[Struct], answer: type[Struct]) -> Any:
+    return {
+        "operation_class": documented(body),
+        "responses": {
+            200: ResponseSpec(answer, description="The same again: it was there already.", generate_examples=False),
+            **problems(400, 404, 409, 413, 415, 503),
+        },
+    }
+
+
+async def _decoded(type_: type[_Body], request: _Request) -> _Body:
     ensure_json(headers_of(request))
-    refuse_key(headers_of(request))
-    return decode(type_, body)
+    return decode(type_, await body_of(request))

@@ -46,6 +46,7 @@ def status_routes(service: WalletService) -> list[HTTPRouteHandler]:
     @get("/metrics", tags=["operations"], media_type=CONTENT_TYPE_LATEST, sync_to_thread=True)
     def metrics() -> Response[Any]:
         """Figures in Prometheus' text format, of all worker processes."""
-        return Response(service.telemetry.exposition(), media_type=CONTENT_TYPE_LATEST)
+        # As a header: to a media type the framework adds a second charset.
+        return Response(service.telemetry.exposition(), headers={"content-type": CONTENT_TYPE_LATEST})
 
     return [healthz, readyz, metrics]

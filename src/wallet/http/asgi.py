@@ -1,0 +1,46 @@
+"""ASGI in this house: its types, a whole body in, a whole answer out."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final, TypeAlias
+
+from wallet.http.answers import Answer
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+SEND_WHOLE: Final = "wallet.send_whole"
+"""Key of the scope under which our protocol offers to send a whole answer by one write. See http.protocol."""
+
+
+class ClientGone(Exception):
+    """The client hung up before its request had arrived. There is nobody to answer."""
+
+
+async def read_body(receive: Receive) -> bytes:
+    """The whole body, whose size the protocol has bounded. Raises ClientGone."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body", False):
+        return body
+    chunks = [body]
+    while message.get("more_body", False):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        chunks.append(message.get("body", b""))
+    return b"".join(chunks)
+
+
+async def send_answer(answer: Answer, scope: Scope, send: Send, *, request_id: bytes) -> None:
+    """Send a whole answer, with the headers that all answers end with."""
+    headers = (*answer.headers, (b"content-length", b"%d" % len(answer.body)), (b"x-request-id", request_id))
+    send_whole = scope.get(SEND_WHOLE)
+    if send_whole is not None and send_whole(answer.status, headers, answer.body):
+        return
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})

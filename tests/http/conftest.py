@@ -1,0 +1,63 @@
+"""The application with and without its fast lane. A module's tests share a database, which has the demo data."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import ExitStack
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from tests.http.client import Api, running_api
+from tests.postgres import Server
+from wallet.service.demo import make_demo_data
+from wallet.settings import Settings
+from wallet.storage.database import Database
+
+Lanes = Mapping[str, Api]
+
+
+@pytest.fixture(scope="module")
+def demo_database_url(postgres: Server) -> Iterator[str]:
+    """A database with the demo data."""
+    with postgres.database() as dsn:
+        add_demo_data(dsn)
+        yield dsn
+
+
+@pytest.fixture(scope="module")
+def twin_database_urls(postgres: Server) -> Iterator[tuple[str, str]]:
+    """Two databases in the same state."""
+    with ExitStack() as stack:
+        first, second = (stack.enter_context(postgres.database()) for _ in range(2))
+        add_demo_data(first)
+        add_demo_data(second)
+        yield first, second
+
+
+def add_demo_data(dsn: str) -> None:
+    asyncio.run(make_demo_data(Database(dsn=dsn, settings=Settings())))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lanes(demo_database_url: str) -> AsyncIterator[Lanes]:
+    """The application twice on one database: hot requests take the fast lane, or the framework's way."""
+    async with (
+        running_api(demo_database_url, fast_lane=True) as fast,
+        running_api(demo_database_url, fast_lane=False) as framework,
+    ):
+        yield {"fast lane": fast, "framework": framework}
+
+
+@pytest.fixture(params=["fast lane", "framework"])
+def api(request: pytest.FixtureRequest, lanes: Lanes) -> Api:
+    """Runs the test once per lane."""
+    return lanes[request.param]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def ledger(demo_database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection to the database behind `api`."""
+    connection = await asyncpg.connect(demo_database_url)
+    yield connection
+    await connection.close()

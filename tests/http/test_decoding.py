@@ -1,0 +1,138 @@
+"""Decoding against a slow and obvious reference: what is refused, and that nothing else is."""
+
+import json
+from contextlib import suppress
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wallet.errors import Malformed
+from wallet.http import bodies
+from wallet.http.decoding import canonical_metadata, decode
+
+EXAMPLES = settings(max_examples=300, deadline=None)
+
+# Objects are lists of members here, so that a key can come twice.
+Members = list[tuple[str, Any]]
+
+
+class _Object(list[Any]):
+    """An object's members, told apart from an array."""
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
+keys = st.sampled_from(["a", "b", "ab", "", "é", "a:b", "\x00", '"', "\\u0000", "amount"]) | texts
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | texts
+    | st.floats(allow_nan=False, allow_infinity=False, width=32)
+)
+values = st.recursive(
+    scalars,
+    lambda children: st.lists(children, max_size=3) | st.lists(st.tuples(keys, children), max_size=4).map(_Object),
+    max_leaves=12,
+)
+objects = st.lists(st.tuples(keys, values), max_size=4).map(_Object)
+
+
+@st.composite
+def spelled(draw: st.DrawFn, text: str) -> str:
+    """A JSON string for the text, some of whose characters are escaped that need not be."""
+    written = ""
+    for character in text:
+        if draw(st.booleans()):
+            units = character.encode("utf-16-be")
+            written += "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+        else:
+            written += json.dumps(character, ensure_ascii=False)[1:-1]
+    return f'"{written}"'
+
+
+@st.composite
+def written(draw: st.DrawFn, value: Any) -> str:
+    """JSON for the value, in one of its spellings."""
+    space = draw(st.sampled_from(["", " ", "\n\t"]))
+    if isinstance(value, _Object):
+        members = [f"{draw(spelled(name))}{space}:{space}{draw(written(each))}" for name, each in value]
+        return "{" + space + f",{space}".join(members) + "}"
+    if isinstance(value, list):
+        return "[" + f",{space}".join(draw(written(each)) for each in value) + space + "]"
+    return draw(spelled(value)) if isinstance(value, str) else json.dumps(value)
+
+
+def is_doubtful(value: Any) -> bool:
+    """The reference check, slow and obvious: some object has a key twice, or some text a NUL."""
+    if isinstance(value, _Object):
+        names = [name for name, _ in value]
+        return (
+            len(set(names)) < len(names)
+            or any("\x00" in name for name in names)
+            or any(is_doubtful(each) for _, each in value)
+        )
+    if isinstance(value, list):
+        return any(is_doubtful(each) for each in value)
+    return isinstance(value, str) and "\x00" in value
+
+
+movement_fields = {"amount": 5, "asset_code": "gold", "reference_id": "r:1"}
+
+
+@st.composite
+def movements(draw: st.DrawFn) -> tuple[_Object, bytes]:
+    """A movement's members and their JSON; one may be there twice."""
+    members = _Object([*movement_fields.items(), ("metadata", draw(objects))])
+    if draw(st.integers(0, 3)) == 0:
+        members.append(draw(st.sampled_from(members)))
+    members = _Object(draw(st.permutations(members)))
+    return members, draw(written(members)).encode()
+
+
+@EXAMPLES
+@given(movements())
+def test_it_refuses_exactly_what_the_reference_check_refuses(movement: tuple[_Object, bytes]) -> None:
+    members, body = movement
+    try:
+        decode(bodies.WalletMovement, body)
+    except Malformed:
+        assert is_doubtful(members)
+    else:
+        assert not is_doubtful(members)
+
+
+@EXAMPLES
+@given(movements())
+def test_what_it_accepts_is_what_was_sent(movement: tuple[_Object, bytes]) -> None:
+    members, body = movement
+    if not is_doubtful(members):
+        decoded = decode(bodies.WalletMovement, body)
+        assert {name: getattr(decoded, name) for name in movement_fields} == movement_fields
+        assert decoded.metadata == json.loads(body)["metadata"]
+
+
+@EXAMPLES
+@given(st.binary(max_size=60) | st.text(max_size=40).map(str.encode) | objects.flatmap(written).map(str.encode))
+def test_whatever_it_gets_it_answers_or_says_malformed(body: bytes) -> None:
+    for type_ in (bodies.WalletMovement, bodies.Transfer, bodies.Transaction, bodies.NewUser, bodies.NewWallet):
+        with suppress(Malformed):
+            assert isinstance(decode(type_, body), type_)
+
+
+@EXAMPLES
+@given(objects)
+def test_canonical_metadata_is_canonical_again(members: _Object) -> None:
+    metadata = json.loads(json.dumps(_as_dict(members)))
+    try:
+        text = canonical_metadata(metadata)
+    except Malformed:
+        return
+    assert text is not None
+    assert canonical_metadata(json.loads(text)) == text
+
+
+def _as_dict(value: Any) -> Any:
+    if isinstance(value, _Object):
+        return {name: _as_dict(each) for name, each in value}
+    return [_as_dict(each) for each in value] if isinstance(value, list) else value

@@ -1,0 +1,153 @@
+"""Random bytes and random requests: always an answer that the document has, never a fault, and no means no."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import asyncpg
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.http.client import EREN_WALLET, GOLD_REVENUE, MIKASA, MIKASA_WALLET, NOBODY
+from tests.http.conftest import Lanes
+from wallet.bootstrap import openapi_bytes
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+EXAMPLES = settings(max_examples=60, deadline=None)
+MORE_EXAMPLES = settings(max_examples=250, deadline=None)
+
+GOOD: dict[str, bytes] = {
+    "/wallets/{wallet_id}/topup": b'{"reference_id":"f1","amount":7,"asset_code":"gold","metadata":{"a":[{"b":1}]}}',
+    "/wallets/{wallet_id}/bonus": b'{"reference_id":"f2","amount":"7","asset_code":"GOLD"}',
+    "/wallets/{wallet_id}/spend": b'{"asset_code":"gold","reference_id":"f3","amount":1}',
+    "/transfers": json.dumps(
+        {"reference_id": "f4", "from_wallet_id": MIKASA_WALLET, "to_wallet_id": GOLD_REVENUE, "amount": 1,
+         "asset_code": "gold"}
+    ).encode(),
+    "/transactions": json.dumps(
+        {"reference_id": "f5", "type": "t", "legs": [
+            {"wallet_id": MIKASA_WALLET, "direction": "debit", "amount": 1},
+            {"wallet_id": GOLD_REVENUE, "direction": "credit", "amount": 1},
+        ]}
+    ).encode(),
+    "/users": b'{"name":"Armin","id":"' + b"d" * 8 + b"-dddd-dddd-dddd-" + b"d" * 12 + b'"}',
+    "/wallets": json.dumps({"label": "l", "user_id": MIKASA, "asset_type_id": 1, "asset_code": "gold"}).encode(),
+    "/assets": b'{"code":"FUZZ","scale":2,"max_supply":"100"}',
+}  # fmt: skip
+
+FRAGMENTS = [
+    b'"', b"\\", b"{", b"}", b"[", b"]", b":", b",", b"0", b"-", b".", b"e9", b"\x00", b"\\u0000", b"\\ud800", b"\xff",
+    b"\n", b" ", b"null", b"true", b'"a":1,', b'{"a":', b"1e400", b"9" * 30, b"\xc3\xa9", b"\xf0\x9f\x98\x80", b'""',
+]  # fmt: skip
+
+
+@st.composite
+def mutated(draw: st.DrawFn, body: bytes) -> bytes:
+    """The body with a few bytes cut out, put in, or doubled."""
+    for _ in range(draw(st.integers(1, 3))):
+        at = draw(st.integers(0, len(body)))
+        end = draw(st.integers(at, min(len(body), at + 12)))
+        put = draw(st.sampled_from(FRAGMENTS) | st.binary(max_size=3) | st.just(body[at:end] * 2))
+        body = body[:at] + put + body[end:]
+    return body
+
+
+async def money(ledger: asyncpg.Connection) -> Mapping[str, Any]:
+    """All balances and the number of transactions."""
+    return dict(
+        await ledger.fetchrow(
+            "SELECT (SELECT count(*) FROM transactions) AS transactions,"
+            " (SELECT sum(amount) FROM system_deltas) AS deltas,"
+            " (SELECT md5(string_agg(id::text || balance || ' ' || version, ',' ORDER BY id)) FROM wallets"
+            "   WHERE balance <> 0 OR version <> 0) AS wallets"
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def documented_statuses() -> dict[str, set[int]]:
+    """Statuses of each POST route that the document has."""
+    paths = json.loads(openapi_bytes())["paths"]
+    return {
+        path: {int(status) for status in operations["post"]["responses"]}
+        for path, operations in paths.items()
+        if "post" in operations
+    }
+
+
+@pytest.mark.parametrize("route", GOOD)
+@EXAMPLES
+@given(data=st.data())
+async def test_a_mutated_body_gets_an_answer_that_the_document_has_and_no_means_no(
+    lanes: Lanes,
+    ledger: asyncpg.Connection,
+    documented_statuses: dict[str, set[int]],
+    route: str,
+    data: st.DataObject,
+) -> None:
+    body = data.draw(mutated(GOOD[route]))
+    for api in lanes.values():
+        before = await money(ledger)
+        answer = await api.send("POST", route.replace("{wallet_id}", MIKASA_WALLET), body)
+        assert answer.status_code in documented_statuses[route] - {503}
+        if answer.status_code != 201:
+            assert await money(ledger) == before
+
+
+SEGMENTS = [
+    "wallets", "users", "assets", "transactions", "transfers", "ledger-entries", "declines", "balance", "entries",
+    "topup", "spend", "docs", "assets", "openapi.json", "healthz", "", ".", "..", "%00", "%2F", "%FF", MIKASA_WALLET,
+    NOBODY, EREN_WALLET.upper(), "1", "-1", "x",
+]  # fmt: skip
+PARAMETERS = ["limit", "offset", "cursor", "reference_id", "amounts", "x", "", "request"]
+PARAMETER_VALUES = ["1", "0", "201", "-1", "string", "", "x", "10001", "%00", "%FF", "\U0001f600", "a" * 300]
+CONTENT_TYPES = ["application/json", "text/plain", "application/json; charset=utf-8", ""]
+
+paths = st.lists(st.sampled_from(SEGMENTS), max_size=5).map(lambda each: "/" + "/".join(each))
+queries = st.lists(
+    st.tuples(st.sampled_from(PARAMETERS), st.sampled_from(PARAMETER_VALUES) | st.text(max_size=3)), max_size=3
+).map(
+    lambda each: "&".join(f"{quote(name)}={quote(value.encode('utf-8', 'replace'), safe='%')}" for name, value in each)
+)
+header_values = st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF), max_size=8)
+headers = st.fixed_dictionaries(
+    {},
+    optional={
+        "content-type": st.sampled_from(CONTENT_TYPES),
+        "idempotency-key": header_values,
+        "x-request-id": header_values,
+        "accept": header_values,
+        "accept-encoding": st.sampled_from(["gzip", "identity", "br", "*", ""]),
+        "origin": header_values,
+        "range": st.just("bytes=0-1"),
+        "if-none-match": st.just("*"),
+    },
+)
+methods = st.sampled_from(["GET", "GET", "GET", "POST", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE"])
+request_bodies = st.none() | st.sampled_from(list(GOOD.values())).flatmap(mutated) | st.binary(max_size=10)
+
+STATUSES = {200, 201, 204, 302, 304, 400, 404, 405, 409, 415, 422}
+
+
+@MORE_EXAMPLES
+@given(method=methods, path=paths, query=queries, headers=headers, body=request_bodies)
+async def test_any_request_gets_an_answer_and_no_means_no(
+    lanes: Lanes,
+    ledger: asyncpg.Connection,
+    method: str,
+    path: str,
+    query: str,
+    headers: dict[str, str],
+    body: bytes | None,
+) -> None:
+    url = f"http://wallet{path}?{query}" if query else f"http://wallet{path}"
+    encoded = [(name, value.encode("latin-1")) for name, value in headers.items()]
+    for api in lanes.values():
+        before = await money(ledger)
+        answer = await api.http.request(method, url, content=body, headers=encoded)
+        assert answer.status_code in STATUSES
+        if answer.status_code != 201:
+            assert await money(ledger) == before

@@ -1,0 +1,200 @@
+"""Users, wallets and assets over HTTP: made as promised, made again, read."""
+
+import asyncio
+from random import randrange
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.http.client import (
+    EREN,
+    EREN_WALLET,
+    GOLD_TREASURY,
+    MIKASA,
+    MIKASA_WALLET,
+    NOBODY,
+    Api,
+    code_of,
+    fields_of,
+)
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+def new_code() -> str:
+    return f"A{uuid4().hex[:15]}"
+
+
+class TestUsers:
+    async def test_the_promised_request(self, api: Api) -> None:
+        made = await api.made("/users", {"name": "Armin"})
+        assert made == {"id": made["id"], "name": "Armin", "created_at": made["created_at"]}
+        assert await api.json(f"/users/{made['id']}") == made
+
+    async def test_the_demo_users_are_there(self, api: Api) -> None:
+        names = [(await api.json(f"/users/{each}"))["name"] for each in (EREN, MIKASA)]
+        assert names == ["Eren Yeager", "Mikasa Akerman"]
+
+    async def test_one_that_does_not_exist(self, api: Api) -> None:
+        assert code_of(await api.get(f"/users/{NOBODY}")) == (404, "user_not_found")
+
+    async def test_names_need_not_be_unique(self, api: Api) -> None:
+        first, second = [await api.made("/users", {"name": "Armin"}) for _ in range(2)]
+        assert first["id"] != second["id"]
+
+
+class TestWallets:
+    async def test_the_promised_request(self, api: Api) -> None:
+        body = {"label": "Armin Gold wallet", "user_id": MIKASA, "asset_type_id": 1}
+        made = await api.made("/wallets", body)
+        assert made == {
+            "id": made["id"],
+            "kind": "user",
+            "asset_code": "GOLD",
+            "asset_type_id": 1,
+            "user_id": MIKASA,
+            "label": "Armin Gold wallet",
+            "created_at": made["created_at"],
+        }
+        assert await api.json(f"/wallets/{made['id']}") == made
+
+    async def test_the_asset_may_be_named_by_its_code_in_either_case(self, api: Api) -> None:
+        assert (await api.made("/wallets", {"asset_code": "Diamond"}))["asset_type_id"] == 2
+
+    async def test_the_asset_may_be_named_twice_if_both_agree(self, api: Api) -> None:
+        await api.made("/wallets", {"asset_code": "gold", "asset_type_id": 1})
+        answer = await api.post("/wallets", {"asset_code": "gold", "asset_type_id": 2})
+        assert code_of(answer) == (404, "asset_not_found")
+
+    async def test_a_wallet_without_an_asset_is_refused(self, api: Api) -> None:
+        answer = await api.post("/wallets", {"label": "of nothing"})
+        assert (code_of(answer), fields_of(answer)) == ((400, "invalid_request"), ["asset_code"])
+
+    @pytest.mark.parametrize("named", [{"asset_code": "nothing"}, {"asset_type_id": 2**31 - 1}])
+    async def test_an_asset_that_does_not_exist(self, api: Api, named: Any) -> None:
+        assert code_of(await api.post("/wallets", named)) == (404, "asset_not_found")
+
+    async def test_a_user_that_does_not_exist(self, api: Api) -> None:
+        answer = await api.post("/wallets", {"asset_code": "gold", "user_id": NOBODY})
+        assert code_of(answer) == (404, "user_not_found")
+
+    async def test_a_new_wallet_is_empty(self, api: Api) -> None:
+        assert await api.balance(await api.wallet()) == 0
+
+    @pytest.mark.parametrize("path", ["", "/balance", "/entries"])
+    async def test_one_that_does_not_exist(self, api: Api, path: str) -> None:
+        assert code_of(await api.get(f"/wallets/{NOBODY}{path}")) == (404, "wallet_not_found")
+
+    async def test_the_demo_wallets_are_there(self, api: Api) -> None:
+        wallets = [await api.json(f"/wallets/{each}") for each in (MIKASA_WALLET, EREN_WALLET)]
+        assert [(each["user_id"], each["asset_code"]) for each in wallets] == [(MIKASA, "GOLD"), (EREN, "DIAMOND")]
+
+    async def test_a_system_wallet_says_what_it_is(self, api: Api) -> None:
+        wallet = await api.json(f"/wallets/{GOLD_TREASURY}")
+        assert (wallet["kind"], wallet["user_id"]) == ("treasury", None)
+
+    async def test_a_user_lists_their_wallets(self, api: Api) -> None:
+        user = (await api.made("/users", {"name": "Levi"}))["id"]
+        made = [(await api.made("/wallets", {"asset_code": "gold", "user_id": user}))["id"] for _ in range(3)]
+        page = await api.json(f"/users/{user}/wallets")
+        assert sorted(each["id"] for each in page["data"]) == sorted(made)
+
+    async def test_a_user_without_wallets_lists_none(self, api: Api) -> None:
+        user = (await api.made("/users", {"name": "Historia"}))["id"]
+        assert await api.json(f"/users/{user}/wallets") == {"data": [], "next": None, "has_more": False}
+
+    async def test_the_wallets_of_a_user_that_does_not_exist(self, api: Api) -> None:
+        assert code_of(await api.get(f"/users/{NOBODY}/wallets")) == (404, "user_not_found")
+
+
+class TestAssets:
+    async def test_the_promised_request(self, api: Api) -> None:
+        code = new_code()
+        made = await api.made("/assets", {"code": code.lower()})
+        assert (made["code"], made["scale"], made["max_supply"]) == (code.upper(), 0, None)
+        assert [made[each] for each in ("issued", "revenue", "breakage", "circulating")] == [0, 0, 0, 0]
+        assert await api.json(f"/assets/{made['id']}") == made
+
+    async def test_its_system_wallets_are_there_from_the_beginning(self, api: Api) -> None:
+        made = await api.made("/assets", {"code": new_code()})
+        wallets = [
+            await api.json(f"/wallets/{made[f'{kind}_wallet_id']}") for kind in ("treasury", "revenue", "breakage")
+        ]
+        assert [each["kind"] for each in wallets] == ["treasury", "revenue", "breakage"]
+
+    async def test_it_says_where_its_units_are(self, api: Api) -> None:
+        code = new_code()
+        asset = await api.made("/assets", {"code": code, "scale": 2, "max_supply": "100"})
+        wallet = await api.wallet(30, asset_code=code)
+        await api.moved("spend", wallet, 10, asset_code=code)
+        asset = await api.json(f"/assets/{asset['id']}")
+        assert (asset["scale"], asset["max_supply"]) == (2, 100)
+        assert [asset[each] for each in ("issued", "revenue", "breakage", "circulating")] == [30, 10, 0, 20]
+
+    async def test_the_list_has_the_demo_assets(self, api: Api) -> None:
+        page = await api.json("/assets?limit=2")
+        assert [(each["id"], each["code"]) for each in page["data"]] == [(1, "GOLD"), (2, "DIAMOND")]
+
+    @pytest.mark.parametrize("asset_id", ["0", "999999999", "2147483648", "9" * 18])
+    async def test_one_that_does_not_exist(self, api: Api, asset_id: str) -> None:
+        assert code_of(await api.get(f"/assets/{asset_id}")) == (404, "asset_not_found")
+
+    @pytest.mark.parametrize("asset_id", ["gold", "+1", "-1", "%201", "1_0", "1.0", "%EF%BC%91", "9" * 5000])
+    async def test_an_id_that_is_no_number(self, api: Api, asset_id: str) -> None:
+        answer = await api.get(f"/assets/{asset_id}")
+        assert (code_of(answer), fields_of(answer)) == ((400, "invalid_request"), ["asset_id"])
+
+    async def test_one_made_after_an_id_of_the_clients_choice_gets_another(self, api: Api) -> None:
+        chosen = await api.made("/assets", {"code": new_code(), "id": randrange(10_000, 1_000_000_000)})
+        made = await api.made("/assets", {"code": new_code()})
+        assert made["id"] > chosen["id"]
+
+
+def new_user(id_: str) -> tuple[str, Any, Any]:
+    return "/users", {"id": id_, "name": "Armin"}, {"id": id_, "name": "Armin!"}
+
+
+def new_wallet(id_: str) -> tuple[str, Any, Any]:
+    return "/wallets", {"id": id_, "asset_code": "gold", "label": "a"}, {"id": id_, "asset_code": "gold", "label": "b"}
+
+
+def new_asset(id_: str) -> tuple[str, Any, Any]:
+    code = f"C{id_[:8]}"
+    return "/assets", {"code": code, "scale": 2}, {"code": code, "scale": 3}
+
+
+@pytest.mark.parametrize("resource", [new_user, new_wallet, new_asset])
+class TestClientMadeIds:
+    async def test_the_same_again_is_200(self, api: Api, resource: Any) -> None:
+        path, body, _ = resource(str(uuid4()))
+        first = await api.made(path, body)
+        again = await api.post(path, body)
+        assert (again.status_code, again.json()) == (200, first)
+
+    async def test_another_body_is_409(self, api: Api, resource: Any) -> None:
+        path, body, other = resource(str(uuid4()))
+        await api.made(path, body)
+        assert code_of(await api.post(path, other)) == (409, "already_exists")
+
+    async def test_racing_creates_make_one(self, api: Api, resource: Any) -> None:
+        path, body, _ = resource(str(uuid4()))
+        answers = await asyncio.gather(*(api.post(path, body) for _ in range(8)))
+        assert sorted(answer.status_code for answer in answers) == [200] * 7 + [201]
+        assert len({answer.content for answer in answers}) == 1
+
+
+async def test_a_system_wallets_id_cannot_be_taken(api: Api) -> None:
+    answer = await api.post("/wallets", {"id": GOLD_TREASURY, "asset_code": "gold"})
+    assert code_of(answer) == (409, "already_exists")
+
+
+async def test_an_assets_id_cannot_be_taken_by_another_code(api: Api) -> None:
+    answer = await api.post("/assets", {"id": 1, "code": new_code()})
+    assert code_of(answer) == (409, "already_exists")
+
+
+async def test_a_wallet_id_in_upper_case_is_the_same_id(api: Api) -> None:
+    id_ = str(uuid4())
+    await api.made("/wallets", {"id": id_, "asset_code": "gold"})
+    assert (await api.post("/wallets", {"id": id_.upper(), "asset_code": "gold"})).status_code == 200

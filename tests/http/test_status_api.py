@@ -1,0 +1,329 @@
+"""What operators and newcomers ask: health, readiness, figures, the document, the page; and HTTP's own manners."""
+
+import gzip
+import json
+import re
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.http.client import MIKASA, MIKASA_WALLET, NOBODY, Api, code_of, new_reference, running_api
+from wallet.http.problems import PROBLEMS
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+BALANCE = f"/wallets/{MIKASA_WALLET}/balance"
+TOP_UP = f"/wallets/{MIKASA_WALLET}/topup"
+
+
+def references_in(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, each in value.items():
+            if name == "$ref":
+                yield each
+            yield from references_in(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from references_in(each)
+
+
+def patterns_in(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, each in value.items():
+            if name == "pattern" and isinstance(each, str):
+                yield each
+            yield from patterns_in(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from patterns_in(each)
+
+
+class TestHealth:
+    async def test_the_process_answers(self, api: Api) -> None:
+        assert await api.json("/healthz") == {"status": "ok"}
+
+    async def test_ready_when_movements_can_be_made(self, api: Api) -> None:
+        answer = await api.get("/readyz")
+        assert answer.json() == {"ready": True, "database": "ok", "migrations": "ok", "committer": "ok"}
+        assert answer.headers["cache-control"] == "no-store"
+
+
+class TestReadiness:
+    """On an application of its own, since what is in the way is in the way of all."""
+
+    @pytest_asyncio.fixture(loop_scope="module")
+    async def own(self, database_url: str) -> AsyncIterator[Api]:
+        async with running_api(database_url, database_wait_seconds=0, connect_seconds_max=1) as api:
+            yield api
+
+    async def test_not_ready_from_the_beginning_of_shutdown(self, own: Api) -> None:
+        await own.app.begin_shutdown()
+        answer = await own.http.get("/readyz")
+        assert (answer.status_code, answer.json()["committer"]) == (503, "shutting down")
+
+    async def test_requests_are_still_served_then(self, own: Api) -> None:
+        await own.app.begin_shutdown()
+        assert (await own.post("/users", {"name": "Armin"})).status_code == 201
+
+    async def test_not_ready_when_migrations_are_missing(self, own: Api, database_url: str) -> None:
+        connection = await asyncpg.connect(database_url)
+        await connection.execute("DELETE FROM alembic_version")
+        await connection.close()
+        answer = await own.http.get("/readyz")
+        assert (answer.status_code, answer.json()["ready"]) == (503, False)
+        assert "wallet migrate" in answer.json()["migrations"]
+
+    @pytest_asyncio.fixture(loop_scope="module")
+    async def away(self, own: Api, database_url: str) -> AsyncIterator[asyncpg.Connection]:
+        """The database lets nobody in until this connection to its server says so."""
+        name = re.search(r"/([^/?]+)(\?|$)", database_url)[1]  # type: ignore[index]
+        admin = await asyncpg.connect(database_url.replace(name, "postgres"))
+        await admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
+        yield admin
+        await admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        await admin.close()
+
+    async def test_without_a_database_everything_says_so_and_nothing_is_a_500(
+        self, own: Api, away: asyncpg.Connection
+    ) -> None:
+        body = {"reference_id": "r", "amount": 1, "asset_code": "gold"}
+        answers = [
+            await own.post(f"/wallets/{NOBODY}/topup", body),
+            await own.post("/users", {"name": "x"}),
+            await own.get(f"/wallets/{NOBODY}/balance"),
+            await own.get("/transactions"),
+            await own.get("/assets"),
+        ]
+        assert [code_of(answer) for answer in answers] == [(503, "storage_unavailable")] * 5
+
+    async def test_without_a_database_the_process_is_alive_and_not_ready(
+        self, own: Api, away: asyncpg.Connection
+    ) -> None:
+        assert await own.json("/healthz") == {"status": "ok"}
+        answer = await own.http.get("/readyz")
+        assert (answer.status_code, answer.json()["ready"], answer.json()["database"] == "ok") == (503, False, False)
+
+
+class TestMetrics:
+    async def test_they_are_a_valid_exposition(self, api: Api) -> None:
+        await api.moved("topup", MIKASA_WALLET, 1)
+        answer = await api.get("/metrics")
+        assert answer.headers["content-type"] == "text/plain; version=1.0.0; charset=utf-8"
+        names = {family.name for family in text_string_to_metric_families(answer.text)}
+        assert {"wallet_request_seconds", "wallet_batch_items", "wallet_refusals", "wallet_watermark_seq"} <= names
+
+    async def test_requests_are_counted_by_route_and_never_by_path(self, api: Api) -> None:
+        await api.moved("topup", MIKASA_WALLET, 1)
+        await api.get(BALANCE)
+        await api.get("/nowhere/at/all")
+        families = text_string_to_metric_families((await api.get("/metrics")).text)
+        routes = {
+            sample.labels["route"]
+            for family in families
+            if family.name == "wallet_request_seconds"
+            for sample in family.samples
+        }
+        assert {"/wallets/{wallet_id}/topup", "/wallets/{wallet_id}/balance", "other"} <= routes
+        assert not any("-" in route.removeprefix("/ledger-") for route in routes)
+
+    async def test_refusals_are_counted_by_code(self, api: Api) -> None:
+        body = {"reference_id": new_reference(), "amount": 1, "asset_code": "gold"}
+        await api.post(f"/wallets/{await api.wallet()}/spend", body)
+        families = text_string_to_metric_families((await api.get("/metrics")).text)
+        refusals = {
+            sample.labels["code"]: sample.value
+            for family in families
+            if family.name == "wallet_refusals"
+            for sample in family.samples
+            if sample.name.endswith("_total")
+        }
+        assert refusals["insufficient_funds"] >= 1
+
+
+class TestDocument:
+    async def test_it_is_openapi(self, api: Api) -> None:
+        document = await api.json("/openapi.json")
+        assert document["openapi"].startswith("3.")
+        assert set(document) >= {"info", "paths", "components"}
+
+    async def test_every_reference_resolves(self, api: Api) -> None:
+        document = await api.json("/openapi.json")
+        found = set(references_in(document))
+        assert found
+        for reference in found:
+            target = document
+            for name in reference.removeprefix("#/").split("/"):
+                target = target[name]
+
+    async def test_every_operation_is_served(self, api: Api) -> None:
+        ids = {"{wallet_id}": MIKASA_WALLET, "{user_id}": MIKASA, "{transaction_id}": NOBODY, "{asset_id}": "1"}
+        for path, operations in (await api.json("/openapi.json"))["paths"].items():
+            for name, id_ in ids.items():
+                path = path.replace(name, id_)
+            for method in operations:
+                answer = await api.http.request(method, path, content=b"{}" if method == "post" else None)
+                if answer.status_code >= 400:
+                    assert answer.json()["code"] not in ("not_found", "method_not_allowed"), (method, path)
+
+    async def test_it_has_every_promised_request(self, api: Api) -> None:
+        paths = (await api.json("/openapi.json"))["paths"]
+        operations = {f"{method.upper()} {path}" for path in paths for method in paths[path]}
+        assert operations >= {
+            "GET /wallets/{wallet_id}/balance",
+            "POST /wallets/{wallet_id}/topup",
+            "POST /wallets/{wallet_id}/bonus",
+            "POST /wallets/{wallet_id}/spend",
+            "POST /transfers",
+            "POST /transactions",
+            "POST /users",
+            "POST /wallets",
+            "POST /assets",
+            "GET /transactions",
+            "GET /ledger-entries",
+        }
+
+    async def test_every_operation_has_an_id_of_its_own(self, api: Api) -> None:
+        paths = (await api.json("/openapi.json"))["paths"]
+        ids = [operation["operationId"] for path in paths.values() for operation in path.values()]
+        assert len(set(ids)) == len(ids)
+
+    async def test_every_parameter_of_a_path_is_described(self, api: Api) -> None:
+        for path, operations in (await api.json("/openapi.json"))["paths"].items():
+            for operation in operations.values():
+                described = [each["name"] for each in operation.get("parameters", []) if each.get("in") == "path"]
+                assert sorted(described) == sorted(re.findall(r"{(\w+)}", path)), path
+
+    async def test_every_post_has_a_body_and_says_what_first_and_later_answers_are(self, api: Api) -> None:
+        for path, operations in (await api.json("/openapi.json"))["paths"].items():
+            if "post" in operations:
+                operation = operations["post"]
+                assert operation["requestBody"]["content"]["application/json"]["schema"], path
+                assert {"200", "201", "400", "413", "415", "503"} <= set(operation["responses"]), path
+
+    async def test_movements_and_only_they_take_the_key(self, api: Api) -> None:
+        reference = {"$ref": "#/components/parameters/idempotency_key"}
+        paths = (await api.json("/openapi.json"))["paths"]
+        takers = {
+            f"{method} {path}"
+            for path, operations in paths.items()
+            for method, operation in operations.items()
+            if reference in operation["parameters"]
+        }
+        wallet = "post /wallets/{wallet_id}"
+        verbs = {f"{wallet}/{verb}" for verb in ("topup", "bonus", "spend")}
+        assert takers == {*verbs, "post /transfers", "post /transactions"}
+
+    async def test_it_is_the_same_each_time(self, api: Api) -> None:
+        assert (await api.get("/openapi.json")).content == (await api.get("/openapi.json")).content
+
+    async def test_its_patterns_mean_the_same_outside_of_python(self, api: Api) -> None:
+        patterns = set(patterns_in(await api.json("/openapi.json")))
+        assert patterns
+        assert not [each for each in patterns if re.search(r"\\[AZ]|\(\?P", each)]
+
+    async def test_the_example_of_a_movement_is_one(self, api: Api) -> None:
+        schema = (await api.json("/openapi.json"))["components"]["schemas"]["WalletMovement"]
+        body = {name: schema["properties"][name]["examples"][0] for name in ("amount", "asset_code")}
+        answer = await api.post(TOP_UP, {**body, "reference_id": new_reference()})
+        assert answer.status_code == 201
+
+
+class TestPage:
+    async def test_the_root_leads_to_it(self, api: Api) -> None:
+        answer = await api.get("/")
+        assert (answer.status_code, answer.headers["location"]) == (302, "/docs")
+
+    async def test_all_that_it_refers_to_is_served_by_us(self, api: Api) -> None:
+        page = (await api.get("/docs")).text
+        references = re.findall(r'(?:src|href)="([^"]*)"', page)
+        assert len(references) >= 3
+        for reference in references:
+            assert reference.startswith("/"), reference
+            assert not reference.startswith("//"), reference
+            assert (await api.get(reference)).status_code == 200, reference
+
+    async def test_its_styles_load_nothing_from_elsewhere(self, api: Api) -> None:
+        styles = (await api.get("/docs/assets/swagger-ui.css")).text
+        urls = re.findall(r"url\(['\"]?([^'\")]{0,20})", styles)
+        assert [url for url in urls if not url.startswith("data:")] == []
+
+    async def test_it_shows_our_document(self, api: Api) -> None:
+        script = (await api.get("/docs/page.js")).text
+        assert '"/openapi.json"' in script
+
+    async def test_every_code_has_the_paragraph_that_its_problem_links_to(self, api: Api) -> None:
+        page = (await api.get("/docs/errors")).text
+        assert [code for code in PROBLEMS if f'id="{code}"' not in page] == []
+
+    @pytest.mark.parametrize(
+        "path", ["nothing.js", "%2e%2e/LICENSE", "..%2fLICENSE", "/etc/passwd", "%00", "", "x" * 5000]
+    )
+    async def test_nothing_else_is_served_from_its_folder(self, api: Api, path: str) -> None:
+        assert code_of(await api.get(f"/docs/assets/{path}")) == (404, "not_found")
+
+
+class TestManners:
+    @pytest.mark.parametrize("path", [BALANCE, "/transactions", "/healthz", "/docs", "/openapi.json"])
+    async def test_head_is_get_without_the_body(self, api: Api, path: str) -> None:
+        got, head = await api.get(path), await api.send("HEAD", path)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-type"] == got.headers["content-type"]
+        assert head.headers.get("cache-control") == got.headers.get("cache-control")
+
+    async def test_head_of_nothing_is_404(self, api: Api) -> None:
+        assert (await api.send("HEAD", f"/wallets/{NOBODY}/balance")).status_code == 404
+
+    @pytest.mark.parametrize(
+        ("path", "method"), [(BALANCE, "GET"), (TOP_UP, "POST"), ("/transfers", "POST"), ("/users", "POST")]
+    )
+    async def test_options_says_which_methods_there_are(self, api: Api, path: str, method: str) -> None:
+        answer = await api.send("OPTIONS", path)
+        assert answer.status_code == 204
+        assert method in answer.headers["allow"].split(", ")
+
+    async def test_there_is_no_cors_unless_configured(self, api: Api) -> None:
+        headers = {"origin": "http://elsewhere", "access-control-request-method": "POST"}
+        answers = [await api.send("OPTIONS", TOP_UP, headers=headers), await api.get(BALANCE, headers=headers)]
+        assert [name for answer in answers for name in answer.headers if name.startswith("access-control")] == []
+
+    async def test_configured_origins_are_allowed_also_on_the_hot_requests(self, demo_database_url: str) -> None:
+        async with running_api(demo_database_url, cors_origins="http://a.example, http://b.example") as configured:
+            allowed = [
+                (await configured.get(BALANCE, headers={"origin": origin})).headers.get("access-control-allow-origin")
+                for origin in ("http://a.example", "http://b.example", "http://c.example")
+            ]
+        assert allowed == ["http://a.example", "http://b.example", None]
+
+    async def test_large_answers_are_compressed_for_who_takes_it(self, api: Api) -> None:
+        url = "http://wallet/openapi.json"
+        async with api.http.stream("GET", url, headers={"accept-encoding": "gzip"}) as answer:
+            raw = b"".join([chunk async for chunk in answer.aiter_raw()])
+        assert answer.headers["content-encoding"] == "gzip"
+        assert int(answer.headers["content-length"]) == len(raw)
+        assert json.loads(gzip.decompress(raw)) == await api.json("/openapi.json")
+
+    async def test_they_are_not_for_who_does_not(self, api: Api) -> None:
+        answer = await api.get("/openapi.json", headers={"accept-encoding": "identity"})
+        assert "content-encoding" not in answer.headers
+
+    async def test_small_answers_are_not_compressed(self, api: Api) -> None:
+        answer = await api.get(BALANCE, headers={"accept-encoding": "gzip"})
+        assert "content-encoding" not in answer.headers
+
+    async def test_every_answer_has_a_request_id_of_its_own(self, api: Api) -> None:
+        first, second = await api.get(BALANCE), await api.get("/nowhere")
+        assert first.headers["x-request-id"] != second.headers["x-request-id"]
+
+    async def test_the_clients_request_id_is_kept(self, api: Api) -> None:
+        answer = await api.get("/nowhere", headers={"x-request-id": "a.B-c_9"})
+        assert answer.json()["request_id"] == "a.B-c_9"
+
+    @pytest.mark.parametrize("given", ["", "x" * 65, "a b", "a\tb", "<script>", "é", "a,b"])
+    async def test_one_that_could_do_harm_in_a_log_is_replaced(self, api: Api, given: str) -> None:
+        answer = await api.get("/healthz", headers=[("x-request-id", given)])
+        assert re.fullmatch("[0-9a-f]{16}", answer.headers["x-request-id"])
