@@ -27,7 +27,7 @@ from wallet.errors import BadData, InvariantViolated, OutcomeUnknown, StaleConte
 from wallet.ledger.model import Request
 from wallet.ledger.outcomes import Applied, Outcome, RefusalCode, Refused, Replayed
 from wallet.storage.assets import AssetCache
-from wallet.storage.commit import StepSeconds, commit_batch
+from wallet.storage.commit import StepSeconds, commit_batch, prepare
 from wallet.storage.ids import IdSource
 
 IDS = IdSource()
@@ -41,6 +41,7 @@ async def ledger(connection: asyncpg.Connection) -> Ledger:
 @asynccontextmanager
 async def write_connection(dsn: str, **settings: Any) -> AsyncIterator[asyncpg.Connection]:
     connection = await make_database(dsn, **settings).connect("test", finds_by_key=True)
+    await prepare(connection)
     try:
         yield connection
     finally:
@@ -419,7 +420,9 @@ async def test_plans_made_on_empty_tables_still_use_the_indexes_when_the_tables_
     plans = {name: await _plan(writing, text, arguments) for name, (text, arguments) in PLANNED.items()}
     assert "Index Cond: ((shard = " in plans["lock_wallets"]
     assert "(id = ANY (" in plans["lock_wallets"]
-    assert "transactions_reference_uq" in plans["load_known"]
+    assert "transactions_reference_uq" in plans["load"]
+    assert "wallets_pk" in plans["load"]
+    assert "transactions_pk" in plans["load_known"]
     assert "ledger_entries_transaction_ix" in plans["load_entries"]
     assert "wallets_pk" in plans["write_batch"]
     assert not any("Seq Scan" in plan for plan in plans.values()), plans
@@ -428,8 +431,9 @@ async def test_plans_made_on_empty_tables_still_use_the_indexes_when_the_tables_
 _UUIDS = "ARRAY['00000000-0000-0000-0000-000000000001', '00000000-0000-0000-0000-000000000002']::uuid[]"
 PLANNED = {
     # statement: (words that only it has, arguments)
-    "lock_wallets": ("FOR NO KEY UPDATE", f"0, {_UUIDS}"),
-    "load_known": ("AS decided_at", "0, ARRAY['api', 'api'], ARRAY['made 1', 'made 2']"),
+    "lock_wallets": ("PREPARE lock_wallets", f"0, {_UUIDS}"),
+    "load": ("AS decided_at", f"0, {_UUIDS}, ARRAY['api', 'api'], ARRAY['made 1', 'made 2']"),
+    "load_known": ("fingerprint, type, metadata, created_at, effective_at\n  FROM", f"0, {_UUIDS}"),
     "load_entries": ("ORDER BY transaction_id, leg", f"0, {_UUIDS}"),
     "write_batch": (
         "nextval('batch_seq')",

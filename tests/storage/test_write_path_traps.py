@@ -305,8 +305,7 @@ async def test_when_nobody_can_be_asked_in_time_the_outcome_is_unknown(
 
 
 BEFORE_COMMIT = {
-    "at begin": b"pg_current_xact_id",
-    "at the lock": b"FOR NO KEY UPDATE",
+    "at the lock": b"EXECUTE lock_wallets",
     "at the look-up": b"clock_timestamp",
     "at the write": b"batch_seq",
 }
@@ -359,7 +358,7 @@ async def test_a_server_that_has_gone_silent_is_given_up(
     connection: asyncpg.Connection, ledger: Ledger, proxy: Proxy
 ) -> None:
     async with new_writer(proxy.dsn, statement_timeout_ms=100) as writer:
-        trap = proxy.trap(mentions(b"FOR NO KEY UPDATE"))
+        trap = proxy.trap(mentions(b"EXECUTE lock_wallets"))
         answers = commit(writer, topup(ledger.wallets[0], 5, "a"))
         await soon(trap.sprung.wait())
         assert kinds(await soon(answers)) == [Applied]

@@ -1,6 +1,6 @@
 """ASGI in this house: its types, a whole body in, a whole answer out."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final, TypeAlias
 
 from wallet.http.answers import Answer
@@ -11,8 +11,13 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+SendWhole: TypeAlias = Callable[[int, Iterable[tuple[bytes, bytes]], bytes], bool]
+
 SEND_WHOLE: Final = "wallet.send_whole"
-"""Key of the scope under which our protocol offers to send a whole answer by one write. See http.protocol."""
+"""Key of the scope under which our protocol offers to send a whole answer by one write. See http.protocol.
+
+Taken out of the scope by the edge: left there, it would make a cycle of every request, for the collector to find.
+"""
 
 
 class ClientGone(Exception):
@@ -36,10 +41,9 @@ async def read_body(receive: Receive) -> bytes:
     return b"".join(chunks)
 
 
-async def send_answer(answer: Answer, scope: Scope, send: Send, *, request_id: bytes) -> None:
+async def send_answer(answer: Answer, send: Send, send_whole: SendWhole | None, *, request_id: bytes) -> None:
     """Send a whole answer, with the headers that all answers end with."""
     headers = (*answer.headers, (b"content-length", b"%d" % len(answer.body)), (b"x-request-id", request_id))
-    send_whole = scope.get(SEND_WHOLE)
     if send_whole is not None and send_whole(answer.status, headers, answer.body):
         return
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})

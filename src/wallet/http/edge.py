@@ -9,7 +9,7 @@ import time
 from typing import Final
 
 from wallet.errors import WalletError
-from wallet.http.asgi import App, ClientGone, Message, Receive, Scope, Send, send_answer
+from wallet.http.asgi import SEND_WHOLE, App, ClientGone, Message, Receive, Scope, Send, send_answer
 from wallet.http.failures import failure
 from wallet.http.fast_lane import FastLane
 from wallet.telemetry import Telemetry
@@ -32,6 +32,7 @@ class Edge:
         started = time.perf_counter()
         request_id = _request_id(scope["headers"])
         scope["request_id"] = request_id.decode()
+        send_whole = scope.pop(SEND_WHOLE, None)
         if scope["method"] == "HEAD":
             # The server sends the head alone; it keeps the scope it made.
             scope = {**scope, "method": "GET"}
@@ -40,7 +41,7 @@ class Edge:
             answer = None if self._fast_lane is None else await self._fast_lane.answer(scope, receive)
             if answer is not None:
                 status = answer.status
-                await send_answer(answer, scope, send, request_id=request_id)
+                await send_answer(answer, send, send_whole, request_id=request_id)
             else:
                 status = await self._by_framework(scope, receive, send, request_id)
         except ClientGone:
@@ -69,7 +70,7 @@ class Edge:
             moves_money = scope["method"] == "POST" and not isinstance(error, WalletError)
             answer = failure(error, request_id=scope["request_id"], moves_money=moves_money)
             status = answer.status
-            await send_answer(answer, scope, send, request_id=request_id)
+            await send_answer(answer, send, None, request_id=request_id)
         return status
 
 

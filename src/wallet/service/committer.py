@@ -57,6 +57,7 @@ class Committer:
         self._queue: deque[_Waiting] = deque()
         self._committing: dict[ReferenceKey, list[_Waiting]] = {}
         self._parked = 0
+        self._in_flight: list[int] = []
         self._idle: deque[asyncio.Future[None]] = deque()
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
@@ -87,7 +88,8 @@ class Committer:
             raise Overloaded(f"{self._queue_depth_max} requests are waiting already")
         waiting = _Waiting(request, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
-        self._wake()
+        if self._idle and self._may_begin():
+            self._wake()
         return await waiting.answer
 
     async def drain(self, seconds_max: float) -> None:
@@ -113,9 +115,18 @@ class Committer:
                 idle.set_result(None)
                 return
 
+    def _may_begin(self) -> bool:
+        """Whether a batch may begin now: beside another only if half as many wait as that one has.
+
+        Else one large batch is followed by a train of small ones, each as dear as a large one.
+        """
+        if not self._queue:
+            return False
+        return self._closing or not self._in_flight or len(self._queue) * 2 >= max(self._in_flight)
+
     async def _run(self, writer: Writer) -> None:
         while self._fault is None:
-            if not self._queue:
+            if not self._may_begin():
                 if self._closing:
                     return
                 idle: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -148,6 +159,7 @@ class Committer:
 
     async def _commit(self, writer: Writer, batch: Sequence[_Waiting]) -> None:
         answers: Sequence[Outcome | WalletError] = [OutcomeUnknown("the writer has stopped")] * len(batch)
+        self._in_flight.append(len(batch))
         try:
             answers = await writer.commit([waiting.request for waiting in batch])
         except (StorageUnavailable, OutcomeUnknown) as error:
@@ -157,6 +169,7 @@ class Committer:
         finally:  # Also when drain cancels this: no caller is left without an answer.
             for waiting, answer in zip(batch, answers, strict=True):
                 waiting.resolve(answer)
+            self._in_flight.remove(len(batch))
             self._release(batch)
 
     def _release(self, batch: Sequence[_Waiting]) -> None:
@@ -164,6 +177,7 @@ class Committer:
         if parked:
             self._parked -= len(parked)
             self._queue.extendleft(reversed(parked))
+        if self._may_begin():
             self._wake()
         if self._fault is not None:
             self._fail_queued(StorageUnavailable("the writer has stopped"))

@@ -8,14 +8,14 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
 
 from wallet.errors import BadData, OutcomeUnknown, StaleContext, ensure
 from wallet.ledger.apply import KINDS, Decision, apply_batch
-from wallet.ledger.model import Context, Posted, ReferenceKey, Request, WalletId, WalletKind, WalletState
+from wallet.ledger.model import Context, Posted, ReferenceKey, Request, TransactionId, WalletId, WalletKind, WalletState
 from wallet.ledger.outcomes import Outcome, Refused
 from wallet.storage.assets import AssetCache
 from wallet.storage.database import CONNECTION_LOST, LockTimedOut, driver_errors, is_fatal, translated
@@ -30,7 +30,7 @@ CONNECTION_KEPT: Final = (StaleContext, BadData, LockTimedOut)
 and it must be given up without asking it anything: the server may be stopped for good."""
 
 StepSeconds = dict[str, float]
-"""Seconds by step: begin, lock, load, decide, write, commit."""
+"""Seconds by step: lock (with BEGIN), load, decide, write, commit."""
 
 
 async def commit_batch(
@@ -50,18 +50,15 @@ async def commit_batch(
     CONNECTION_KEPT.
     """
     clock = _Laps(steps)
-    with driver_errors():
-        await _load_missing_assets(connection, batch, assets)
-        await connection.execute(_SQL["begin"])
-        clock.lap("begin")
     try:
         with driver_errors():
-            wallets = await _lock_wallets(connection, batch, shard, assets)
+            await _load_missing_assets(connection, batch, assets)
+            named = _wallets_named(batch, assets)
+            await connection.execute(_SQL["begin_and_lock"].format(shard=shard, ids=",".join(map(str, named.locked))))
             clock.lap("lock")
-            decided_at, known = await _load_known(connection, batch, shard)
-            decided_at = _never_backwards(decided_at, wallets)
+            context, decided_at = await _load(connection, batch, shard, assets, named)
             clock.lap("load")
-        decision = apply_batch(batch, Context(wallets, assets.by_code, known), decided_at)
+        decision = apply_batch(batch, context, decided_at)
         clock.lap("decide")
         with driver_errors():
             if decision.posted:
@@ -95,42 +92,82 @@ async def _load_missing_assets(connection: asyncpg.Connection, batch: Sequence[R
         await assets.load(connection, codes=missing)
 
 
-async def _lock_wallets(
-    connection: asyncpg.Connection, batch: Sequence[Request], shard: int, assets: AssetCache
-) -> Mapping[WalletId, WalletState]:
-    states: dict[WalletId, WalletState] = {}
-    unseen: dict[WalletId, None] = {}
+class _Named(NamedTuple):
+    """The wallets that a batch names: those never locked, by id, and the ids of all others."""
+
+    unlocked: dict[WalletId, WalletState]
+    locked: dict[WalletId, None]
+
+
+def _wallets_named(batch: Sequence[Request], assets: AssetCache) -> _Named:
+    named = _Named({}, {})
     for request in batch:
         for wallet_id in KINDS[type(request)].wallets_named(request, assets.by_code):
             if (unlocked := assets.unlocked(wallet_id)) is not None:
-                states[wallet_id] = unlocked
+                named.unlocked[wallet_id] = unlocked
             else:
-                unseen[wallet_id] = None
-    if unseen:
-        rows = await connection.fetch(_SQL["lock_wallets"], shard, list(unseen))
-        for id_, asset_id, kind, locked, balance, held, version, overdraft_limit, max_balance, last_entry_at in rows:
-            states[id_] = WalletState(
-                id_,
-                asset_id,
-                _KIND_BY_NAME[kind],
-                locked,
-                balance,
-                held,
-                version,
-                overdraft_limit,
-                max_balance,
-                last_entry_at,
-            )
-        # Neither locked nor a system wallet that we know: one of an asset that another process made, or nothing.
-        if strange := [wallet_id for wallet_id in unseen if wallet_id not in states]:
-            await assets.load(connection, wallets=strange)
-            for wallet_id in strange:
-                if (unlocked := assets.unlocked(wallet_id)) is not None:
-                    states[wallet_id] = unlocked
-        # Whoever writes the answer needs their codes.
-        if foreign := {state.asset_id for state in states.values()} - assets.by_id.keys():
-            await assets.load(connection, ids=foreign)
-    return states
+                named.locked[wallet_id] = None
+    return named
+
+
+async def _load(
+    connection: asyncpg.Connection, batch: Sequence[Request], shard: int, assets: AssetCache, named: _Named
+) -> tuple[Context, datetime]:
+    keys = {(request.origin, request.reference_id): None for request in batch}
+    rows = await connection.fetch(
+        _SQL["load"],
+        shard,
+        list(named.locked),
+        [origin for origin, _ in keys],
+        [reference for _, reference in keys],
+    )
+    decided_at: datetime = rows[0][0]
+    known_ids: Sequence[TransactionId] | None = rows[0][1]
+    states = dict(named.unlocked)
+    for row in rows:
+        _, _, id_, asset_id, kind, locked, balance, held, version, overdraft_limit, max_balance, last_entry_at = row
+        if id_ is None:
+            break
+        states[id_] = WalletState(
+            id_,
+            asset_id,
+            _KIND_BY_NAME[kind],
+            locked,
+            balance,
+            held,
+            version,
+            overdraft_limit,
+            max_balance,
+            last_entry_at,
+        )
+        # The database's clock may be set back; along a wallet's versions, time does not.
+        if last_entry_at is not None and last_entry_at > decided_at:
+            decided_at = last_entry_at
+    await _load_strangers(connection, states, assets, named)
+    known = await _load_known(connection, shard, known_ids) if known_ids else {}
+    return Context(states, assets.by_code, known), decided_at
+
+
+async def _load_strangers(
+    connection: asyncpg.Connection, states: dict[WalletId, WalletState], assets: AssetCache, named: _Named
+) -> None:
+    # Neither locked nor a system wallet that we know: one of an asset that another process made, or nothing.
+    if strange := named.locked.keys() - states.keys():
+        await assets.load(connection, wallets=strange)
+        for wallet_id in strange:
+            if (unlocked := assets.unlocked(wallet_id)) is not None:
+                states[wallet_id] = unlocked
+    # Whoever writes the answer needs their codes.
+    if foreign := {state.asset_id for state in states.values()} - assets.by_id.keys():
+        await assets.load(connection, ids=foreign)
+
+
+async def _load_known(
+    connection: asyncpg.Connection, shard: int, ids: Sequence[TransactionId]
+) -> Mapping[ReferenceKey, Posted]:
+    rows = await connection.fetch(_SQL["load_known"], shard, ids)
+    known = await load_posted(connection, _SQL["load_entries"], shard, rows)
+    return {(posted.origin, posted.reference_id): posted for posted in known}
 
 
 async def find_held(
@@ -142,27 +179,6 @@ async def find_held(
         rows = await connection.fetch(_SQL["find_held"], shard, list(set().union(*named)))
     held = {row["id"] for row in rows}
     return [not held.isdisjoint(each) for each in named]
-
-
-async def _load_known(
-    connection: asyncpg.Connection, batch: Sequence[Request], shard: int
-) -> tuple[datetime, Mapping[ReferenceKey, Posted]]:
-    keys = {(request.origin, request.reference_id): None for request in batch}
-    rows = await connection.fetch(
-        _SQL["load_known"], shard, [origin for origin, _ in keys], [reference for _, reference in keys]
-    )
-    decided_at: datetime = rows[0]["decided_at"]
-    found = [row for row in rows if row["id"] is not None]
-    known = await load_posted(connection, _SQL["load_entries"], shard, found) if found else ()
-    return decided_at, {(posted.origin, posted.reference_id): posted for posted in known}
-
-
-def _never_backwards(decided_at: datetime, wallets: Mapping[WalletId, WalletState]) -> datetime:
-    # The database's clock may be set back; along a wallet's versions, time does not.
-    for state in wallets.values():
-        if state.last_entry_at is not None and state.last_entry_at > decided_at:
-            decided_at = state.last_entry_at
-    return decided_at
 
 
 async def _write_batch(
@@ -253,3 +269,13 @@ async def commit(connection: asyncpg.Connection, seconds_max: float) -> None:
     # Under synchronous replication a warning is how the server says that no standby has confirmed.
     if warnings or tag != "COMMIT":
         raise OutcomeUnknown("the commit was not confirmed")
+
+
+async def prepare(connection: asyncpg.Connection) -> None:
+    """Make a new connection ready for commit_batch, or end it and raise StorageUnavailable."""
+    with driver_errors():
+        try:
+            await connection.execute(_SQL["prepare_lock"])
+        except BaseException:
+            connection.terminate()
+            raise

@@ -16,7 +16,7 @@ from wallet.errors import BadData, OutcomeUnknown, StaleContext, StorageUnavaila
 from wallet.ledger.model import Request
 from wallet.ledger.outcomes import Outcome
 from wallet.storage.assets import AssetCache
-from wallet.storage.commit import CONNECTION_KEPT, StepSeconds, commit_batch, find_held
+from wallet.storage.commit import CONNECTION_KEPT, StepSeconds, commit_batch, find_held, prepare
 from wallet.storage.database import Database, LockTimedOut, close
 from wallet.storage.ids import IdSource
 
@@ -163,12 +163,14 @@ class BatchWriter:
         if time.monotonic() < self._away_until:
             raise StorageUnavailable("the database was away a moment ago")
         try:
-            self._connection = await self._database.connect("writer", finds_by_key=True)
+            connection = await self._database.connect("writer", finds_by_key=True)
+            await prepare(connection)
         except StorageUnavailable:
             # Whoever is queued behind this batch need not wait for a connection attempt each.
             self._away_until = time.monotonic() + AWAY_SECONDS
             raise
-        return self._connection
+        self._connection = connection
+        return connection
 
 
 def _alone(error: StaleContext | BadData) -> WalletError:

@@ -1,20 +1,21 @@
 -- The write transaction of a batch, in order of execution. One round trip each.
 
--- name: begin
--- why: the isolation level is said, not inherited; and the writer has an xid before it takes a seq, which is what
---      lets the fence tell when every batch up to a seq is settled
-BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_current_xact_id();  -- noqa: PRS
-
--- name: lock_wallets
--- in:  $1 shard smallint, $2 ids uuid[]
--- out: the locked kind of wallets among them that exist, locked until commit
--- why: one total order for all writers, so two batches can wait for each other but never deadlock; a wallet that
---      everybody uses comes last, so that nobody waits while holding it
-SELECT id, asset_id, kind, locked, balance, held, version, overdraft_limit, max_balance, last_entry_at
-  FROM wallets
- WHERE shard = $1 AND id = ANY($2::uuid[]) AND locked
+-- name: prepare_lock
+-- why: once per connection, so that the lock can follow BEGIN in one round trip
+PREPARE lock_wallets (smallint, uuid[]) AS
+SELECT FROM wallets
+ WHERE shard = $1 AND id = ANY($2) AND locked
  ORDER BY hot, id
    FOR NO KEY UPDATE;
+
+-- name: begin_and_lock
+-- in:  {shard} and {ids}, put in as digits and as UUIDs that were parsed: nothing of a client's gets here as text
+-- why: The isolation level is said, not inherited. The writer has an xid before it takes a seq, which is what lets the
+--      fence tell when every batch up to a seq is settled. All writers lock in one total order, so two batches can wait
+--      for each other but never deadlock; a wallet that everybody uses comes last, so that nobody waits while holding it
+BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;  -- noqa: PRS
+SELECT pg_current_xact_id();
+EXECUTE lock_wallets ({shard}, '{{{ids}}}');
 
 -- name: find_held
 -- in:  $1 shard smallint, $2 ids uuid[]
@@ -28,22 +29,31 @@ WITH free AS MATERIALIZED (
 SELECT id FROM wallets
  WHERE shard = $1 AND id = ANY($2::uuid[]) AND locked AND id NOT IN (SELECT free.id FROM free);
 
--- name: load_known
--- in:  $1 shard smallint, $2 origins text[], $3 reference_ids text[]
--- out: the clock, once, beside each transaction that has one of these references (none: one row of nulls)
--- why: a statement of its own after the locks: merged into lock_wallets it would read the snapshot from before the
---      wait and miss the reference of the very batch it waited for
-SELECT clock_timestamp() AS decided_at, t.id, t.origin, t.reference_id, t.fingerprint, t.type, t.metadata,
-       t.created_at, t.effective_at
-  FROM (SELECT) AS once
-  LEFT JOIN (
-        SELECT known.*
-          FROM unnest($2::text[], $3::text[]) AS wanted (origin, reference_id)
+-- name: load
+-- in:  $1 shard smallint, $2 ids uuid[], $3 origins text[], $4 reference_ids text[]
+-- out: the states of the locked wallets among the ids (none: one row with a null id); on every row the clock, and the
+--      ids of the transactions that have one of these references (none: null)
+-- why: a statement of its own after the locks: merged into the lock it would read the snapshot from before the wait
+--      and miss the reference of the very batch it waited for
+SELECT found.decided_at, found.known_ids, w.id, w.asset_id, w.kind, w.locked, w.balance, w.held, w.version,
+       w.overdraft_limit, w.max_balance, w.last_entry_at
+  FROM (
+        SELECT clock_timestamp() AS decided_at, array_agg(known.id) AS known_ids
+          FROM unnest($3::text[], $4::text[]) AS wanted (origin, reference_id)
           JOIN transactions AS known
             ON known.shard = $1
-           AND known.origin = wanted.origin
            AND known.reference_id = wanted.reference_id
-       ) AS t ON true;
+           AND known.origin = wanted.origin
+       ) AS found
+  LEFT JOIN wallets AS w ON w.shard = $1 AND w.id = ANY($2::uuid[]) AND w.locked;
+
+-- name: load_known
+-- in:  $1 shard smallint, $2 transaction ids uuid[]
+-- out: the transactions with these ids
+-- why: only where a reference came back
+SELECT id, origin, reference_id, fingerprint, type, metadata, created_at, effective_at
+  FROM transactions
+ WHERE shard = $1 AND id = ANY($2::uuid[]);
 
 -- name: load_entries
 -- in:  $1 shard smallint, $2 transaction ids uuid[]
