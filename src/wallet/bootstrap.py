@@ -32,7 +32,12 @@ def make_service(settings: Settings) -> WalletService:
     database = Database(dsn=settings.database_url, settings=settings)
     assets = AssetCache()
     writers = [BatchWriter(database, assets, observe=telemetry.batch) for _ in range(settings.batches_in_flight_max)]
-    committer = Committer(writers, queue_depth_max=settings.queue_depth_max, batch_items_max=settings.batch_items_max)
+    committer = Committer(
+        writers,
+        queue_depth_max=settings.queue_depth_max,
+        batch_items_max=settings.batch_items_max,
+        observe_depth=telemetry.queue_depth.set,
+    )
     return WalletService(
         database,
         commands=Commands(),

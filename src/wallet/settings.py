@@ -28,7 +28,7 @@ class Settings:
         3.0, "WALLET_CONNECT_SECONDS_MAX", "Time for one connection attempt.", least=0.1
     )
     lock_timeout_ms: int = _setting(
-        2_000, "WALLET_LOCK_TIMEOUT_MS", "How long a batch waits for a wallet's lock.", least=1
+        1_000, "WALLET_LOCK_TIMEOUT_MS", "How long a batch waits for a wallet's lock.", least=1
     )
     statement_timeout_ms: int = _setting(
         30_000, "WALLET_STATEMENT_TIMEOUT_MS", "How long any one statement may run.", least=1

@@ -11,7 +11,7 @@ from tests.storage.ledgers import SECONDS_MAX, Ledger, again, make_ledger, soon,
 from wallet.errors import InvariantViolated, OutcomeUnknown, Overloaded, StorageUnavailable, WalletError
 from wallet.ledger.model import Direction, Leg, Post, Request
 from wallet.ledger.outcomes import Applied, Outcome, RefusalCode, Refused, Replayed
-from wallet.service.committer import LEGS_PER_ITEM_MAX, Committer, Writer
+from wallet.service.committer import LEGS_PER_ITEM_MAX, OVERLAP_SECONDS, Committer, Writer
 
 LEDGER = make_ledger(wallets=2)
 ALICE, BOB = LEDGER.wallets
@@ -56,8 +56,10 @@ def store() -> GatedStore:
 
 
 @asynccontextmanager
-async def running(*writers: Writer, queue: int = 1_000, items: int = 100) -> AsyncIterator[Committer]:
-    committer = Committer(writers, queue_depth_max=queue, batch_items_max=items)
+async def running(
+    *writers: Writer, queue: int = 1_000, items: int = 100, overlap_seconds: float = OVERLAP_SECONDS
+) -> AsyncIterator[Committer]:
+    committer = Committer(writers, queue_depth_max=queue, batch_items_max=items, overlap_seconds=overlap_seconds)
     committer.start()
     try:
         yield committer
@@ -275,7 +277,7 @@ async def test_at_the_deadline_no_batch_of_parked_requests_begins(store: GatedSt
         await store.begun()
         parked = await sent(committer, again(request))
         await soon(committer.drain(0))
-        assert [type(answer) for answer in await answers(in_flight + parked)] == [OutcomeUnknown, StorageUnavailable]
+        assert [type(answer) for answer in await answers(in_flight + parked)] == [OutcomeUnknown, OutcomeUnknown]
         assert store.nothing_begun
 
 
@@ -289,12 +291,51 @@ async def test_a_fault_stops_the_writer_and_says_so_to_everybody(
         parked = await sent(committer, again(request))
         store.fault = InvariantViolated("broken")
         store.let_pass()
-        assert [type(answer) for answer in await answers(in_flight + parked)] == [OutcomeUnknown, StorageUnavailable]
+        assert [type(answer) for answer in await answers(in_flight + parked)] == [OutcomeUnknown, OutcomeUnknown]
         assert committer.fault is store.fault
         assert "in flight" in caplog.text, "the batch is dumped for whoever is paged"
         with pytest.raises(StorageUnavailable):
             await committer.submit(topup(ALICE, 1, "later"))
     assert store.wallets[ALICE].balance == 0
+
+
+@pytest.mark.parametrize("error", [StorageUnavailable, OutcomeUnknown])
+async def test_a_duplicate_is_never_told_that_nothing_was_applied_once_its_first_was(
+    store: GatedStore, error: type[WalletError]
+) -> None:
+    async with running(store) as committer:
+        request = topup(ALICE, 1, "same")
+        first = await sent(committer, request)
+        await store.begun()
+        duplicate = await sent(committer, again(request))
+        store.let_pass(1)
+        assert [type(answer) for answer in await answers(first)] == [Applied]
+        await store.begun()
+        store.fault = error("away")
+        store.let_pass()
+        assert [type(answer) for answer in await answers(duplicate)] == [OutcomeUnknown]
+
+
+async def test_beside_a_batch_another_begins_when_half_as_many_wait(store: GatedStore) -> None:
+    async with running(store, store, overlap_seconds=1_000) as committer:
+        large = await sent(committer, *topups(20))
+        assert len(await store.begun()) == 20
+        small = await sent(committer, *topups(9, name="s"))
+        assert store.nothing_begun
+        small += await sent(committer, *topups(1, name="t"))
+        assert len(await store.begun()) == 10
+        store.let_pass()
+        assert all(isinstance(answer, Applied) for answer in await answers(large + small))
+
+
+async def test_beside_a_batch_that_is_stuck_any_begins(store: GatedStore) -> None:
+    async with running(store, store, overlap_seconds=0.001) as committer:
+        large = await sent(committer, *topups(20))
+        assert len(await store.begun()) == 20
+        small = await sent(committer, *topups(1, name="s"))
+        assert len(await store.begun()) == 1
+        store.let_pass()
+        assert all(isinstance(answer, Applied) for answer in await answers(large + small))
 
 
 async def test_a_fault_of_one_writer_lets_the_batch_of_the_other_end() -> None:

@@ -40,7 +40,7 @@ from tests.storage.ledgers import (
 )
 from tests.storage.tcp_proxy import Message, Proxy, executes, is_commit, mentions, proxy_to
 from wallet.errors import BadData, InvariantViolated, OutcomeUnknown, StorageUnavailable
-from wallet.ledger.model import Post
+from wallet.ledger.model import Post, Request
 from wallet.ledger.outcomes import Applied, RefusalCode, Refused, Replayed
 from wallet.service.committer import Committer
 from wallet.storage.database import Database
@@ -188,7 +188,7 @@ class SabotagedDatabase:
         self._database = database
         self.times_left = times
 
-    async def connect(self, purpose: str, **options: Any) -> Any:
+    async def reconnect(self, purpose: str, **options: Any) -> Any:
         return Sabotaged(await self._database.connect(purpose, **options), self)
 
 
@@ -445,10 +445,84 @@ async def test_a_table_that_is_locked_is_not_waited_for_by_each_request_in_turn(
     async with new_writer(proxy.dsn, lock_timeout_ms=50) as writer:
         async with connection.transaction():
             await connection.execute("LOCK TABLE transactions IN EXCLUSIVE MODE")
-            with pytest.raises(StorageUnavailable):
-                await soon(writer.commit(batch))
-        assert len(rollbacks) <= 2
+            answers = await soon(writer.commit(batch))
+        assert all(isinstance(answer, StorageUnavailable) for answer in answers)
+        assert len(rollbacks) <= 7, "as many as finding one of twenty takes"
         assert kinds(await soon(writer.commit(batch))) == [Applied] * 20
+
+
+async def test_a_reference_that_a_stranger_has_not_committed_is_waited_for_by_its_own_request_only(
+    connection: asyncpg.Connection, ledger: Ledger, database_url: str
+) -> None:
+    batch = [topup(ledger.wallets[0], 1, f"{number}") for number in range(20)]
+    stranger = await asyncpg.connect(database_url)
+    async with new_writer(database_url, lock_timeout_ms=50) as writer:
+        async with stranger.transaction():
+            await stranger.execute(
+                "INSERT INTO transactions (seq, created_at, effective_at, shard, id, origin, reference_id, type,"
+                " fingerprint) SELECT 0, now(), now(), 0, gen_random_uuid(), $1, $2, 'x', ''",
+                batch[7].origin,
+                batch[7].reference_id,
+            )
+            answers = await soon(writer.commit(batch))
+        assert [number for number, answer in enumerate(answers) if isinstance(answer, StorageUnavailable)] == [7]
+        assert kinds(answers).count(Applied) == 19
+    await stranger.close()
+
+
+async def test_a_wallet_that_is_held_is_waited_for_once_and_then_asked_about(
+    connection: asyncpg.Connection, ledger: Ledger, database_url: str, proxy: Proxy
+) -> None:
+    alice, bob, *_ = ledger.wallets
+    rollbacks: list[Message] = []
+    proxy.trap(lambda message: message.endswith(b"ROLLBACK\0") and bool(rollbacks.append(message)))
+    async with new_writer(proxy.dsn, lock_timeout_ms=50) as writer:
+        async with connection.transaction():
+            await connection.execute("SELECT FROM wallets WHERE id = $1 FOR UPDATE", alice)
+            for round_ in range(5):
+                answers = await soon(writer.commit([topup(alice, 1, f"a{round_}"), topup(bob, 1, f"b{round_}")]))
+                assert isinstance(answers[0], StorageUnavailable)
+                assert isinstance(answers[1], Applied)
+        assert len(rollbacks) == 1
+        await post(writer, topup(alice, 1, "free again"))
+
+
+async def test_a_server_that_is_no_longer_safe_is_a_database_that_is_away(
+    connection: asyncpg.Connection, ledger: Ledger, database_url: str
+) -> None:
+    alice = ledger.wallets[0]
+    database = make_database(database_url)
+    is_safe = [True]
+
+    class Watched:
+        settings = database.settings
+
+        async def reconnect(self, purpose: str, **options: Any) -> Any:
+            if not is_safe[0]:
+                return await unsafe.reconnect(purpose, **options)
+            return await database.reconnect(purpose, **options)
+
+    unsafe = make_database(database_url + "&sslmode=verify-full&sslrootcert=/nowhere")
+    writer = make_writer(Watched())  # type: ignore[arg-type]
+    await post(writer, topup(alice, 1, "a"))
+    is_safe[0] = False
+    await writer.close()
+    with pytest.raises(StorageUnavailable):
+        await soon(writer.commit([topup(alice, 1, "b")]))
+    is_safe[0] = True
+    await until_applied(writer, topup(alice, 1, "b"))
+    await writer.close()
+
+
+async def until_applied(writer: BatchWriter, request: Request) -> None:
+    async def is_applied() -> bool:
+        try:
+            await post(writer, request)
+        except StorageUnavailable:
+            return False
+        return True
+
+    await until(is_applied)
 
 
 async def test_a_frozen_writer_loses_its_locks_and_finds_its_way_back(

@@ -37,15 +37,23 @@ class Edge:
             # The server sends the head alone; it keeps the scope it made.
             scope = {**scope, "method": "GET"}
         status = 0
+        operation = None if self._fast_lane is None else self._fast_lane.operation(scope, receive)
         try:
-            answer = None if self._fast_lane is None else await self._fast_lane.answer(scope, receive)
-            if answer is not None:
+            if operation is None:
+                status = await self._by_framework(scope, receive, send, request_id)
+            else:
+                answer = await operation
                 status = answer.status
                 await send_answer(answer, send, send_whole, request_id=request_id)
-            else:
-                status = await self._by_framework(scope, receive, send, request_id)
         except ClientGone:
             pass
+        except Exception as error:
+            if operation is None or status:
+                raise  # An answer has begun; the server can only cut it off.
+            moves_money = scope["method"] == "POST"
+            answer = failure(error, request_id=scope["request_id"], moves_money=moves_money)
+            status = answer.status
+            await send_answer(answer, send, send_whole, request_id=request_id)
         finally:
             self._telemetry.request(scope.get("path_template") or "other", status, time.perf_counter() - started)
 

@@ -7,9 +7,8 @@ from collections.abc import Awaitable
 from typing import Final
 
 from wallet.http.answers import Answer
-from wallet.http.asgi import ClientGone, Receive, Scope, read_body
+from wallet.http.asgi import Receive, Scope, read_body
 from wallet.http.balances import Balances
-from wallet.http.failures import failure
 from wallet.http.movements import Movements
 
 _PREFIX: Final = "/wallets/"
@@ -27,22 +26,11 @@ class FastLane:
         self._movements = movements
         self._balances = balances
 
-    async def answer(self, scope: Scope, receive: Receive) -> Answer | None:
-        """The whole answer, or None if the request is another one; nothing of it was read then.
+    def operation(self, scope: Scope, receive: Receive) -> Awaitable[Answer] | None:
+        """What answers the request, or None if it is none of the hot ones. Sets `scope["path_template"]`.
 
-        Sets `scope["path_template"]`. Raises ClientGone.
+        Awaited, it raises what the operation raises, and ClientGone.
         """
-        operation = self._operation(scope, receive)
-        if operation is None:
-            return None
-        try:
-            return await operation
-        except ClientGone:
-            raise
-        except Exception as error:
-            return failure(error, request_id=scope["request_id"], moves_money=scope["method"] == "POST")
-
-    def _operation(self, scope: Scope, receive: Receive) -> Awaitable[Answer] | None:
         path: str = scope["path"]
         if scope["method"] == "POST":
             if path == _TRANSFERS:

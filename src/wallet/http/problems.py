@@ -33,8 +33,8 @@ PROBLEMS: Mapping[str, tuple[int, str]] = MappingProxyType(
         "supply_exceeded": (422, "The asset's supply would be exceeded"),
         "head_too_large": (431, "The request head is too large"),
         "internal_error": (500, "Something is wrong on our side"),
-        "overloaded": (503, "Too busy; nothing was applied"),
-        "storage_unavailable": (503, "The database is away; nothing was applied"),
+        "overloaded": (503, "Too busy; this try applied nothing"),
+        "storage_unavailable": (503, "The database is away; this try applied nothing"),
         "outcome_unknown": (503, "It may have been applied; ask again with the same reference"),
     }
 )

@@ -28,6 +28,9 @@ LINGER_SECONDS: Final = 2.0
 # What may surround the bytes of a chunked body: one-byte chunks have five bytes of framing each.
 FRAMING_BYTES_PER_BODY_BYTE: Final = 8
 
+# Bytes of unfinished bodies in one process; a connection more, and its request is refused.
+BODIES_BYTES_MAX: Final = 64 * 1024 * 1024
+
 # How far the current request has arrived.
 _NOTHING: Final = 0
 _HEAD: Final = 1
@@ -45,6 +48,15 @@ class _Refused(Exception):
         self.detail = detail
 
 
+class _BodiesArriving:
+    """Bytes of all bodies of this process that are not whole yet. Many slow bodies must not fill the memory."""
+
+    __slots__ = ("total",)
+
+    def __init__(self) -> None:
+        self.total = 0
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """Use `bounded_protocol(settings)`, which fills in the bounds: uvicorn makes the instances."""
 
@@ -53,6 +65,8 @@ class BoundedProtocol(HttpToolsProtocol):
     request_seconds_max: ClassVar[float]
     keep_alive_seconds: ClassVar[float]
     connections_max: ClassVar[int]
+
+    bodies_arriving: ClassVar["_BodiesArriving"]
 
     def __init__(
         self,
@@ -108,6 +122,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._phase != _NOTHING:
             self._measure_unfinished()
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget_body()
+        super().connection_lost(exc)
+
     def pause_writing(self) -> None:
         super().pause_writing()
         # The client does not read. It has this long, or the answer's memory would be held for ever.
@@ -162,12 +180,16 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
+        self.bodies_arriving.total += len(body)
         if self._body_bytes > self.body_bytes_max:
             raise self._body_too_large()
+        if self.bodies_arriving.total > BODIES_BYTES_MAX:
+            raise _Refused("overloaded", "Too many large bodies are arriving at once.")
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
+        self._forget_body()
         self._phase = _NOTHING
         self._segment_shared = True
         self._rearm()
@@ -211,6 +233,11 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._wire_bytes > allowed:
             refused = self._head_too_large()
             self._refuse(refused.code, refused.detail)
+
+    def _forget_body(self) -> None:
+        """What has arrived of a body no longer counts: it is whole, refused or given up."""
+        self.bodies_arriving.total -= self._body_bytes
+        self._body_bytes = 0
 
     def _head_bytes(self) -> int:
         """The head's size as it would be written without optional white space: request line, headers, empty line."""
@@ -301,6 +328,7 @@ def bounded_protocol(settings: Settings) -> type[HttpToolsProtocol]:
         "request_seconds_max": settings.request_seconds_max,
         "keep_alive_seconds": settings.keep_alive_seconds,
         "connections_max": settings.connections_max,
+        "bodies_arriving": _BodiesArriving(),
     }
     return type("BoundedProtocolWithSettings", (BoundedProtocol,), bounds)
 

@@ -42,12 +42,12 @@ _log = logging.getLogger(__name__)
 class Application(Protocol):
     """The ASGI application and what it is told on the way out. Its lifespan's end closes the database last."""
 
-    async def __call__(
+    def __call__(
         self,
         scope: MutableMapping[str, Any],
         receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
         send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
-    ) -> None: ...
+    ) -> Awaitable[None]: ...
 
     async def begin_shutdown(self) -> None:
         """Called first: readiness goes off. Requests are still served."""

@@ -7,10 +7,10 @@ committed wait for it here instead of entering a second batch, where they would 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from wallet.errors import InvariantViolated, OutcomeUnknown, Overloaded, StorageUnavailable, WalletError
+from wallet.errors import InvariantViolated, OutcomeUnknown, Overloaded, StorageUnavailable, WalletError, ensure
 from wallet.ledger.model import ReferenceKey, Request
 from wallet.ledger.outcomes import Outcome
 
@@ -28,19 +28,27 @@ class Writer(Protocol):
     async def close(self) -> None: ...
 
 
-class _Waiting:
-    """A request and the future that its caller awaits."""
+OVERLAP_SECONDS: Final = 0.02
+"""A batch that takes longer is no measure of what may begin beside it: it is stuck."""
 
-    __slots__ = ("answer", "key", "request")
+
+class _Waiting:
+    """A request and the future that its caller awaits. `in_doubt`: it came while another with its reference waited."""
+
+    __slots__ = ("answer", "in_doubt", "key", "request")
 
     def __init__(self, request: Request, answer: "asyncio.Future[Outcome]") -> None:
         self.request = request
         self.answer = answer
+        self.in_doubt = False
         self.key: ReferenceKey = (request.origin, request.reference_id)
 
     def resolve(self, answer: Outcome | BaseException) -> None:
         if self.answer.done():
             return  # The caller hung up. The money moved all the same, and its reference will say so.
+        if self.in_doubt and isinstance(answer, StorageUnavailable):
+            # This one was not applied; its twin may have been, and to the caller they are one.
+            answer = OutcomeUnknown("an earlier request with this reference may have been applied")
         if isinstance(answer, BaseException):
             self.answer.set_exception(answer)
         else:
@@ -50,14 +58,26 @@ class _Waiting:
 class Committer:
     """One task per writer takes batches from one queue. Belongs to the event loop it is started in."""
 
-    def __init__(self, writers: Sequence[Writer], *, queue_depth_max: int, batch_items_max: int) -> None:
+    def __init__(
+        self,
+        writers: Sequence[Writer],
+        *,
+        queue_depth_max: int,
+        batch_items_max: int,
+        overlap_seconds: float = OVERLAP_SECONDS,
+        observe_depth: Callable[[int], None] = lambda depth: None,
+    ) -> None:
         self._writers = writers
+        self._overlap_seconds = overlap_seconds
+        self._observe_depth = observe_depth
         self._queue_depth_max = queue_depth_max
         self._batch_items_max = batch_items_max
         self._queue: deque[_Waiting] = deque()
         self._committing: dict[ReferenceKey, list[_Waiting]] = {}
         self._parked = 0
-        self._in_flight: list[int] = []
+        self._unanswered: dict[ReferenceKey, int] = {}
+        # (when it began, how many requests) of every batch under way, oldest first.
+        self._in_flight: list[tuple[float, int]] = []
         self._idle: deque[asyncio.Future[None]] = deque()
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
@@ -74,7 +94,10 @@ class Committer:
         return self._fault
 
     def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._tasks = [asyncio.create_task(self._run(writer)) for writer in self._writers]
+        for task in self._tasks:
+            task.add_done_callback(self._note_end)
 
     async def submit(self, request: Request) -> Outcome:
         """The outcome of a request, once it is durable.
@@ -86,10 +109,12 @@ class Committer:
             raise StorageUnavailable("the service is shutting down" if self._closing else "the writer has stopped")
         if self.queue_depth >= self._queue_depth_max:
             raise Overloaded(f"{self._queue_depth_max} requests are waiting already")
-        waiting = _Waiting(request, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(request, self._loop.create_future())
+        earlier = self._unanswered.get(waiting.key, 0)
+        waiting.in_doubt = earlier > 0
+        self._unanswered[waiting.key] = earlier + 1
         self._queue.append(waiting)
-        if self._idle and self._may_begin():
-            self._wake()
+        self._wake_if_any_may_begin()
         return await waiting.answer
 
     async def drain(self, seconds_max: float) -> None:
@@ -118,18 +143,27 @@ class Committer:
     def _may_begin(self) -> bool:
         """Whether a batch may begin now: beside another only if half as many wait as that one has.
 
-        Else one large batch is followed by a train of small ones, each as dear as a large one.
+        Else one large batch is followed by a train of small ones, each as dear as a large one. Nobody waits for a
+        batch that is stuck.
         """
         if not self._queue:
             return False
-        return self._closing or not self._in_flight or len(self._queue) * 2 >= max(self._in_flight)
+        if self._closing or not self._in_flight:
+            return True
+        began, _ = self._in_flight[0]
+        largest = max(items for _, items in self._in_flight)
+        return len(self._queue) * 2 >= largest or self._loop.time() - began >= self._overlap_seconds
+
+    def _wake_if_any_may_begin(self) -> None:
+        if self._idle and self._may_begin():
+            self._wake()
 
     async def _run(self, writer: Writer) -> None:
         while self._fault is None:
             if not self._may_begin():
                 if self._closing:
                     return
-                idle: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                idle: asyncio.Future[None] = self._loop.create_future()
                 self._idle.append(idle)
                 await idle
                 continue
@@ -143,42 +177,54 @@ class Committer:
         taken: set[ReferenceKey] = set()
         while self._queue and len(batch) < self._batch_items_max:
             waiting = self._queue[0]
+            if (followers := self._committing.get(waiting.key)) is not None and waiting.key not in taken:
+                followers.append(self._queue.popleft())
+                self._parked += 1
+                continue
             legs_left -= len(waiting.request.legs)
             if legs_left < 0 and batch:
                 break
             self._queue.popleft()
-            if (followers := self._committing.get(waiting.key)) is not None and waiting.key not in taken:
-                followers.append(waiting)
-                self._parked += 1
-                continue
             # Duplicates inside one batch are the ledger's business: it decides them in order.
             batch.append(waiting)
             taken.add(waiting.key)
             self._committing.setdefault(waiting.key, [])
+        self._observe_depth(self.queue_depth)
         return batch
 
     async def _commit(self, writer: Writer, batch: Sequence[_Waiting]) -> None:
         answers: Sequence[Outcome | WalletError] = [OutcomeUnknown("the writer has stopped")] * len(batch)
-        self._in_flight.append(len(batch))
+        begun = (self._loop.time(), len(batch))
+        self._in_flight.append(begun)
+        overlap = self._loop.call_later(self._overlap_seconds, self._wake_if_any_may_begin)
         try:
-            answers = await writer.commit([waiting.request for waiting in batch])
+            decided = await writer.commit([waiting.request for waiting in batch])
+            ensure(len(decided) == len(batch), f"{len(decided)} answers to {len(batch)} requests")
+            answers = decided
         except (StorageUnavailable, OutcomeUnknown) as error:
             answers = [error] * len(batch)
         except (InvariantViolated, Exception) as error:
             self._stop(error, batch)
         finally:  # Also when drain cancels this: no caller is left without an answer.
+            overlap.cancel()
+            self._in_flight.remove(begun)
             for waiting, answer in zip(batch, answers, strict=True):
-                waiting.resolve(answer)
-            self._in_flight.remove(len(batch))
-            self._release(batch)
+                self._answer(waiting, answer)
+            self._release(batch, answers)
 
-    def _release(self, batch: Sequence[_Waiting]) -> None:
-        parked = [follower for waiting in batch for follower in self._committing.pop(waiting.key, ())]
-        if parked:
-            self._parked -= len(parked)
-            self._queue.extendleft(reversed(parked))
-        if self._may_begin():
-            self._wake()
+    def _release(self, batch: Sequence[_Waiting], answers: Sequence[Outcome | WalletError]) -> None:
+        """Let those go on that were parked beside a batch. Whether their reference is used by now, the answers say."""
+        parked: list[_Waiting] = []
+        last_answers = {waiting.key: answer for waiting, answer in zip(batch, answers, strict=True)}
+        for key, answer in last_answers.items():
+            for follower in self._committing.pop(key):
+                self._parked -= 1
+                if isinstance(answer, OutcomeUnknown):
+                    self._answer(follower, answer)
+                else:
+                    parked.append(follower)
+        self._queue.extendleft(reversed(parked))
+        self._wake_if_any_may_begin()
         if self._fault is not None:
             self._fail_queued(StorageUnavailable("the writer has stopped"))
 
@@ -191,6 +237,19 @@ class Committer:
         while self._idle:
             self._wake()
 
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._stop(error, ())
+            self._fail_queued(StorageUnavailable("the writer has stopped"))
+
     def _fail_queued(self, error: WalletError) -> None:
         while self._queue:
-            self._queue.popleft().resolve(error)
+            self._answer(self._queue.popleft(), error)
+
+    def _answer(self, waiting: _Waiting, answer: Outcome | WalletError) -> None:
+        left = self._unanswered[waiting.key] - 1
+        if left:
+            self._unanswered[waiting.key] = left
+        else:
+            del self._unanswered[waiting.key]
+        waiting.resolve(answer)

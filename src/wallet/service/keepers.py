@@ -119,7 +119,7 @@ class Keepers:
 
     async def _may_lead(self) -> bool:
         if self._connection is None:
-            self._connection = await self._database.connect("keeper")
+            self._connection = await self._database.reconnect("keeper")
             await limit_idleness(self._connection, max(IDLE_SECONDS, 4 * self._interval))
         if not self._is_leader and await can_lead(self._connection):
             self._is_leader = True

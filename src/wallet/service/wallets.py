@@ -96,7 +96,7 @@ class WalletService:
     async def load_assets(self, ids: Iterable[AssetId]) -> None:
         """See to it that these assets are in the cache, which another process may have made."""
         if missing := set(ids) - self.assets.by_id.keys():
-            await ask(self._pool, lambda connection: self.assets.load(connection, ids=missing))
+            await ask(self._pool, lambda connection: self.assets.load_ids(connection, missing))
 
     async def readiness(self) -> Readiness:
         database, migrations = await self._database_state()

@@ -1,6 +1,7 @@
 """Assets by code and by system wallet, cached for ever: what is kept here is fixed when an asset is created."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import asyncpg
 
@@ -22,19 +23,15 @@ class AssetCache:
         """The state of a system wallet that is never locked, if this is one that the cache has seen."""
         return self._unlocked.get(wallet_id)
 
-    async def load(
-        self,
-        connection: asyncpg.Connection,
-        *,
-        codes: Iterable[str] | None = None,
-        wallets: Iterable[WalletId] | None = None,
-        ids: Iterable[AssetId] | None = None,
-    ) -> None:
-        """Read the assets with these codes, system wallets or ids; with none of the three, all of them."""
-        named = [None if each is None else list(each) for each in (codes, wallets, ids)]
-        rows = await connection.fetch(_SQL["load_assets"], *named)
-        for row in rows:
-            self.add(Asset(*row))
+    async def load_codes(self, connection: asyncpg.Connection, codes: Iterable[str]) -> None:
+        self._add_rows(await connection.fetch(_SQL["load_by_code"], list(codes)))
+
+    async def load_ids(self, connection: asyncpg.Connection, ids: Iterable[AssetId]) -> None:
+        self._add_rows(await connection.fetch(_SQL["load_by_id"], list(ids)))
+
+    async def load_wallets(self, connection: asyncpg.Connection, shard: int, wallets: Iterable[WalletId]) -> None:
+        """Load the assets that have unlocked system wallets among these."""
+        self._add_rows(await connection.fetch(_SQL["load_by_wallet"], shard, list(wallets)))
 
     def add(self, asset: Asset) -> None:
         self.by_code[asset.code] = self.by_id[asset.id] = asset
@@ -42,3 +39,7 @@ class AssetCache:
             if kind is not WalletKind.TREASURY or asset.max_supply is None:
                 wallet_id = asset.system_wallet(kind)
                 self._unlocked[wallet_id] = WalletState(wallet_id, asset.id, kind, locked=False)
+
+    def _add_rows(self, rows: Iterable[Sequence[Any]]) -> None:
+        for row in rows:
+            self.add(Asset(*row))

@@ -6,7 +6,7 @@ apply_batch. What to do when it does not go through is the writer's business (st
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -15,7 +15,17 @@ import asyncpg
 
 from wallet.errors import BadData, OutcomeUnknown, StaleContext, ensure
 from wallet.ledger.apply import KINDS, Decision, apply_batch
-from wallet.ledger.model import Context, Posted, ReferenceKey, Request, TransactionId, WalletId, WalletKind, WalletState
+from wallet.ledger.model import (
+    Asset,
+    Context,
+    Posted,
+    ReferenceKey,
+    Request,
+    TransactionId,
+    WalletId,
+    WalletKind,
+    WalletState,
+)
 from wallet.ledger.outcomes import Outcome, Refused
 from wallet.storage.assets import AssetCache
 from wallet.storage.database import CONNECTION_LOST, LockTimedOut, driver_errors, is_fatal, translated
@@ -52,8 +62,7 @@ async def commit_batch(
     clock = _Laps(steps)
     try:
         with driver_errors():
-            await _load_missing_assets(connection, batch, assets)
-            named = _wallets_named(batch, assets)
+            named = _wallets_named(batch, assets, await _assets_named(connection, batch, assets))
             await connection.execute(_SQL["begin_and_lock"].format(shard=shard, ids=",".join(map(str, named.locked))))
             clock.lap("lock")
             context, decided_at = await _load(connection, batch, shard, assets, named)
@@ -63,7 +72,8 @@ async def commit_batch(
         with driver_errors():
             if decision.posted:
                 await _write_batch(connection, decision, batch_id, shard, decided_at)
-            await _write_declines(connection, batch, decision, shard, decided_at)
+            if len(decision.posted) < len(batch):
+                await _write_declines(connection, batch, decision, shard, decided_at)
             clock.lap("write")
     except CONNECTION_KEPT:
         await _roll_back(connection)
@@ -86,24 +96,31 @@ class _Laps:
         self._last = now
 
 
-async def _load_missing_assets(connection: asyncpg.Connection, batch: Sequence[Request], assets: AssetCache) -> None:
+async def _assets_named(
+    connection: asyncpg.Connection, batch: Sequence[Request], assets: AssetCache
+) -> Mapping[str, Asset]:
+    """The assets that exist now, of those the batch names. Not the live cache: others add to it meanwhile, and an asset
+    that appeared between two steps would be known to one and not to the other.
+    """
     codes = {request.asset_code for request in batch if request.asset_code is not None}
     if missing := codes - assets.by_code.keys():
-        await assets.load(connection, codes=missing)
+        await assets.load_codes(connection, missing)
+    return {code: assets.by_code[code] for code in codes if code in assets.by_code}
 
 
 class _Named(NamedTuple):
-    """The wallets that a batch names: those never locked, by id, and the ids of all others."""
+    """What a batch names: assets by code, wallets that are never locked by id, and the ids of all others."""
 
+    assets: Mapping[str, Asset]
     unlocked: dict[WalletId, WalletState]
     locked: dict[WalletId, None]
 
 
-def _wallets_named(batch: Sequence[Request], assets: AssetCache) -> _Named:
-    named = _Named({}, {})
+def _wallets_named(batch: Sequence[Request], cache: AssetCache, assets: Mapping[str, Asset]) -> _Named:
+    named = _Named(assets, {}, {})
     for request in batch:
-        for wallet_id in KINDS[type(request)].wallets_named(request, assets.by_code):
-            if (unlocked := assets.unlocked(wallet_id)) is not None:
+        for wallet_id in KINDS[type(request)].wallets_named(request, assets):
+            if (unlocked := cache.unlocked(wallet_id)) is not None:
                 named.unlocked[wallet_id] = unlocked
             else:
                 named.locked[wallet_id] = None
@@ -143,23 +160,27 @@ async def _load(
         # The database's clock may be set back; along a wallet's versions, time does not.
         if last_entry_at is not None and last_entry_at > decided_at:
             decided_at = last_entry_at
-    await _load_strangers(connection, states, assets, named)
+    await _load_strangers(connection, states, shard, assets, named)
     known = await _load_known(connection, shard, known_ids) if known_ids else {}
-    return Context(states, assets.by_code, known), decided_at
+    return Context(states, named.assets, known), decided_at
 
 
 async def _load_strangers(
-    connection: asyncpg.Connection, states: dict[WalletId, WalletState], assets: AssetCache, named: _Named
+    connection: asyncpg.Connection,
+    states: dict[WalletId, WalletState],
+    shard: int,
+    assets: AssetCache,
+    named: _Named,
 ) -> None:
     # Neither locked nor a system wallet that we know: one of an asset that another process made, or nothing.
     if strange := named.locked.keys() - states.keys():
-        await assets.load(connection, wallets=strange)
+        await assets.load_wallets(connection, shard, strange)
         for wallet_id in strange:
             if (unlocked := assets.unlocked(wallet_id)) is not None:
                 states[wallet_id] = unlocked
     # Whoever writes the answer needs their codes.
     if foreign := {state.asset_id for state in states.values()} - assets.by_id.keys():
-        await assets.load(connection, ids=foreign)
+        await assets.load_ids(connection, foreign)
 
 
 async def _load_known(
@@ -170,15 +191,10 @@ async def _load_known(
     return {(posted.origin, posted.reference_id): posted for posted in known}
 
 
-async def find_held(
-    connection: asyncpg.Connection, batch: Sequence[Request], shard: int, assets: AssetCache
-) -> Sequence[bool]:
-    """Whether each request names a wallet that another session holds at this moment. Not within a transaction."""
-    named = [set(KINDS[type(request)].wallets_named(request, assets.by_code)) for request in batch]
+async def find_held(connection: asyncpg.Connection, wallets: Iterable[WalletId], shard: int) -> set[WalletId]:
+    """Which of these wallets another session holds at this moment. Not within a transaction."""
     with driver_errors():
-        rows = await connection.fetch(_SQL["find_held"], shard, list(set().union(*named)))
-    held = {row["id"] for row in rows}
-    return [not held.isdisjoint(each) for each in named]
+        return {row["id"] for row in await connection.fetch(_SQL["find_held"], shard, list(wallets))}
 
 
 async def _write_batch(

@@ -1,6 +1,7 @@
 """Connections, their settings and time-outs, and the one place where the driver's errors become ours."""
 
 import asyncio
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from wallet.storage.opening import open_connection
 from wallet.storage.statements import load_statements
 
 _SQL = load_statements("session.sql")
+_log = logging.getLogger(__name__)
 
 # Another writer was there first. Names, never messages.
 _CONFLICTS: Final = frozenset({"40001", "40P01"})
@@ -96,6 +98,14 @@ class Database:
                 raise
         return connection
 
+    async def reconnect(self, purpose: str, *, finds_by_key: bool = False) -> asyncpg.Connection:
+        """As `connect`, for a service that runs: what start would refuse is a database that is away, and may pass."""
+        try:
+            return await self.connect(purpose, finds_by_key=finds_by_key)
+        except SettingsInvalid as error:
+            _log.error("%s", error)
+            raise StorageUnavailable("the database is not as it was when the service started") from error
+
     async def pool(self, purpose: str, *, connections_max: int) -> asyncpg.Pool:
         """Connections for short pieces of work, each made when it is first needed: making the pool needs none.
 
@@ -103,7 +113,7 @@ class Database:
         """
 
         async def connect(*_: Any, **__: Any) -> asyncpg.Connection:
-            return await self.connect(purpose)
+            return await self.reconnect(purpose)
 
         async def keep(_: asyncpg.Connection) -> None:
             """Users of the pool set nothing, so there is nothing to reset at the price of a round trip."""
@@ -141,7 +151,7 @@ def translated(error: asyncpg.PostgresError) -> Exception:
     if state.startswith((*_BAD_DATA_CLASSES, "23")):
         return BadData(f"the database refused a value ({state})")
     if state == _LOCK_TIMEOUT:
-        return LockTimedOut("a wallet is locked by another session for too long")
+        return LockTimedOut("another session has locked a wallet or a reference for too long")
     if state in ("42501", "42P01", "42703", "42883"):
         return StorageUnavailable(f"the database is not set up for this release ({state})")
     return StorageUnavailable(f"the database cannot serve this now ({state})")

@@ -243,7 +243,7 @@ class BalanceConnection:
 
     async def _query(self, wallet_ids: Sequence[WalletId]) -> dict[WalletId, Balance]:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await self._database.connect("balances", finds_by_key=True)
+            self._connection = await self._database.reconnect("balances", finds_by_key=True)
         connection = self._connection
         try:
             async with asyncio.timeout(self._database.settings.statement_timeout_ms / 1000):

@@ -6,14 +6,15 @@ that the database has not said.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Final, TypeAlias
 
 import asyncpg
 from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from wallet.errors import BadData, OutcomeUnknown, StaleContext, StorageUnavailable, WalletError
-from wallet.ledger.model import Request
+from wallet.ledger.apply import KINDS
+from wallet.ledger.model import Request, WalletId
 from wallet.ledger.outcomes import Outcome
 from wallet.storage.assets import AssetCache
 from wallet.storage.commit import CONNECTION_KEPT, StepSeconds, commit_batch, find_held, prepare
@@ -26,6 +27,9 @@ TRIES_ALONE_MAX: Final = 5
 AWAY_SECONDS: Final = 0.2
 """How long nobody tries to connect after a failed attempt."""
 
+HELD_SECONDS: Final = 5.0
+"""How long a wallet that was waited for in vain is asked about before anybody waits for it again."""
+
 Answer: TypeAlias = Outcome | WalletError
 """What one request of a batch comes to: an outcome, or why there is none for this one alone."""
 
@@ -33,12 +37,12 @@ BatchObserver: TypeAlias = Callable[[int, StepSeconds], None]
 """Told the number of requests and the seconds by step of every batch committed."""
 
 
-class _WalletHeld(Exception):
-    """The wait for a wallet was too long. `by_request`: whether each request of the batch names such a wallet."""
+class _WalletsHeld(Exception):
+    """Another session holds these wallets, and the wait for them was too long."""
 
-    def __init__(self, by_request: Sequence[bool]) -> None:
+    def __init__(self, wallets: Set[WalletId]) -> None:
         super().__init__()
-        self.by_request = by_request
+        self.wallets = wallets
 
 
 class BatchWriter:
@@ -52,6 +56,9 @@ class BatchWriter:
         self._ids = IdSource()
         self._connection: asyncpg.Connection | None = None
         self._away_until = 0.0
+        # Wallets that were waited for in vain, and until when nobody waits for them again without asking first.
+        self._held_until: dict[WalletId, float] = {}
+        self._waits_left = 0
 
     async def commit(self, batch: Sequence[Request]) -> Sequence[Answer]:
         """One answer per request, in order.
@@ -60,6 +67,7 @@ class BatchWriter:
         found out in time, InvariantViolated when this writer must not go on.
         """
         answers: list[Answer] = []
+        self._waits_left = len(batch).bit_length() + 1
         await self._commit_within(batch, answers)
         return answers
 
@@ -72,9 +80,9 @@ class BatchWriter:
         # about 2 log2(n) commits and hurts nobody else.
         try:
             answers.extend(await self._commit_or_find_out(batch))
-        except _WalletHeld as held:
-            answers.extend(await self._commit_beside(held.by_request, batch))
-        except (StaleContext, BadData) as error:
+        except _WalletsHeld as held:
+            answers.extend(await self._commit_beside(held.wallets, batch))
+        except (StaleContext, BadData, LockTimedOut) as error:
             if len(batch) == 1:
                 answers.append(_alone(error))
                 return
@@ -82,13 +90,35 @@ class BatchWriter:
             await self._commit_within(batch[:middle], answers)
             await self._rest_of(batch[middle:], answers)
 
-    async def _commit_beside(self, is_held: Sequence[bool], batch: Sequence[Request]) -> Sequence[Answer]:
+    async def _commit_beside(self, held: Set[WalletId], batch: Sequence[Request]) -> Sequence[Answer]:
         # Many may name one wallet; to wait for it on behalf of each of them would stop everybody.
         answers: list[Answer] = []
-        if free := [request for request, held in zip(batch, is_held, strict=True) if not held]:
+        is_held = [not held.isdisjoint(self._wallets_of(request)) for request in batch]
+        if free := [request for request, waits in zip(batch, is_held, strict=True) if not waits]:
             await self._commit_within(free, answers)
         decided = iter(answers)
-        return [LockTimedOut("another session holds a wallet") if held else next(decided) for held in is_held]
+        return [LockTimedOut("another session holds a wallet") if waits else next(decided) for waits in is_held]
+
+    def _wallets_of(self, request: Request) -> Sequence[WalletId]:
+        return KINDS[type(request)].wallets_named(request, self._assets.by_code)
+
+    async def _ensure_not_held(self, batch: Sequence[Request]) -> None:
+        """Raise _WalletsHeld for what was held a moment ago and still is."""
+        now = time.monotonic()
+        self._held_until = {wallet: until for wallet, until in self._held_until.items() if until > now}
+        if suspects := self._held_until.keys() & {wallet for request in batch for wallet in self._wallets_of(request)}:
+            await self._raise_if_held(suspects)
+
+    async def _raise_if_held(self, wallets: Set[WalletId]) -> None:
+        try:
+            held = await find_held(await self._connected(), wallets, self._shard)
+        except LockTimedOut as error:  # not a wallet, but all of them
+            raise StorageUnavailable("the table of wallets is locked") from error
+        for wallet in wallets:
+            self._held_until.pop(wallet, None)
+        self._held_until.update(dict.fromkeys(held, time.monotonic() + HELD_SECONDS))
+        if held:
+            raise _WalletsHeld(held)
 
     async def _rest_of(self, batch: Sequence[Request], answers: list[Answer]) -> None:
         try:
@@ -121,16 +151,22 @@ class BatchWriter:
         # Somebody was first, or the connection had died while it was idle: decide again, on fresh states.
         tries_max = TRIES_ALONE_MAX if len(batch) == 1 else 2
         for tried in range(1, tries_max + 1):
+            if self._waits_left <= 0:
+                raise StorageUnavailable("the ledger's tables are locked by another session")
             try:
+                if self._held_until:
+                    await self._ensure_not_held(batch)
                 return await self._commit_once(batch)
             except StaleContext:
                 if tried == tries_max:
                     raise
-            except StorageUnavailable as error:
-                if isinstance(error, LockTimedOut):
-                    is_held = await find_held(await self._connected(), batch, self._shard, self._assets)
-                    if any(is_held):
-                        raise _WalletHeld(is_held) from error
+            except LockTimedOut as error:
+                await self._raise_if_held({wallet for request in batch for wallet in self._wallets_of(request)})
+                # Nobody holds a wallet, so it is a reference, of an unfinished database transaction: find whose, by
+                # as many waits as that takes. More, and it is no reference but a table, and everybody's trouble.
+                self._waits_left -= 1
+                raise StaleContext("a reference is waited for") if len(batch) > 1 else error from None
+            except StorageUnavailable:
                 if tried >= 2:
                     raise
         raise AssertionError("unreachable: the last try returns or raises")
@@ -163,7 +199,7 @@ class BatchWriter:
         if time.monotonic() < self._away_until:
             raise StorageUnavailable("the database was away a moment ago")
         try:
-            connection = await self._database.connect("writer", finds_by_key=True)
+            connection = await self._database.reconnect("writer", finds_by_key=True)
             await prepare(connection)
         except StorageUnavailable:
             # Whoever is queued behind this batch need not wait for a connection attempt each.
@@ -173,7 +209,7 @@ class BatchWriter:
         return connection
 
 
-def _alone(error: StaleContext | BadData) -> WalletError:
+def _alone(error: StaleContext | BadData | LockTimedOut) -> WalletError:
     if isinstance(error, StaleContext):
         return StorageUnavailable("other writers were first each time")
     return error

@@ -1,13 +1,26 @@
 -- Assets and their system wallets. What is read here is fixed at creation, so it may be cached for ever.
 
--- name: load_assets
--- in:  $1 codes text[], $2 system wallets' ids uuid[], $3 ids integer[]; each may be null, all null: every asset
--- out: the assets with one of these codes, system wallets or ids
+-- name: load_by_code
+-- in:  $1 codes text[]
+-- out: the assets with these codes
 SELECT id, code, scale, max_supply, treasury_wallet_id, revenue_wallet_id, breakage_wallet_id
   FROM assets
- WHERE ($1::text[] IS NULL AND $2::uuid[] IS NULL AND $3::integer[] IS NULL)
-    OR code = ANY($1::text[])
-    OR treasury_wallet_id = ANY($2::uuid[])
-    OR revenue_wallet_id = ANY($2::uuid[])
-    OR breakage_wallet_id = ANY($2::uuid[])
-    OR id = ANY($3::integer[]);
+ WHERE code = ANY($1::text[]);
+
+-- name: load_by_id
+-- in:  $1 ids integer[]
+-- out: the assets with these ids
+SELECT id, code, scale, max_supply, treasury_wallet_id, revenue_wallet_id, breakage_wallet_id
+  FROM assets
+ WHERE id = ANY($1::integer[]);
+
+-- name: load_by_wallet
+-- in:  $1 shard smallint, $2 ids uuid[]
+-- out: the assets that have unlocked system wallets among these
+-- why: by way of the wallets' key, so that ids which are nobody's cost as little as those which are
+SELECT id, code, scale, max_supply, treasury_wallet_id, revenue_wallet_id, breakage_wallet_id
+  FROM assets
+ WHERE id IN (
+        SELECT wallets.asset_id FROM wallets
+         WHERE wallets.shard = $1 AND wallets.id = ANY($2::uuid[]) AND NOT wallets.locked
+       );
