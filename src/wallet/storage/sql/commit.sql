@@ -1,4 +1,4 @@
--- The write transaction of a batch, in order of execution. One round trip each.
+-- The write transaction of a batch, in order of execution: one round trip each, but for what is prepared or rare.
 
 -- name: prepare_lock
 -- why: once per connection, so that the lock can follow BEGIN in one round trip
@@ -10,9 +10,9 @@ SELECT FROM wallets
 
 -- name: begin_and_lock
 -- in:  {shard} and {ids}, put in as digits and as UUIDs that were parsed: nothing of a client's gets here as text
--- why: The isolation level is said, not inherited. The writer has an xid before it takes a seq, which is what lets the
---      fence tell when every batch up to a seq is settled. All writers lock in one total order, so two batches can wait
---      for each other but never deadlock; a wallet that everybody uses comes last, so that nobody waits while holding it
+-- why: The isolation level is said, not inherited. The writer has an xid before it takes a seq, which is what lets
+--      the fence tell when every batch up to a seq is settled. All writers lock in one total order, so two batches can
+--      wait for each other but never deadlock; a wallet that everybody uses comes last, so that nobody waits holding it
 BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;  -- noqa: PRS
 SELECT pg_current_xact_id();
 EXECUTE lock_wallets ({shard}, '{{{ids}}}');
