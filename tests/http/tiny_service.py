@@ -110,17 +110,24 @@ class Running:
     server: Server
     app: TinyApplication
 
+    @property
+    def arriving_bytes(self) -> int:
+        """Of bodies that are not whole."""
+        protocol: Any = self.server.config.http_protocol_class
+        total: int = protocol.bodies_arriving.total
+        return total
+
     def connect(self) -> socket.socket:
         # The time-out is no measurement: it ends a test that would hang.
         return socket.create_connection(self.address, timeout=20)
 
 
 @contextmanager
-def running(**settings: Any) -> Iterator[Running]:
+def running(app: TinyApplication | None = None, **settings: Any) -> Iterator[Running]:
     """The tiny application behind the real server on a free port, with these settings."""
+    app = TinyApplication() if app is None else app
     chosen = Settings(**{"port": 0, "shutdown_seconds_max": 1.0, **settings})
     started = threading.Event()
-    app = TinyApplication()
     server = Server(chosen, app, on_started=started.set)
     with listen(chosen) as listener:
         address = listener.getsockname()[:2]
