@@ -44,7 +44,6 @@ SERVER_SETTINGS = {
     "synchronous_commit": "on",
     "full_page_writes": "on",
     "max_connections": "100",
-    "shared_buffers": "256MB",
     "max_wal_size": "2GB",
     "min_wal_size": "256MB",
     "checkpoint_timeout": "15min",
@@ -55,6 +54,12 @@ SERVER_SETTINGS = {
     "log_checkpoints": "off",
     "log_min_error_statement": "panic",  # statements carry the callers' data, and logs travel
 }
+
+
+def shared_buffers_mib() -> int:
+    """An eighth of the machine's memory, 128 MiB to 2 GiB. It is taken only as far as it is used."""
+    memory_mib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+    return min(max(memory_mib // 8, 128), 2048)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +161,11 @@ def _initialise(data_dir: Path, binaries: Binaries, *, account: Account, lock: i
 def _started(data_dir: Path, binaries: Binaries, *, account: Account, lock: int) -> Iterator[PostmasterFile]:
     """Yield the server once it is ready, and stop it at the end."""
     socket_dir = socket_dir_for(data_dir, account)
-    settings = SERVER_SETTINGS | {"unix_socket_directories": str(socket_dir), "port": str(PORT)}
+    settings = SERVER_SETTINGS | {
+        "shared_buffers": f"{shared_buffers_mib()}MB",
+        "unix_socket_directories": str(socket_dir),
+        "port": str(PORT),
+    }
     command: list[str | Path] = [binaries.bindir / "postgres", "-D", data_dir]
     for name, value in settings.items():
         command += ["-c", f"{name}={value}"]
