@@ -39,10 +39,11 @@ from tests.storage.ledgers import (
     until_waiting,
 )
 from tests.storage.tcp_proxy import Message, Proxy, executes, is_commit, mentions, proxy_to
-from wallet.errors import BadData, InvariantViolated, OutcomeUnknown, StorageUnavailable
+from wallet.errors import BadData, InvariantViolated, OutcomeUnknown, StorageUnavailable, WalletError
 from wallet.ledger.model import Post, Request
-from wallet.ledger.outcomes import Applied, RefusalCode, Refused, Replayed
+from wallet.ledger.outcomes import Applied, Outcome, RefusalCode, Refused, Replayed
 from wallet.service.committer import Committer
+from wallet.storage.assets import AssetCache
 from wallet.storage.database import Database
 from wallet.storage.embedded import embedded_postgres
 from wallet.storage.migrate import migrate
@@ -299,6 +300,24 @@ async def test_when_nobody_can_be_asked_in_time_the_outcome_is_unknown(
 
         await until(is_back)
     assert (await balances(connection, ledger))[0] == 5
+
+
+async def test_what_is_unknown_stays_unknown_when_the_second_look_meets_a_bad_value(
+    ledger: Ledger, database_url: str
+) -> None:
+    # The first try may have been committed. Halving would begin anew, and could end in "not applied".
+    looks: Iterator[WalletError] = iter(
+        [OutcomeUnknown("lost"), BadData("a value"), *[StorageUnavailable("away") for _ in range(9)]]
+    )
+
+    class Unlucky(BatchWriter):
+        async def _commit_once(self, batch: Sequence[Request]) -> Sequence[Outcome]:
+            raise next(looks)
+
+    alice = ledger.wallets[0]
+    writer = Unlucky(make_database(database_url), AssetCache(), observe=lambda items, steps: None)
+    with pytest.raises(OutcomeUnknown):
+        await soon(writer.commit([topup(alice, 1, "a"), topup(alice, 1, "b")]))
 
 
 # The connection that is lost before COMMIT

@@ -1,13 +1,10 @@
 """The application as the server runs it: the ASGI app, its start, and what it is told on the way out."""
 
-import logging
 from collections.abc import Awaitable
 
 from wallet.errors import WalletError
 from wallet.http.asgi import App, Receive, Scope, Send
 from wallet.service.wallets import WalletService
-
-_log = logging.getLogger(__name__)
 
 
 class Lifespan:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from wallet.errors import InvariantViolated, OutcomeUnknown, Overloaded, StorageUnavailable, WalletError, ensure
+from wallet.errors import OutcomeUnknown, Overloaded, StorageUnavailable, WalletError, ensure
 from wallet.ledger.model import ReferenceKey, Request
 from wallet.ledger.outcomes import Outcome
 
@@ -203,7 +203,7 @@ class Committer:
             answers = decided
         except (StorageUnavailable, OutcomeUnknown) as error:
             answers = [error] * len(batch)
-        except (InvariantViolated, Exception) as error:
+        except Exception as error:  # a broken invariant, or a fault that nobody thought of
             self._stop(error, batch)
         finally:  # Also when drain cancels this: no caller is left without an answer.
             overlap.cancel()

@@ -134,7 +134,9 @@ class BatchWriter:
             try:
                 # The same batch again: what was committed is found by reference and answered as applied.
                 return await self._find_out(batch)
-            except RetryError:
+            except (RetryError, BadData):
+                # Nor is a bad value an answer: the first try may have been committed, and from here on only a
+                # reference that is found says so.
                 raise lost from None
 
     async def _find_out(self, batch: Sequence[Request]) -> Sequence[Outcome]:
