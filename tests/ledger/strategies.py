@@ -3,6 +3,7 @@
 Movements are enumerated, simple ones first, and then picked: a choice each instead of ten keeps the laws fast.
 """
 
+import os
 from itertools import permutations, product
 from typing import TypeAlias
 
@@ -10,9 +11,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from tests.ledger.worlds import ASSET_IDS, World, asset, legs, post, system_wallets, tried_again, wallet_id
-from wallet.ledger.model import AMOUNT_MAX, Direction, Leg, Post, WalletId, WalletKind, WalletState
+from wallet.ledger.model import AMOUNT_MAX, Direction, WalletId, WalletKind, WalletState
+from wallet.ledger.requests import Leg, Post
 
-LAWS = settings(deadline=None, max_examples=100, print_blob=True)
+LAWS = settings(deadline=None, max_examples=int(os.environ.get("WALLET_LAW_EXAMPLES", "100")), print_blob=True)
 """How each law is tried: often enough to be worth it, and without a clock, because machines differ."""
 
 NAMES = {"GOLD": ("alice", "bob"), "COIN": ("carol", "dave")}

@@ -1,7 +1,10 @@
 """What makes two requests the same one. Fingerprints are stored for ever, so their bytes are written down here."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from hashlib import blake2b
+from typing import Any
 from uuid import UUID
 from zlib import crc32
 
@@ -20,7 +23,8 @@ from wallet.ledger.fingerprint import (
     is_same,
     layout_of,
 )
-from wallet.ledger.model import AMOUNT_MAX, Direction, Leg, Post
+from wallet.ledger.model import AMOUNT_MAX, Direction, LotCategory
+from wallet.ledger.requests import NO_OPTIONS, Condition, Leg, LotTerms, Options, Post, Single
 from wallet.service.commands import Commands
 
 A, B = UUID("aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"), UUID("bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb")
@@ -62,16 +66,34 @@ def test_the_bytes_of_a_fingerprint_never_change(request_: Post, expected: str) 
 
 
 def test_the_layouts_of_the_first_release_never_change_but_by_growing() -> None:
-    assert WALLET_MOVEMENT[:5] == ("type", "wallet_id", "asset_code", "amount", "metadata")
-    assert TRANSFER[:6] == ("type", "from_wallet_id", "to_wallet_id", "asset_code", "amount", "metadata")
-    assert GENERAL[:3] == ("type", "legs", "metadata")
-    assert {type_: layout_of(type_) for type_ in ("topup", "bonus", "spend", "transfer", "exchange")} == {
-        "topup": WALLET_MOVEMENT,
-        "bonus": WALLET_MOVEMENT,
-        "spend": WALLET_MOVEMENT,
-        "transfer": TRANSFER,
-        "exchange": GENERAL,
+    first = {
+        "topup": ("type", "wallet_id", "asset_code", "amount", "metadata"),
+        "transfer": ("type", "from_wallet_id", "to_wallet_id", "asset_code", "amount", "metadata"),
+        "exchange": ("type", "legs", "metadata"),
     }
+    assert tuple(first.values()) == (WALLET_MOVEMENT, TRANSFER, GENERAL)
+    assert {type_: layout_of(type_)[: len(layout)] for type_, layout in first.items()} == first
+    assert layout_of("topup") == layout_of("bonus") == layout_of("spend")
+
+
+def test_the_layouts_of_the_second_release_never_change_but_by_growing() -> None:
+    grown = ("lot", "funding_wallet_id", "target_wallet_id", "amount_mode", "min_amount", "effective_at")
+    assert layout_of("topup")[5:11] == grown
+    assert layout_of("transfer")[6:9] == ("amount_mode", "min_amount", "effective_at")
+    assert layout_of("exchange")[3:4] == ("effective_at",)
+    newer = {type_: layout for type_, layout in LAYOUTS.items() if type_ not in ("topup", "bonus", "spend", "transfer")}
+    assert newer == {
+        "hold": (
+            "type", "wallet_id", "asset_code", "amount", "target_wallet_id", "expires_in_seconds", "on_expiry",
+            "metadata",
+        ),
+        "capture": ("type", "hold_id", "amount", "final", "amount_mode", "min_amount", "effective_at", "metadata"),
+        "void": ("type", "hold_id", "metadata"),
+        "increase": ("type", "hold_id", "amount", "metadata"),
+        "extend": ("type", "hold_id", "expires_in_seconds", "metadata"),
+        "refund": ("type", "transaction_id", "amount", "force", "effective_at", "metadata"),
+        "merge": ("type", "source_wallet_id", "target_wallet_id", "effective_at", "metadata"),
+    }  # fmt: skip
 
 
 def test_a_fingerprint_is_a_format_a_digest_over_named_framed_fields_and_a_mark_per_field() -> None:
@@ -128,10 +150,11 @@ def test_a_field_that_the_first_release_did_not_know_is_named_when_it_is_what_di
 
 def test_a_field_that_only_a_later_release_knows_makes_another_request_before_it_has_a_name() -> None:
     # Two releases side by side: the older one sees that they differ, but has no name for the field.
-    values = (b"exchange", b"legs", None)
-    old, new = fingerprint(GENERAL, values), fingerprint((*GENERAL, "effective_at"), (*values, b"2026-01-01"))
+    layout = layout_of("exchange")
+    values = (b"exchange", b"legs", *([None] * (len(layout) - 2)))
+    old, new = fingerprint(layout, values), fingerprint((*layout, "later"), (*values, b"2026-01-01"))
     assert not is_same(old, new)
-    assert differing_fields(known_type="exchange", known=new, request_type="exchange", request=old) == GENERAL
+    assert differing_fields(known_type="exchange", known=new, request_type="exchange", request=old) == layout
 
 
 def test_a_fingerprint_of_another_format_is_never_the_same() -> None:
@@ -151,6 +174,178 @@ def test_marks_alone_make_no_difference() -> None:
     # They only say where to look.
     first = wallet_movement("topup").fingerprint
     assert is_same(first, first[:17] + b"\xff" * 10)
+
+
+# What the second release added.
+
+C, D = UUID(int=3), UUID(int=4)
+AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
+COMMANDS = Commands()
+REQUIRED: dict[str, dict[str, Any]] = {
+    "topup": {"wallet_id": A, "asset_code": "GOLD", "amount": 1000},
+    "bonus": {"wallet_id": A, "asset_code": "GOLD", "amount": 1000},
+    "spend": {"wallet_id": A, "asset_code": "GOLD", "amount": 1000},
+    "transfer": {"from_wallet_id": A, "to_wallet_id": B, "asset_code": "GOLD", "amount": 1000},
+    "exchange": {"legs": (Leg(A, Direction.DEBIT, 1000), Leg(B, Direction.CREDIT, 1000))},
+    "hold": {"wallet_id": A, "asset_code": "GOLD", "amount": 1000},
+    "capture": {"hold_id": A},
+    "void": {"hold_id": A},
+    "increase": {"hold_id": A, "amount": 1000},
+    "extend": {"hold_id": A, "expires_in_seconds": 60},
+    "refund": {"transaction_id": A},
+    "merge": {"source": A, "target": B},
+}
+PAID = LotTerms(LotCategory.PAID)
+
+
+def request_of(type_: str, **fields: Any) -> Single:
+    """A request of this type with what it must have, but for the fields given."""
+    make: Any = getattr(COMMANDS, type_, None)
+    if make is None:
+        make = partial(COMMANDS.transaction if type_ == "exchange" else COMMANDS.wallet_movement, type_)
+    made: Single = make(**{"reference_id": "r", "metadata": None, **REQUIRED[type_], **fields})
+    return made
+
+
+# A test that fails here has changed what clients' old references mean: add a format, leave this one alone.
+SECOND_GOLDEN: list[tuple[str, dict[str, Any], str]] = [
+    ("topup", {"options": Options(lot=PAID)}, "0135bb4aff8837554d837945e6fbb0a758c223087d622357400000e1fd"),
+    (
+        "topup",
+        {"options": Options(lot=LotTerms(LotCategory.PROMOTIONAL, 5, AT))},
+        "01f0e091216b8001515c8c31aa96750fa2c223087d62235740000067cb",
+    ),
+    (
+        "topup",
+        {"options": Options(lot=PAID._replace(expires_in_seconds=60))},
+        "01563b7a35390441a41decc663de4eccd3c223087d622357400000bcb7",
+    ),
+    ("bonus", {"other_wallet_id": B}, "0112a3f7b7fa888259571c607d0078c0a51f14087d622357400000000080d7"),
+    ("spend", {"other_wallet_id": B}, "01d2944879e57edfe3ff6bd2d2c5f182371411087d6223574000000000000080d7"),
+    (
+        "spend",
+        {"options": Options(up_to=True)},
+        "01afc47b761bcf784f0aa4b6ae174c5e521411087d622357400000000000000000ff1a",
+    ),
+    (
+        "spend",
+        {"options": Options(up_to=True, min_amount=5)},
+        "01d327e98de679010e491add3397beb43e1411087d622357400000000000000000ff1ab060",
+    ),
+    (
+        "spend",
+        {"options": Options(effective_at=AT)},
+        "01abcf046779105aceb5e819bfa8a40df21411087d6223574000000000000000000000000020ec",
+    ),
+    (
+        "transfer",
+        {"options": Options(effective_at=AT, up_to=True)},
+        "01988937abce0daf962b95ba85c86098bae3f5087d80d7622357400000ff1a000020ec",
+    ),
+    ("exchange", {"options": Options(effective_at=AT)}, "0134480123e90ec79136660bcfef30327b83b6a148000020ec"),
+    ("hold", {}, "0144eae9c4fb44438c1009c7d622a5a6a32cd2087d622357400000000000000000"),
+    (
+        "hold",
+        {"target": B, "expires_in_seconds": 60, "capture_at_expiry": True, "metadata": "{}"},
+        "01ab2c01478cfb5f06ab3963e7c00f8a132cd2087d6223574080d7a14432e562eb",
+    ),
+    ("capture", {}, "0111a9679c0f9ac7eff4b227331b38260f32e5087d000000000000000000000000"),
+    (
+        "capture",
+        {"amount": 5, "final": True, "options": Options(up_to=True)},
+        "016f202e60616f438bf49f6b8f0c731d7332e5087db0604a8bff1a000000000000",
+    ),
+    ("void", {}, "0159e7e7e62f6df1fb7a5f2fa99d379ccdac6b087d0000"),
+    ("increase", {}, "01b964c9b5f313621b83f3b8da9b530cd18539087d57400000"),
+    ("extend", {}, "01334e31a16c25b43a8f43d77d2a8e780184e6087da1440000"),
+    ("refund", {}, "0197e56afa1672d47d770d80054e3328056f85087d0000000000000000"),
+    (
+        "refund",
+        {"amount": 5, "force": True, "options": Options(effective_at=AT)},
+        "018e6e63dac43a07ed7f8df5c68bde157a6f85087db0604a8b20ec0000",
+    ),
+    ("merge", {}, "01c4bc66751e8469fba0aeb901c9b8e2fe82c4087d80d700000000"),
+]
+
+
+@pytest.mark.parametrize(("type_", "fields", "expected"), SECOND_GOLDEN)
+def test_the_bytes_of_newer_fingerprints_never_change(type_: str, fields: dict[str, Any], expected: str) -> None:
+    assert request_of(type_, **fields).fingerprint.hex() == expected
+
+
+# By field of a layout: what is said instead of what request_of says. All are different from each other.
+LOTS = (
+    PAID,
+    PAID._replace(category=LotCategory.PROMOTIONAL),
+    PAID._replace(priority=5),
+    PAID._replace(expires_at=AT),
+    PAID._replace(expires_in_seconds=5),
+    PAID._replace(expires_in_seconds=55),
+)
+VARIED: dict[str, list[dict[str, Any]]] = {
+    **{
+        name: [{name: C}, {name: D}]
+        for name in ("wallet_id", "from_wallet_id", "to_wallet_id", "hold_id", "transaction_id")
+    },
+    "source_wallet_id": [{"source": C}, {"source": D}],
+    "target_wallet_id": [{"target": C}, {"target": D}],
+    "asset_code": [{"asset_code": "GOLD1"}, {"asset_code": "GOL"}],
+    "amount": [{"amount": 1}, {"amount": 10000}, {"amount": AMOUNT_MAX}],
+    "expires_in_seconds": [{"expires_in_seconds": 1}, {"expires_in_seconds": 61}],
+    "legs": [{"legs": (Leg(B, Direction.CREDIT, 1000), Leg(A, Direction.DEBIT, 1000))}],
+    "metadata": [{"metadata": "{}"}, {"metadata": '{"a":1}'}],
+    "effective_at": [{"options": Options(effective_at=AT + timedelta(microseconds=each))} for each in (0, 1)],
+    "amount_mode": [{"options": Options(up_to=True)}],
+    "min_amount": [{"options": Options(up_to=True, min_amount=each)} for each in (5, 55)],
+    "final": [{"final": True}],
+    "force": [{"force": True}],
+    "on_expiry": [{"capture_at_expiry": True}],
+    "lot": [{"options": Options(lot=terms)} for terms in LOTS],
+}
+OTHER_WALLET = [{"other_wallet_id": C}, {"other_wallet_id": D}]
+VARIED_OF_TYPE: dict[tuple[str, str], list[dict[str, Any]]] = {
+    ("bonus", "funding_wallet_id"): OTHER_WALLET,
+    ("spend", "target_wallet_id"): OTHER_WALLET,
+    **{key: [] for key in (("topup", "funding_wallet_id"), ("spend", "funding_wallet_id"), ("spend", "lot"))},
+    **{(type_, name): [] for type_ in ("topup", "bonus") for name in ("target_wallet_id", "amount_mode", "min_amount")},
+}
+
+
+@pytest.mark.parametrize("type_", REQUIRED)
+def test_every_value_of_every_field_makes_another_request_and_is_named(type_: str) -> None:
+    first = request_of(type_)
+    digests = {first.fingerprint[:17]}
+    for name in layout_of(type_)[1:]:
+        for fields in VARIED_OF_TYPE.get((type_, name), VARIED.get(name, [])):
+            request = request_of(type_, **fields)
+            assert request.fingerprint[:17] not in digests, fields
+            digests.add(request.fingerprint[:17])
+            differs = differing_fields(
+                known_type=type_, known=first.fingerprint, request_type=type_, request=request.fingerprint
+            )
+            assert differs == (("amount_mode", "min_amount") if name == "min_amount" else (name,))
+
+
+@pytest.mark.parametrize("type_", REQUIRED)
+def test_a_dry_run_and_conditions_are_no_part_of_it(type_: str) -> None:
+    options = Options(dry_run=True, conditions=(Condition(A, expected_version=1),))
+    assert request_of(type_, options=options).fingerprint == request_of(type_).fingerprint
+
+
+def test_a_default_that_is_said_is_one_that_is_not() -> None:
+    said = request_of("spend", options=Options(up_to=True, min_amount=1))
+    assert said.fingerprint == request_of("spend", options=Options(up_to=True)).fingerprint
+    said = request_of("topup", options=Options(lot=PAID._replace(priority=50)))
+    assert said.fingerprint == request_of("topup", options=Options(lot=PAID)).fingerprint
+
+
+def test_absent_fields_at_a_grown_layouts_end_leave_no_trace() -> None:
+    assert len(request_of("topup", options=Options(lot=PAID)).fingerprint) == 17 + 2 * 6
+    assert len(request_of("topup", options=Options(dry_run=True)).fingerprint) == 17 + 2 * 5
+
+
+def test_requests_without_options_carry_none() -> None:
+    assert all(request_of(type_).options is NO_OPTIONS for type_ in REQUIRED)
 
 
 # Naming what differs.
@@ -190,7 +385,8 @@ def test_a_value_whose_mark_happens_to_be_equal_still_makes_another_request() ->
     second = fingerprint(WALLET_MOVEMENT, (b"topup", A.bytes, b"GOLD", twin, None))
     assert not is_same(first, second)
     # No mark tells them apart, so every field is named: one of them it is.
-    assert differing_fields(known_type="topup", known=first, request_type="topup", request=second) == WALLET_MOVEMENT
+    differs = differing_fields(known_type="topup", known=first, request_type="topup", request=second)
+    assert differs == layout_of("topup")
 
 
 def test_no_value_has_the_mark_of_an_absent_one() -> None:
@@ -277,4 +473,6 @@ def test_two_movements_share_a_fingerprint_only_if_every_field_is_the_same(first
 
 def test_no_type_has_the_layout_of_another_by_accident() -> None:
     # layout_of falls back to GENERAL, so a new verb without a line in LAYOUTS would name the wrong fields.
-    assert LAYOUTS.keys() == {"topup", "bonus", "spend", "transfer"}
+    assert LAYOUTS.keys() == {
+        "topup", "bonus", "spend", "transfer", "hold", "capture", "void", "increase", "extend", "refund", "merge",
+    }  # fmt: skip

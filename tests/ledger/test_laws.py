@@ -6,14 +6,17 @@ from itertools import pairwise
 from hypothesis import Phase, event, given, settings
 from hypothesis import strategies as st
 
-from tests.ledger.oracle import Answer, Oracle
+from tests.ledger.agreement import as_answer
+from tests.ledger.oracle import Oracle
 from tests.ledger.strategies import LAWS, batches, worlds
-from tests.ledger.worlds import World, named, tried_again
-from wallet.ledger.apply import Decision
-from wallet.ledger.model import AMOUNT_MAX, Post, WalletId
-from wallet.ledger.outcomes import Applied, Outcome, RefusalCode, Refused, Replayed
+from tests.ledger.test_refusals import ORDINARY_CODES
+from tests.ledger.worlds import NOTHING, World, named, tried_again
+from wallet.ledger.batch import Decision
+from wallet.ledger.model import AMOUNT_MAX, WalletId
+from wallet.ledger.outcomes import Applied, Refused, Replayed
+from wallet.ledger.requests import Post
 
-ANSWERS = {"applied", "replayed", *(code.value for code in RefusalCode)}
+ANSWERS = {"applied", "replayed", *(code.value for code in ORDINARY_CODES)}
 
 
 def test_the_batches_tried_here_get_every_answer_there_is() -> None:
@@ -154,7 +157,8 @@ def test_asking_again_changes_nothing_and_repeats_the_answers(here: World, batch
     ]
     event(f"{min(len(accepted), 5)} accepted")
     again = here.after(*batch).decide(*(tried_again(request) for request, _ in accepted))
-    assert again == (tuple(Replayed(posted) for _, posted in accepted), (), {}, {})
+    assert again.outcomes == tuple(Replayed(posted) for _, posted in accepted)
+    assert again[1:] == NOTHING[1:]
     assert all(type(outcome) is Replayed for outcome in again.outcomes)
 
 
@@ -169,7 +173,7 @@ def test_running_a_batch_again_whose_answer_was_lost_applies_nothing_twice(here:
         if not isinstance(outcome, Refused)
     ]
     again = here.after(*batch).decide(*(request for request, _ in answered))
-    assert again[1:] == ((), {}, {})
+    assert again[1:] == NOTHING[1:]
     assert [(type(outcome), outcome) for outcome in again.outcomes] == [
         (type(outcome), outcome) for _, outcome in answered
     ]
@@ -193,22 +197,8 @@ def test_the_slow_and_obvious_oracle_agrees(here: World, first: list[Post], seco
     oracle = Oracle(here.wallets, here.assets)
     for batch in (first, second):
         expected = [oracle.decide(request, here.now) for request in batch]
-        assert [as_answer(outcome) for outcome in here.decide(*batch).outcomes] == expected
+        assert [as_answer(outcome, {}, here) for outcome in here.decide(*batch).outcomes] == expected
         here = here.after(*batch)
         for id_, state in here.wallets.items():
             if state.locked:
-                opening = oracle.openings[id_]
-                assert (state.balance, state.version) == (oracle.balance(opening), oracle.version(opening))
-
-
-def as_answer(outcome: Outcome) -> Answer:
-    """An outcome as the oracle gives it."""
-    if isinstance(outcome, Refused):
-        return {
-            "refused": outcome.code.value,
-            "wallet": outcome.wallet_id,
-            "available": outcome.available,
-            "required": outcome.required,
-        }
-    posted = outcome.posted
-    return {"outcome": named(outcome), "id": posted.id, "entries": posted.entries, "at": posted.created_at}
+                assert (state.balance, state.version) == (oracle.books.balance(id_), oracle.books.version(id_))

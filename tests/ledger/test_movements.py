@@ -7,10 +7,11 @@ from uuid import UUID
 import pytest
 
 from tests.ledger.tables import rows
-from tests.ledger.worlds import NOON, World, named, post, wallet_id, world
-from wallet.ledger.legs import wallets_named
-from wallet.ledger.model import AMOUNT_MAX, Asset, Direction, Entry, Leg, Post, WalletKind
+from tests.ledger.worlds import NOON, NOTHING, World, named, post, wallet_id, world
+from wallet.ledger.model import AMOUNT_MAX, Asset, Direction, Entry, WalletKind
+from wallet.ledger.naming import wallets_named
 from wallet.ledger.outcomes import Applied
+from wallet.ledger.requests import Leg, Post
 from wallet.service.commands import Commands
 
 WALLETS = """
@@ -85,6 +86,7 @@ def test_a_transaction_is_dated_at_the_decision_and_keeps_what_it_was_asked(here
     entries = outcome.posted.entries
     assert outcome.posted == (
         request.id, "user:1", "r", request.fingerprint, "transfer", '{"note":"x"}', NOON, NOON, entries,
+        None, None, None,
     )  # fmt: skip
 
 
@@ -236,7 +238,7 @@ def test_versions_have_no_gap_and_each_balance_follows_from_the_one_before(here:
 
 
 def test_a_batch_of_nothing_comes_to_nothing(here: World) -> None:
-    assert here.decide() == ((), (), {}, {})
+    assert here.decide() == NOTHING
 
 
 # The four verbs are general transactions of two legs.

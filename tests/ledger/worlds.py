@@ -1,29 +1,40 @@
 """Small worlds to decide in: wallets and movements from text, and what the next batch would find after a decision."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from uuid import UUID
 
+from tests.ledger.contexts import thrifty_context, whole_context
 from tests.ledger.tables import number, rows
-from wallet.ledger.apply import Decision, apply_batch
+from wallet.ledger.apply import apply_batch
+from wallet.ledger.batch import Context, Decision
 from wallet.ledger.fingerprint import GENERAL, LAYOUTS, fingerprint
 from wallet.ledger.model import (
     Asset,
     AssetId,
-    Context,
+    Attachment,
     Direction,
-    Leg,
-    Post,
+    Hold,
+    HoldId,
+    HoldStep,
+    Lot,
+    LotId,
+    LotMove,
+    Policy,
     Posted,
+    ProgrammeId,
     ReferenceKey,
+    TransactionId,
+    WalletEvent,
     WalletId,
     WalletKind,
     WalletState,
 )
-from wallet.ledger.outcomes import Outcome, Refused
+from wallet.ledger.outcomes import Applied, Grouped, Outcome, Refused
+from wallet.ledger.requests import ORIGIN_WALLET, Leg, Post, Request, Single
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ASSET_IDS = {"GOLD": 1, "COIN": 2}
@@ -52,37 +63,107 @@ def system_wallets(of: Asset, *, treasury_balance: int = 0) -> list[WalletState]
     ]
 
 
+NOTHING = Decision((), (), {}, {})
+"""What a batch without effect comes to, but for its answers."""
+
+
 @dataclass(frozen=True)
 class World:
-    """All wallets, assets and accepted transactions there are."""
+    """All wallets, assets and accepted transactions there are, and all else that decisions left behind.
+
+    is_thrifty: whether a decision is given no more than storage would load for it (Context says what), or everything.
+    history, steps, lot_moves, events, declines: all there ever were, in order.
+    """
 
     wallets: Mapping[WalletId, WalletState]
     assets: Mapping[str, Asset]
     known: Mapping[ReferenceKey, Posted]
     now: datetime = NOON
+    policies: Mapping[AssetId, Policy] = field(default_factory=dict)
+    holds: Mapping[HoldId, Hold] = field(default_factory=dict)
+    lots: Mapping[LotId, Lot] = field(default_factory=dict)
+    refunded: Mapping[TransactionId, tuple[int, int]] = field(default_factory=dict)
+    attachments: Mapping[tuple[ProgrammeId, WalletId], Attachment] = field(default_factory=dict)
+    history: tuple[Posted, ...] = ()
+    steps: tuple[HoldStep, ...] = ()
+    lot_moves: tuple[LotMove, ...] = ()
+    events: tuple[WalletEvent, ...] = ()
+    declines: tuple[tuple[Single, Refused], ...] = ()
+    is_thrifty: bool = False
 
-    def decide(self, *batch: Post) -> Decision:
-        return apply_batch(batch, Context(self.wallets, self.assets, self.known), self.now)
+    def decide(self, *batch: Request) -> Decision:
+        return apply_batch(batch, self.context(batch), self.now)
 
-    def after(self, *batch: Post) -> "World":
+    def context(self, batch: Sequence[Request]) -> Context:
+        """What is handed over with a batch."""
+        return thrifty_context(self, batch) if self.is_thrifty else whole_context(self, batch)
+
+    def after(self, *batch: Request, seconds: int = 1) -> "World":
         """What the batch after this one finds, a second later."""
-        decision = self.decide(*batch)
+        return self.left_by(self.decide(*batch)).at(self.now + timedelta(seconds=seconds))
+
+    def left_by(self, decision: Decision) -> "World":
+        """The world as storage would keep it once this was decided."""
+        changes = decision.changes
         known = {(posted.origin, posted.reference_id): posted for posted in decision.posted}
+        known |= {(each.origin, each.reference_id): each for each in _changed(decision.outcomes)}
+        attachments = dict(self.attachments)
+        for attachment, target in changes.moved:
+            del attachments[attachment.programme_id, attachment.wallet_id]
+            if target is not None:
+                attachments[attachment.programme_id, target] = attachment._replace(wallet_id=target)
+        # What was granted before it moved has moved with its next period.
+        for attachment in changes.granted:
+            key = (attachment.programme_id, attachment.wallet_id)
+            if key in attachments and attachments[key].period <= attachment.period:
+                attachments[key] = attachment._replace(period=attachment.period + 1)
         return replace(
             self,
             wallets={**self.wallets, **decision.states},
             known={**self.known, **known},
-            now=self.now + timedelta(seconds=1),
+            holds={**self.holds, **changes.holds},
+            lots={**self.lots, **changes.lots},
+            refunded={**self.refunded, **changes.refunded},
+            attachments=attachments,
+            history=(*self.history, *decision.posted),
+            steps=(*self.steps, *changes.steps),
+            lot_moves=(*self.lot_moves, *changes.lot_moves),
+            events=(*self.events, *changes.events),
+            declines=(*self.declines, *changes.declines),
         )
 
     def at(self, now: datetime) -> "World":
         return replace(self, now=now)
+
+    def later(self, seconds: int) -> "World":
+        return self.at(self.now + timedelta(seconds=seconds))
 
     def state(self, name: str) -> WalletState:
         return self.wallets[wallet_id(name)]
 
     def asset_id_of(self, id_: WalletId) -> AssetId:
         return self.wallets[id_].asset_id
+
+    def hold(self, reference: str) -> Hold:
+        """The hold that was placed under this reference."""
+        return self.holds[self.known["api", reference].id]
+
+    def posted(self, reference: str) -> Posted:
+        """The transaction under this reference, the service's own ones included."""
+        return next(each for each in reversed(self.history) if each.reference_id == reference)
+
+    def lots_of(self, name: str) -> list[Lot]:
+        """The lots of a wallet of which something is left, oldest first."""
+        return [lot for lot in self.lots.values() if lot.wallet_id == wallet_id(name) and lot.remaining]
+
+
+def _changed(outcomes: Iterable[Outcome]) -> Iterator[Posted]:
+    """What a second look at the same change of a wallet finds, although it is no transaction."""
+    for outcome in outcomes:
+        if isinstance(outcome, Grouped):
+            yield from _changed(outcome.outcomes)
+        elif isinstance(outcome, Applied) and outcome.posted.origin == ORIGIN_WALLET:
+            yield outcome.posted
 
 
 def world(wallets: str, *, max_supply: int = 1000) -> World:
@@ -165,10 +246,12 @@ def _fingerprint(type_: str, moved: tuple[Leg, ...], asset_code: str | None, met
         "metadata": metadata,
     }
     layout = LAYOUTS.get(type_, GENERAL)
-    texts = [fields[name] for name in layout]
+    texts = [fields.get(name) for name in layout]
     return fingerprint(layout, [None if text is None else text.encode() for text in texts])
 
 
 def named(outcome: Outcome) -> str:
     """An outcome as the tables write it."""
+    if isinstance(outcome, Grouped):
+        return ",".join(map(named, outcome.outcomes))
     return outcome.code.value if isinstance(outcome, Refused) else type(outcome).__name__.lower()

@@ -1,88 +1,183 @@
-"""apply_batch: the loop over a batch, and idempotency. The only place with control flow over requests.
+"""apply_batch: the loop over a batch, idempotency, groups and dry runs. The only place with control flow over requests.
 
 Request n sees the effects of 1..n-1. Splitting a batch anywhere changes nothing.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-from wallet.errors import ensure
+from wallet.ledger.batch import NO_CHANGES, Context, Decision
+from wallet.ledger.book import Book
 from wallet.ledger.fingerprint import differing_fields, is_same
-from wallet.ledger.legs import wallets_named
-from wallet.ledger.model import Asset, Context, Entry, Post, Posted, Request, WalletId, WalletState
-from wallet.ledger.movements import Movement, move_post
-from wallet.ledger.outcomes import Applied, Outcome, RefusalCode, Refused, Replayed
-from wallet.ledger.rules import first_refusal_post
+from wallet.ledger.model import Posted, WalletId
+from wallet.ledger.movements.due import settle
+from wallet.ledger.movements.holds import move_capture, move_extend, move_increase, move_place_hold, move_void
+from wallet.ledger.movements.posts import move_post
+from wallet.ledger.movements.refunds import move_refund
+from wallet.ledger.movements.wallets import move_change, move_grant, move_merge, move_settle
+from wallet.ledger.naming import wallets_named
+from wallet.ledger.outcomes import Applied, Grouped, Outcome, Predicted, RefusalCode, Refused, Replayed, Settled
+from wallet.ledger.plain import move_if_plain
+from wallet.ledger.requests import (
+    Capture,
+    ChangeWallet,
+    Extend,
+    Grant,
+    Group,
+    Increase,
+    Merge,
+    PlaceHold,
+    Post,
+    Refund,
+    Request,
+    Settle,
+    Single,
+    Void,
+)
+from wallet.ledger.rules.holds import (
+    first_refusal_capture,
+    first_refusal_extend,
+    first_refusal_increase,
+    first_refusal_place_hold,
+    first_refusal_void,
+)
+from wallet.ledger.rules.posts import first_refusal_post
+from wallet.ledger.rules.refunds import first_refusal_refund
+from wallet.ledger.rules.wallets import (
+    first_refusal_change,
+    first_refusal_grant,
+    first_refusal_merge,
+    first_refusal_settle,
+)
+
+SingleOutcome: TypeAlias = Applied | Replayed | Predicted | Settled | Refused
 
 
 class Kind(NamedTuple):
-    """What makes a kind of request: the wallets it needs, when it is refused, what it does."""
+    """What makes a kind of request: when it is refused, what it does (None: nothing of its own)."""
 
-    wallets_named: Callable[[Post, Mapping[str, Asset]], list[WalletId]]
-    first_refusal: Callable[[Post, Mapping[WalletId, WalletState], Mapping[str, Asset]], Refused | None]
-    move: Callable[[Post, Mapping[WalletId, WalletState], Mapping[str, Asset], datetime], Movement]
-
-
-KINDS: Mapping[type[Request], Kind] = {Post: Kind(wallets_named, first_refusal_post, move_post)}
+    first_refusal: Callable[[Any, Book], Refused | None]
+    move: Callable[[Any, Book], Posted | None]
 
 
-class Decision(NamedTuple):
-    """What a batch comes to.
-
-    outcomes: one per request, in order. posted: what was applied, in order. states: the last state of every
-    locked wallet that changed. deltas: net change of every unlocked wallet that took part.
-    """
-
-    outcomes: tuple[Outcome, ...]
-    posted: tuple[Posted, ...]
-    states: Mapping[WalletId, WalletState]
-    deltas: Mapping[WalletId, int]
+KINDS: Mapping[type[Single], Kind] = {
+    Post: Kind(first_refusal_post, move_post),
+    PlaceHold: Kind(first_refusal_place_hold, move_place_hold),
+    Capture: Kind(first_refusal_capture, move_capture),
+    Void: Kind(first_refusal_void, move_void),
+    Increase: Kind(first_refusal_increase, move_increase),
+    Extend: Kind(first_refusal_extend, move_extend),
+    Refund: Kind(first_refusal_refund, move_refund),
+    Merge: Kind(first_refusal_merge, move_merge),
+    ChangeWallet: Kind(first_refusal_change, move_change),
+    Grant: Kind(first_refusal_grant, move_grant),
+    Settle: Kind(first_refusal_settle, move_settle),
+}
 
 
 def apply_batch(batch: Sequence[Request], context: Context, decided_at: datetime) -> Decision:
     """Decide a batch at one instant. Raises InvariantViolated where a law of the ledger would be broken."""
-    wallets = dict(context.wallets)
-    known = dict(context.known)
+    book = Book(context, decided_at)
+    known = book.known
     outcomes: list[Outcome] = []
-    posted: list[Posted] = []
-    states: dict[WalletId, WalletState] = {}
-    deltas: dict[WalletId, int] = {}
     for request in batch:
-        key = (request.origin, request.reference_id)
-        earlier = known.get(key)
-        if earlier is not None:
-            outcomes.append(_repeat(request, earlier))
-            continue
-        kind = KINDS[type(request)]
-        refused = kind.first_refusal(request, wallets, context.assets)
-        if refused is not None:
-            outcomes.append(refused)
-            continue
-        movement = kind.move(request, wallets, context.assets, decided_at)
-        _ensure_cancels_out(movement.entries)
-        for state in movement.states:
-            wallets[state.id] = states[state.id] = state
-        for entry in movement.entries:
-            if entry.version is None:
-                deltas[entry.wallet_id] = deltas.get(entry.wallet_id, 0) + entry.direction * entry.amount
-        known[key] = transaction = Posted(
-            request.id,
-            request.origin,
-            request.reference_id,
-            request.fingerprint,
-            request.type,
-            request.metadata,
-            decided_at,
-            decided_at,
-            movement.entries,
-        )
-        posted.append(transaction)
-        outcomes.append(Applied(transaction))
-    return Decision(tuple(outcomes), tuple(posted), states, deltas)
+        if type(request) is Post and (request.origin, request.reference_id) not in known:
+            posted = move_if_plain(request, book)
+            if posted is not None:
+                outcomes.append(Applied(posted))
+                continue
+        outcomes.append(_decide(request, book))
+        known = book.known
+    changes = book.changes()
+    return Decision(
+        tuple(outcomes), tuple(book.posted), book.states, book.deltas, changes if any(changes) else NO_CHANGES
+    )
 
 
-def _repeat(request: Request, earlier: Posted) -> Outcome:
+def _decide(request: Request, book: Book) -> Outcome:
+    if type(request) is Group:
+        return _decide_group(request, book)
+    if request.options.dry_run:
+        return _predicted(_decide_single(request, book.copy()))  # type: ignore[arg-type]  # a group was handled above
+    return _decide_single(request, book)  # type: ignore[arg-type]
+
+
+def _decide_single(request: Single, book: Book) -> SingleOutcome:
+    earlier = book.known.get((request.origin, request.reference_id))
+    if earlier is not None:
+        return _repeat(request, earlier)
+    settle(book, _wallets_judged(request, book))
+    kind = KINDS[type(request)]
+    refused = kind.first_refusal(request, book)
+    if refused is not None:
+        return refused
+    posted = kind.move(request, book)
+    return Settled() if posted is None else Applied(posted)
+
+
+def _decide_group(group: Group, book: Book) -> Grouped:
+    """All or none. What is due at its wallets is posted in any case, as before every request."""
+    known_before = book.known.copy()
+    trial = book.copy()
+    outcomes: list[SingleOutcome] = []
+    for item in group.items:
+        outcomes.append(_decide_single(item, trial))
+        if isinstance(outcomes[-1], Refused):
+            break
+    else:
+        if not group.options.dry_run:
+            book.adopt(trial)
+            return Grouped(tuple(outcomes))
+        return Grouped(tuple(map(_predicted, outcomes)))
+    if not group.options.dry_run:
+        for item in group.items:
+            settle(book, _wallets_judged(item, book))
+    return Grouped(tuple(_of_refused_group(group, outcomes, known_before)))
+
+
+def _of_refused_group(
+    group: Group, outcomes: Sequence[SingleOutcome], known_before: Mapping[tuple[str, str], Posted]
+) -> list[SingleOutcome]:
+    """The first refusal says what it is; replays are what they are, whatever becomes of the others."""
+    first = len(outcomes) - 1
+    detail = f"Item {first} of the group was refused, so none was applied."
+    answers: list[SingleOutcome] = []
+    for at, item in enumerate(group.items):
+        earlier = known_before.get((item.origin, item.reference_id))
+        repeated = None if earlier is None else _repeat(item, earlier)
+        if at == first:
+            answers.append(outcomes[first])
+        elif isinstance(repeated, Applied | Replayed):
+            answers.append(repeated)
+        else:
+            answers.append(Refused(RefusalCode.GROUP_REFUSED, detail))
+    return answers
+
+
+def _predicted(outcome: SingleOutcome) -> SingleOutcome:
+    return Predicted(outcome.posted) if isinstance(outcome, Applied) else outcome
+
+
+def _wallets_judged(request: Single, book: Book) -> Sequence[WalletId]:
+    """The wallets that a request is judged on, where anything may be due: those it names, and what they point at."""
+    match request:
+        case Post():
+            return wallets_named(request, book.assets)
+        case Capture() | Void() | Increase() | Extend():
+            hold = book.holds.get(request.hold_id)
+            if hold is None:
+                return ()
+            home = book.at_home(hold.wallet_id)
+            return (home,) if hold.target is None else (home, book.at_home(hold.target))
+        case Refund():
+            original = book.original(request.original_id)
+            return [] if original is None else [book.at_home(entry.wallet_id) for entry in original.posted.entries]
+        case _:
+            return wallets_named(request, book.assets)
+
+
+def _repeat(request: Single, earlier: Posted) -> Applied | Replayed | Refused:
     if is_same(request.fingerprint, earlier.fingerprint):
         # The id is made per try. An equal one is this very try, committed although its answer was lost.
         return Applied(earlier) if earlier.id == request.id else Replayed(earlier)
@@ -94,10 +189,3 @@ def _repeat(request: Request, earlier: Posted) -> Outcome:
     )
     detail = f"This reference was used by another request; they differ in {', '.join(differs)}."
     return Refused(RefusalCode.REFERENCE_REUSED, detail, differs=differs)
-
-
-def _ensure_cancels_out(entries: Sequence[Entry]) -> None:
-    net: dict[int, int] = {}
-    for entry in entries:
-        net[entry.asset_id] = net.get(entry.asset_id, 0) + entry.direction * entry.amount
-    ensure(not any(net.values()), "entries of a movement do not cancel out")

@@ -15,16 +15,44 @@ DIGEST_BYTES = 16
 MARK_BYTES = 2
 _HEAD_BYTES = len(FORMAT) + DIGEST_BYTES
 
+# What the first release knew of each. Requests without anything newer still have fingerprints of exactly these fields.
 WALLET_MOVEMENT = ("type", "wallet_id", "asset_code", "amount", "metadata")
 TRANSFER = ("type", "from_wallet_id", "to_wallet_id", "asset_code", "amount", "metadata")
 GENERAL = ("type", "legs", "metadata")
+
 # Layouts grow at their end only.
-LAYOUTS = {"topup": WALLET_MOVEMENT, "bonus": WALLET_MOVEMENT, "spend": WALLET_MOVEMENT, "transfer": TRANSFER}
+WALLET_MOVEMENT_GROWN = (
+    *WALLET_MOVEMENT, "lot", "funding_wallet_id", "target_wallet_id", "amount_mode", "min_amount", "effective_at",
+)  # fmt: skip
+TRANSFER_GROWN = (*TRANSFER, "amount_mode", "min_amount", "effective_at")
+GENERAL_GROWN = (*GENERAL, "effective_at")
+HOLD = (
+    "type", "wallet_id", "asset_code", "amount", "target_wallet_id", "expires_in_seconds", "on_expiry", "metadata",
+)  # fmt: skip
+CAPTURE = ("type", "hold_id", "amount", "final", "amount_mode", "min_amount", "effective_at", "metadata")
+VOID = ("type", "hold_id", "metadata")
+INCREASE = ("type", "hold_id", "amount", "metadata")
+EXTEND = ("type", "hold_id", "expires_in_seconds", "metadata")
+REFUND = ("type", "transaction_id", "amount", "force", "effective_at", "metadata")
+MERGE = ("type", "source_wallet_id", "target_wallet_id", "effective_at", "metadata")
+LAYOUTS = {
+    "topup": WALLET_MOVEMENT_GROWN,
+    "bonus": WALLET_MOVEMENT_GROWN,
+    "spend": WALLET_MOVEMENT_GROWN,
+    "transfer": TRANSFER_GROWN,
+    "hold": HOLD,
+    "capture": CAPTURE,
+    "void": VOID,
+    "increase": INCREASE,
+    "extend": EXTEND,
+    "refund": REFUND,
+    "merge": MERGE,
+}
 
 
 def layout_of(transaction_type: str) -> tuple[str, ...]:
     """The names of the fields that a transaction of this type is compared by, in order of their marks."""
-    return LAYOUTS.get(transaction_type, GENERAL)
+    return LAYOUTS.get(transaction_type, GENERAL_GROWN)
 
 
 def fingerprint(layout: Sequence[str], values: Sequence[bytes | None]) -> bytes:
@@ -38,6 +66,14 @@ def fingerprint(layout: Sequence[str], values: Sequence[bytes | None]) -> bytes:
             # A mark only says where to look; that the requests differ at all is the digest's word.
             marks += (crc32(value) % 0xFFFF + 1).to_bytes(MARK_BYTES, "big")
     return FORMAT + blake2b(framed, digest_size=DIGEST_BYTES, usedforsecurity=False).digest() + marks
+
+
+def fingerprint_grown(layout: Sequence[str], values: Sequence[bytes | None], *, least: int) -> bytes:
+    """The same, over a layout that has grown: absent values at its end, beyond the first `least`, leave no trace."""
+    length = len(values)
+    while length > least and values[length - 1] is None:
+        length -= 1
+    return fingerprint(layout[:length], values[:length])
 
 
 def is_same(first: bytes, second: bytes) -> bool:

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from wallet.ledger.model import Asset, Leg, Post, WalletId, WalletKind
+from wallet.ledger.model import Asset, WalletId, WalletKind
+from wallet.ledger.requests import Leg
 
 
 def wallet_of(leg: Leg, asset: Asset | None) -> WalletId | None:
@@ -12,12 +13,6 @@ def wallet_of(leg: Leg, asset: Asset | None) -> WalletId | None:
     return leg.wallet
 
 
-def asset_of(post: Post, assets: Mapping[str, Asset]) -> Asset | None:
-    """The asset that the request names, if it names one that exists."""
-    return None if post.asset_code is None else assets.get(post.asset_code)
-
-
-def wallets_named(post: Post, assets: Mapping[str, Asset]) -> list[WalletId]:
-    """Every wallet whose state the decision needs, in the order of the legs."""
-    asset = asset_of(post, assets)
-    return [wallet for leg in post.legs if (wallet := wallet_of(leg, asset)) is not None]
+def asset_of(asset_code: str | None, assets: Mapping[str, Asset]) -> Asset | None:
+    """The asset that a request names, if it names one that exists."""
+    return None if asset_code is None else assets.get(asset_code)

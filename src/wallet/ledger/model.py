@@ -1,9 +1,8 @@
-"""States and requests of the ledger. No rules here: what may happen is in rules, what then happens in movements.
+"""States of the ledger. No rules here: what may happen is in rules, what then happens in movements.
 
 Amounts are integers in the asset's minor unit, 1 .. AMOUNT_MAX.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum, IntEnum
 from typing import NamedTuple, TypeAlias
@@ -12,8 +11,14 @@ from uuid import UUID
 AMOUNT_MAX = 2**63 - 1
 
 AssetId: TypeAlias = int
+HoldId: TypeAlias = UUID
+LotId: TypeAlias = UUID
+ProgrammeId: TypeAlias = UUID
 TransactionId: TypeAlias = UUID
 WalletId: TypeAlias = UUID
+
+ORIGIN_SERVICE = "service"
+"""The origin of the references that the service makes itself: expiries and grants."""
 
 
 class Direction(IntEnum):
@@ -34,7 +39,7 @@ SYSTEM_KINDS = frozenset({WalletKind.TREASURY, WalletKind.REVENUE, WalletKind.BR
 
 
 class Asset(NamedTuple):
-    """A unit of value. All of this is fixed at creation, so it may be cached for ever."""
+    """A unit of value. All of this is fixed at creation, so it may be cached for ever. What may change is a Policy."""
 
     id: AssetId
     code: str
@@ -55,8 +60,54 @@ class Asset(NamedTuple):
         raise KeyError(kind)
 
 
+class OnRefundToExpired(Enum):
+    """What becomes of a refund into a lot that has expired meanwhile."""
+
+    GRACE = "grace"
+    FORFEIT = "forfeit"
+    TO_MAIN = "to_main"
+
+
+class Policy(NamedTuple):
+    """What an asset says about lots. `main_first`: main credit is drawn before lots, down to zero."""
+
+    main_first: bool = False
+    on_refund_to_expired: OnRefundToExpired = OnRefundToExpired.GRACE
+    grace_seconds: int = 30 * 24 * 3600
+
+
+class Standing(NamedTuple):
+    """What few wallets have: an end, freezes, spending limits, lots, or something that falls due.
+
+    next_due_at: no hold and no lot here falls due before this (a lower bound, None: never).
+    lot_balance: the remainders of the wallet's lots; what is left of its balance is main credit.
+    limit_*: spending limits per rolling 24 hours and per calendar month (UTC). spent_*: the debits that count for
+    them, without open holds; day_resets_at, month_resets_at: when the first of those leaves its window.
+    """
+
+    closed: bool = False
+    merged_into: WalletId | None = None
+    freeze_outgoing: bool = False
+    freeze_incoming: bool = False
+    limit_day: int | None = None
+    limit_month: int | None = None
+    next_due_at: datetime | None = None
+    lot_balance: int = 0
+    spent_day: int = 0
+    spent_month: int = 0
+    day_resets_at: datetime | None = None
+    month_resets_at: datetime | None = None
+
+
+ORDINARY = Standing()
+"""The standing of nearly all wallets. Always this very object, so that `is` tells them."""
+
+
 class WalletState(NamedTuple):
-    """What is decided on. Unlocked wallets take part in movements, but nothing is decided on their numbers."""
+    """What is decided on. Unlocked wallets take part in movements, but nothing is decided on their numbers.
+
+    last_entry_at: the time of the last entry, hold step or event of a locked wallet.
+    """
 
     id: WalletId
     asset_id: AssetId
@@ -68,6 +119,7 @@ class WalletState(NamedTuple):
     overdraft_limit: int = 0
     max_balance: int | None = None
     last_entry_at: datetime | None = None
+    standing: Standing = ORDINARY
 
     @property
     def available(self) -> int:
@@ -75,31 +127,74 @@ class WalletState(NamedTuple):
         return self.balance - self.held + self.overdraft_limit
 
 
-class Leg(NamedTuple):
-    """One side of a movement. `wallet` is a wallet's id, or a kind: the system wallet of the request's asset."""
+class LotCategory(Enum):
+    PAID = "paid"
+    PROMOTIONAL = "promotional"
 
-    wallet: WalletId | WalletKind
-    direction: Direction
+
+class Lot(NamedTuple):
+    """A parcel of credit in a wallet with its own category and expiry.
+
+    amount: what it was opened with. remaining: what is left of that, `held` of it reserved by open holds.
+    opened_by: the transaction that opened it. expiries: how often something of it was posted to breakage.
+    """
+
+    id: LotId
+    wallet_id: WalletId
+    asset_id: AssetId
+    category: LotCategory
+    priority: int
+    expires_at: datetime | None
+    opened_at: datetime
+    opened_by: TransactionId
+    amount: int
+    remaining: int
+    held: int = 0
+    expiries: int = 0
+    programme_id: ProgrammeId | None = None
+
+    @property
+    def free(self) -> int:
+        return self.remaining - self.held
+
+
+class Slice(NamedTuple):
+    """A part of an amount that belongs to one lot; to main credit where `lot_id` is None."""
+
+    lot_id: LotId | None
     amount: int
 
 
-class Post(NamedTuple):
-    """A movement of 2 to 100 legs. Top-up, bonus, spend and transfer are Posts with two legs and an asset code;
-    a general transaction names no asset: each asset among its legs must cancel out on its own.
+class HoldStatus(Enum):
+    OPEN = "open"
+    CAPTURED = "captured"
+    VOIDED = "voided"
+    EXPIRED = "expired"
+
+
+class Hold(NamedTuple):
+    """Funds reserved until captured, voided or expired. Its id is that of the transaction that placed it.
+
+    amount: all that was ever reserved, increases included; amount = captured + released + remaining, always.
+    target: None for the asset's revenue wallet. slices: what remains, in the order it was reserved in.
     """
 
-    id: TransactionId
-    origin: str
-    reference_id: str
-    fingerprint: bytes
-    type: str
-    legs: tuple[Leg, ...]
-    asset_code: str | None = None
-    metadata: str | None = None
+    id: HoldId
+    wallet_id: WalletId
+    asset_id: AssetId
+    target: WalletId | None
+    amount: int
+    captured: int
+    released: int
+    expires_at: datetime | None
+    capture_at_expiry: bool
+    status: HoldStatus
+    created_at: datetime
+    slices: tuple[Slice, ...]
 
-
-Request: TypeAlias = Post
-"""The closed union of all requests. A new kind of request joins it here and in apply.KINDS."""
+    @property
+    def remaining(self) -> int:
+        return self.amount - self.captured - self.released
 
 
 class Entry(NamedTuple):
@@ -115,6 +210,31 @@ class Entry(NamedTuple):
     balance_after: int | None
 
 
+class Drawn(NamedTuple):
+    """What one debit took from one lot, or from main credit (lot_id and category None), in the order it was taken."""
+
+    wallet_id: WalletId
+    lot_id: LotId | None
+    category: LotCategory | None
+    amount: int
+
+
+class Details(NamedTuple):
+    """What the first answer of a transaction has beyond its row and entries. Stored with it, never changed.
+
+    requested_amount: what an up-to movement asked for. drawn: of every debit of a user wallet, where lots took part.
+    opened: the lots that it opened, in order. forfeited: what of a refund went on to breakage. hold: as the step left
+    it. skipped: why a grant moved nothing.
+    """
+
+    requested_amount: int | None = None
+    drawn: tuple[Drawn, ...] = ()
+    opened: tuple[LotId, ...] = ()
+    forfeited: int | None = None
+    hold: Hold | None = None
+    skipped: str | None = None
+
+
 class Posted(NamedTuple):
     """An accepted transaction, as its first answer shows it and every replay shows it again."""
 
@@ -127,19 +247,69 @@ class Posted(NamedTuple):
     created_at: datetime
     effective_at: datetime
     entries: tuple[Entry, ...]
+    hold_id: HoldId | None = None
+    refund_of: TransactionId | None = None
+    details: Details | None = None
+
+
+class Original(NamedTuple):
+    """A transaction that may be refunded, and what was so far: in amount, and how many times."""
+
+    posted: Posted
+    refunded: int = 0
+    refunds: int = 0
+
+
+class Attachment(NamedTuple):
+    """A programme attached to a wallet: the next period to be granted is number `period`."""
+
+    programme_id: ProgrammeId
+    wallet_id: WalletId
+    period: int
+
+
+class HoldStep(NamedTuple):
+    """One change of a hold, as a line in its wallet's history.
+
+    kind: place, increase, extend, capture, void, expire, move_out, move_in. held_change: of the wallet's held, which
+    is held_after then. captured, released: of the hold's amount. expires_at: the hold's, after this.
+    """
+
+    transaction_id: TransactionId
+    hold_id: HoldId
+    wallet_id: WalletId
+    version: int
+    kind: str
+    held_change: int
+    held_after: int
+    captured: int
+    released: int
+    expires_at: datetime | None
+
+
+class LotMove(NamedTuple):
+    """A change of a lot's remainder and of what of it is held, while it belongs to `wallet_id`.
+
+    ordinal: place among the moves of its transaction, from 0.
+    """
+
+    transaction_id: TransactionId
+    ordinal: int
+    lot_id: LotId
+    wallet_id: WalletId
+    change: int
+    held_change: int
+
+
+class WalletEvent(NamedTuple):
+    """A change of what a wallet may do, as a line in its history. `changes`: field names and new values."""
+
+    id: TransactionId
+    wallet_id: WalletId
+    version: int
+    kind: str
+    changes: tuple[tuple[str, str | int | bool | None], ...]
 
 
 ReferenceKey: TypeAlias = tuple[str, str]
 """(origin, reference_id): what is unique per shard."""
-
-
-class Context(NamedTuple):
-    """What a batch is decided on, all read after its wallets were locked.
-
-    wallets: every wallet named that exists. assets: by code, those that exist. known: transactions whose
-    reference the batch names.
-    """
-
-    wallets: Mapping[WalletId, WalletState]
-    assets: Mapping[str, Asset]
-    known: Mapping[ReferenceKey, Posted]

@@ -9,18 +9,37 @@ from wallet.ledger.model import Posted, WalletId
 class RefusalCode(Enum):
     """In order of precedence: of all that applies, the first is the answer.
 
-    What is not found is one step, wallet or asset: the first leg that lacks one names it.
+    What is not found is one step, whatever it is: the first leg that lacks one names it.
     """
 
     REFERENCE_REUSED = "reference_reused"
     SAME_WALLET = "same_wallet"
     WALLET_NOT_FOUND = "wallet_not_found"
     ASSET_NOT_FOUND = "asset_not_found"
+    HOLD_NOT_FOUND = "hold_not_found"
+    TRANSACTION_NOT_FOUND = "transaction_not_found"
+    PROGRAMME_NOT_FOUND = "programme_not_found"
     ASSET_MISMATCH = "asset_mismatch"
+    SYSTEM_WALLET = "system_wallet"
     LEGS_UNBALANCED = "legs_unbalanced"
+    WALLET_MERGED = "wallet_merged"
+    WALLET_CLOSED = "wallet_closed"
+    WALLET_FROZEN = "wallet_frozen"
+    HOLD_CLOSED = "hold_closed"
+    NOT_REFUNDABLE = "not_refundable"
+    EFFECTIVE_IN_FUTURE = "effective_in_future"
+    EFFECTIVE_BEFORE_ORIGINAL = "effective_before_original"
+    EXPIRY_OUT_OF_RANGE = "expiry_out_of_range"
+    VERSION_CONFLICT = "version_conflict"
+    CAPTURE_EXCEEDS_HOLD = "capture_exceeds_hold"
+    REFUND_EXCEEDS_ORIGINAL = "refund_exceeds_original"
+    LIMIT_EXCEEDED = "limit_exceeded"
     INSUFFICIENT_FUNDS = "insufficient_funds"
     SUPPLY_EXCEEDED = "supply_exceeded"
     MAX_BALANCE_EXCEEDED = "max_balance_exceeded"
+    WALLET_NOT_EMPTY = "wallet_not_empty"
+    CONDITION_FAILED = "condition_failed"
+    GROUP_REFUSED = "group_refused"
 
 
 class Applied(NamedTuple):
@@ -35,8 +54,21 @@ class Replayed(NamedTuple):
     posted: Posted
 
 
+class Predicted(NamedTuple):
+    """A dry run: the movement would happen, like this. Nothing did; its id is nobody's."""
+
+    posted: Posted
+
+
+class Settled(NamedTuple):
+    """Whatever was due is posted."""
+
+
 class Refused(NamedTuple):
-    """Nothing happened. `available` and `required` are what was compared; `differs` names request fields."""
+    """Nothing happened. `available` and `required` are what was compared; `differs` names request fields.
+
+    members: what else the problem says, by name: hold_status, merged_into, direction, limit, used, resets_at, version.
+    """
 
     code: RefusalCode
     detail: str
@@ -44,6 +76,17 @@ class Refused(NamedTuple):
     available: int | None = None
     required: int | None = None
     differs: tuple[str, ...] = ()
+    members: tuple[tuple[str, str | int], ...] = ()
 
 
-Outcome: TypeAlias = Applied | Replayed | Refused
+class Grouped(NamedTuple):
+    """The outcomes of a group's items, in order."""
+
+    outcomes: tuple["Applied | Replayed | Predicted | Settled | Refused", ...]
+
+    @property
+    def is_refused(self) -> bool:
+        return any(isinstance(each, Refused) for each in self.outcomes)
+
+
+Outcome: TypeAlias = Applied | Replayed | Predicted | Settled | Refused | Grouped

@@ -1,0 +1,92 @@
+"""What a batch is decided on, and what it comes to."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from wallet.ledger.model import (
+    Asset,
+    AssetId,
+    Attachment,
+    Hold,
+    HoldId,
+    HoldStep,
+    Lot,
+    LotId,
+    LotMove,
+    Original,
+    Policy,
+    Posted,
+    ProgrammeId,
+    ReferenceKey,
+    TransactionId,
+    WalletEvent,
+    WalletId,
+    WalletState,
+)
+from wallet.ledger.outcomes import Outcome, Refused
+from wallet.ledger.requests import Single
+
+
+class Context(NamedTuple):
+    """What a batch is decided on, all read after its wallets were locked.
+
+    wallets: every wallet named that exists. assets: by code, those that exist. known: transactions whose
+    reference the batch names.
+
+    The rest is there only where a wallet's standing or a request asks for it:
+    holds: those named by id; those due, with either wallet among `wallets`; all open ones of a wallet that is to be
+    closed or merged. lots: all with a remainder, of wallets that have a lot_balance; whatever is left of them, those
+    that an original opened or drew from. originals: the transactions that refunds name. policies: of the assets of
+    those wallets. next_due: where something is due, the earliest instant after it at which more will be (None: never).
+    targeted: of wallets to be closed, the open holds that name them as their target. attachments: the ones that grants
+    name, and all of a wallet that is to be merged, and of its target.
+    """
+
+    wallets: Mapping[WalletId, WalletState]
+    assets: Mapping[str, Asset]
+    known: Mapping[ReferenceKey, Posted]
+    shard: int = 0
+    assets_by_id: Mapping[AssetId, Asset] = {}
+    holds: Mapping[HoldId, Hold] = {}
+    lots: Mapping[LotId, Lot] = {}
+    originals: Mapping[TransactionId, Original] = {}
+    policies: Mapping[AssetId, Policy] = {}
+    next_due: Mapping[WalletId, datetime | None] = {}
+    targeted: Mapping[WalletId, frozenset[HoldId]] = {}
+    attachments: Mapping[tuple[ProgrammeId, WalletId], Attachment] = {}
+
+
+class Changes(NamedTuple):
+    """What a batch changed besides balances: each row once, in its final state; lines of history in order.
+
+    refunded: of originals, in amount and number, now. moved: attachments that went to another wallet (old, new; None:
+    it ended there). declines: refusals that no caller hears, of captures at expiry.
+    """
+
+    holds: Mapping[HoldId, Hold] = {}
+    steps: Sequence[HoldStep] = ()
+    lots: Mapping[LotId, Lot] = {}
+    lot_moves: Sequence[LotMove] = ()
+    events: Sequence[WalletEvent] = ()
+    refunded: Mapping[TransactionId, tuple[int, int]] = {}
+    granted: Sequence[Attachment] = ()
+    moved: Sequence[tuple[Attachment, WalletId | None]] = ()
+    declines: Sequence[tuple[Single, Refused]] = ()
+
+
+NO_CHANGES = Changes()
+
+
+class Decision(NamedTuple):
+    """What a batch comes to.
+
+    outcomes: one per request, in order. posted: what was applied, in order, due steps included. states: the last state
+    of every locked wallet that changed. deltas: net change of every unlocked wallet that took part.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    posted: tuple[Posted, ...]
+    states: Mapping[WalletId, WalletState]
+    deltas: Mapping[WalletId, int]
+    changes: Changes = NO_CHANGES

@@ -1,0 +1,236 @@
+"""The book: what every request of a batch sees of the ones before it, and what the batch has changed so far.
+
+Rules read it, movements write it, nothing else does. A copy is cheap and independent: a group or a dry run is decided
+on one, which is then adopted or thrown away.
+"""
+
+from collections.abc import Iterable, Mapping
+from copy import copy
+from datetime import datetime, timedelta
+from hashlib import blake2b
+from uuid import UUID
+
+from wallet.ledger.batch import Changes, Context
+from wallet.ledger.lots import draw, draw_order
+from wallet.ledger.model import (
+    ORDINARY,
+    Asset,
+    Attachment,
+    Hold,
+    HoldId,
+    HoldStatus,
+    HoldStep,
+    Lot,
+    LotId,
+    LotMove,
+    Original,
+    Policy,
+    Posted,
+    Slice,
+    TransactionId,
+    WalletEvent,
+    WalletId,
+    WalletKind,
+    WalletState,
+)
+from wallet.ledger.outcomes import Refused
+from wallet.ledger.requests import Single
+
+_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+_MILLISECOND = timedelta(milliseconds=1)
+_DEFAULT_POLICY = Policy()
+
+
+class Book:
+    """State of a batch under decision. Mappings are copied, never shared; their values are immutable."""
+
+    def __init__(self, context: Context, decided_at: datetime) -> None:
+        self.decided_at = decided_at
+        self.shard = context.shard
+        self.assets = context.assets
+        self.assets_by_id: Mapping[int, Asset] = context.assets_by_id
+        self.policies = context.policies
+        self.targeted = context.targeted
+        self.loaded = context.wallets
+        self.wallets = dict(context.wallets)
+        self.known = dict(context.known)
+        self.holds = dict(context.holds)
+        self.lots = dict(context.lots)
+        self.originals = dict(context.originals)
+        self.attachments = dict(context.attachments)
+        self.next_due = dict(context.next_due)
+        self._holds_at: dict[WalletId, tuple[HoldId, ...]] = {}
+        self._lots_of: dict[WalletId, tuple[LotId, ...]] = {}
+        for hold in context.holds.values():
+            self._index_hold(hold)
+        for lot in context.lots.values():
+            self._index_lot(lot)
+        # What the batch comes to so far.
+        self.posted: list[Posted] = []
+        self.states: dict[WalletId, WalletState] = {}
+        self.deltas: dict[WalletId, int] = {}
+        self.holds_changed: dict[HoldId, Hold] = {}
+        self.lots_changed: dict[LotId, Lot] = {}
+        self.steps: list[HoldStep] = []
+        self.lot_moves: list[LotMove] = []
+        self.events: list[WalletEvent] = []
+        self.refunded: dict[TransactionId, tuple[int, int]] = {}
+        self.granted: list[Attachment] = []
+        self.moved: list[tuple[Attachment, WalletId | None]] = []
+        self.declines: list[tuple[Single, Refused]] = []
+
+    def copy(self) -> "Book":
+        """A book that goes its own way from here."""
+        other = copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, dict | list):
+                setattr(other, name, value.copy())
+        return other
+
+    def adopt(self, other: "Book") -> None:
+        """Become what a copy has become."""
+        vars(self).update(vars(other))
+
+    def changes(self) -> Changes:
+        return Changes(
+            self.holds_changed,
+            self.steps,
+            self.lots_changed,
+            self.lot_moves,
+            self.events,
+            self.refunded,
+            self.granted,
+            self.moved,
+            self.declines,
+        )
+
+    # What is there.
+
+    def wallet(self, wallet_id: WalletId) -> WalletState | None:
+        return self.wallets.get(wallet_id)
+
+    def system_wallet(self, asset_id: int, kind: WalletKind) -> WalletState:
+        """The revenue or breakage wallet of an asset: never locked, so there is nothing to know but its id."""
+        wallet_id = self.assets_by_id[asset_id].system_wallet(kind)
+        return self.wallets.setdefault(wallet_id, WalletState(wallet_id, asset_id, kind, locked=False))
+
+    def at_home(self, wallet_id: WalletId) -> WalletId:
+        """The wallet that a wallet has become by merges; itself if by none."""
+        while (state := self.wallets.get(wallet_id)) is not None and state.standing.merged_into is not None:
+            wallet_id = state.standing.merged_into
+        return wallet_id
+
+    def policy(self, asset_id: int) -> Policy:
+        return self.policies.get(asset_id, _DEFAULT_POLICY)
+
+    def lots_of(self, wallet_id: WalletId) -> list[Lot]:
+        """The lots that belong to a wallet, those with nothing left included, in no order."""
+        return [self.lots[lot_id] for lot_id in self._lots_of.get(wallet_id, ())]
+
+    def holds_at(self, wallet_id: WalletId) -> list[Hold]:
+        """The open holds of a wallet, and those that are captured into it at their expiry."""
+        return [
+            hold
+            for hold_id in self._holds_at.get(wallet_id, ())
+            if (hold := self.holds[hold_id]).status is HoldStatus.OPEN and wallet_id in self.ends_of(hold)
+        ]
+
+    def ends_of(self, hold: Hold) -> tuple[WalletId, ...]:
+        """The wallets at which the expiry of a hold falls due."""
+        if hold.target is None or not hold.capture_at_expiry:
+            return (hold.wallet_id,)
+        return hold.wallet_id, self.at_home(hold.target)
+
+    def original(self, transaction_id: TransactionId) -> Original | None:
+        """A transaction that is to be refunded: loaded, or posted by this very batch."""
+        if transaction_id not in self.originals:
+            for posted in self.posted:
+                if posted.id == transaction_id:
+                    self.originals[transaction_id] = Original(posted)
+        return self.originals.get(transaction_id)
+
+    def target_of(self, hold: Hold) -> WalletState | None:
+        """Where a capture goes to."""
+        if hold.target is None:
+            return self.system_wallet(hold.asset_id, WalletKind.REVENUE)
+        return self.wallets.get(self.at_home(hold.target))
+
+    def main_free(self, state: WalletState) -> int:
+        """The main credit of a wallet that no hold reserves; below zero where it is overdrawn."""
+        held_in_lots = sum(lot.held for lot in self.lots_of(state.id))
+        return state.balance - state.standing.lot_balance - (state.held - held_in_lots)
+
+    def slices_for(self, state: WalletState, amount: int, *, first: Iterable[LotId] = ()) -> tuple[Slice, ...]:
+        """Where an amount comes from in a wallet: the lots named `first`, then its asset's draw order."""
+        if state.standing.lot_balance == 0:
+            return (Slice(None, amount),)
+        preferred = [lot for lot_id in first if (lot := self.lots.get(lot_id)) and lot.wallet_id == state.id]
+        taken: list[Slice] = []
+        left = amount
+        for lot in preferred:
+            taken.append(Slice(lot.id, min(left, lot.free)))
+            left -= taken[-1].amount
+        others = [lot for lot in self.lots_of(state.id) if lot not in preferred]
+        main_first = self.policy(state.asset_id).main_first
+        rest = draw(left, draw_order(others), main_free=self.main_free(state), main_first=main_first) if left else ()
+        return (*(each for each in taken if each.amount), *rest)
+
+    def derived_id(self, key: str, *, order: int | None = None) -> UUID:
+        """An id for what the ledger makes itself: as those the service makes, with bits of the key for random ones.
+
+        order: of two ids of one millisecond the one with the lower order is lower, unless they are 4096 apart.
+        """
+        digest = int.from_bytes(blake2b(key.encode(), digest_size=8, usedforsecurity=False).digest(), "big")
+        tick = (self.decided_at - _EPOCH) // _MILLISECOND
+        high = tick << 16 | 0x7000 | (digest >> 52 if order is None else order & 0xFFF)
+        low = 0b10 << 62 | (digest & (1 << 50) - 1) << 12 | self.shard
+        return UUID(int=high << 64 | low)
+
+    # What becomes of it.
+
+    def merged(self, source: WalletId, target: WalletId) -> None:
+        """What is due at `source` is due at `target` from now on."""
+        both = (*self._holds_at.get(target, ()), *self._holds_at.pop(source, ()))
+        self._holds_at[target] = tuple(dict.fromkeys(both))
+
+    def put(self, state: WalletState) -> None:
+        self.wallets[state.id] = self.states[state.id] = state
+
+    def put_hold(self, hold: Hold) -> None:
+        self._index_hold(hold)
+        self.holds[hold.id] = self.holds_changed[hold.id] = hold
+
+    def put_lot(self, lot: Lot) -> None:
+        self._index_lot(lot)
+        self.lots[lot.id] = self.lots_changed[lot.id] = lot
+
+    def falls_due(self, wallet_id: WalletId, at: datetime | None) -> None:
+        """Something at a wallet falls due then."""
+        state = self.wallets.get(wallet_id)
+        if at is None or state is None or not state.locked:
+            return
+        known = self.next_due.get(wallet_id)
+        self.next_due[wallet_id] = at if known is None else min(known, at)
+        due = state.standing.next_due_at
+        if due is None or at < due:
+            self.put(state._replace(standing=state.standing._replace(next_due_at=at)))
+
+    def settled(self, wallet_id: WalletId) -> None:
+        """All that was due at a wallet is posted."""
+        state = self.wallets[wallet_id]
+        standing = state.standing._replace(next_due_at=self.next_due.get(wallet_id))
+        self.put(state._replace(standing=ORDINARY if standing == ORDINARY else standing))
+
+    def _index_hold(self, hold: Hold) -> None:
+        for wallet_id in self.ends_of(hold):
+            if hold.id not in self._holds_at.get(wallet_id, ()):
+                self._holds_at[wallet_id] = (*self._holds_at.get(wallet_id, ()), hold.id)
+
+    def _index_lot(self, lot: Lot) -> None:
+        before = self.lots.get(lot.id)
+        if before is not None and before.wallet_id != lot.wallet_id:
+            self._lots_of[before.wallet_id] = tuple(
+                each for each in self._lots_of.get(before.wallet_id, ()) if each != lot.id
+            )
+        if lot.id not in self._lots_of.get(lot.wallet_id, ()):
+            self._lots_of[lot.wallet_id] = (*self._lots_of.get(lot.wallet_id, ()), lot.id)

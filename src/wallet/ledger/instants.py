@@ -1,0 +1,20 @@
+"""Instants and spans: arithmetic on times that are given. No clock."""
+
+from datetime import UTC, datetime, timedelta
+
+DAY = timedelta(days=1)
+SKEW_MAX = timedelta(seconds=5)
+"""How far a caller's clock may be ahead of the ledger's."""
+HOLD_SPAN_MAX = timedelta(days=400)
+"""How long a hold may stay open in all, extensions included."""
+
+
+def month_after(at: datetime) -> datetime:
+    """The first instant of the calendar month after the one that `at` is in (UTC)."""
+    at = at.astimezone(UTC)
+    return datetime(at.year + at.month // 12, at.month % 12 + 1, 1, tzinfo=UTC)
+
+
+def rfc3339(at: datetime) -> str:
+    """In UTC with microseconds, as everything the service writes."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

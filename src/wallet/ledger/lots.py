@@ -1,0 +1,98 @@
+"""Draw order and restore order: pure functions over lots. Which lot a wallet holds and what becomes of it is book's."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from wallet.ledger.model import Drawn, Lot, LotCategory, ProgrammeId, Slice
+
+NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+class NewLot(NamedTuple):
+    """A lot that is to be opened."""
+
+    category: LotCategory
+    priority: int
+    expires_at: datetime | None
+    programme_id: ProgrammeId | None = None
+
+
+class Parcel(NamedTuple):
+    """A part of a credit: into a lot that is there, a new lot, or (both None) main credit."""
+
+    amount: int
+    lot: Lot | None = None
+    new: NewLot | None = None
+
+
+def draw_order(lots: Iterable[Lot]) -> list[Lot]:
+    """Lots with something free: earliest expiry, then priority (lower first), then oldest."""
+    free = [lot for lot in lots if lot.free > 0]
+    return sorted(free, key=lambda lot: (lot.expires_at or NEVER, lot.priority, lot.opened_at, lot.id))
+
+
+def draw(amount: int, lots: Sequence[Lot], *, main_free: int, main_first: bool) -> tuple[Slice, ...]:
+    """Where an amount comes from: lots in the order given, main credit last, without a bound.
+
+    With `main_first`, main credit down to zero comes before the lots.
+    """
+    slices: list[Slice] = []
+    left = amount
+    if main_first and main_free > 0:
+        taken = min(left, main_free)
+        slices.append(Slice(None, taken))
+        left -= taken
+    for lot in lots:
+        if left == 0:
+            break
+        taken = min(left, lot.free)
+        slices.append(Slice(lot.id, taken))
+        left -= taken
+    if left:
+        slices.append(Slice(None, left))
+    return joined(slices)
+
+
+def joined(slices: Iterable[Slice]) -> tuple[Slice, ...]:
+    """The same without empty slices, and neighbours of one lot as one."""
+    result: list[Slice] = []
+    for each in slices:
+        if each.amount and result and result[-1].lot_id == each.lot_id:
+            result[-1] = Slice(each.lot_id, result[-1].amount + each.amount)
+        elif each.amount:
+            result.append(each)
+    return tuple(result)
+
+
+def split(slices: Sequence[Slice], amount: int) -> tuple[tuple[Slice, ...], tuple[Slice, ...]]:
+    """The first `amount` of them, and the rest."""
+    first: list[Slice] = []
+    rest: list[Slice] = []
+    left = amount
+    for lot_id, size in slices:
+        taken = min(left, size)
+        first.append(Slice(lot_id, taken))
+        rest.append(Slice(lot_id, size - taken))
+        left -= taken
+    return joined(first), joined(rest)
+
+
+def undone(drawn: Sequence[Drawn], *, already: int, amount: int) -> tuple[Slice, ...]:
+    """What a refund of `amount` gives back of a draw, after refunds of `already`: from the draw's end."""
+    backwards = [Slice(each.lot_id, each.amount) for each in reversed(drawn)]
+    return split(split(backwards, already)[1], amount)[0]
+
+
+def after_repaying(parcels: Iterable[Parcel], debt: int) -> list[Parcel]:
+    """A credit first repays a negative main balance, whatever it was to become; the rest is as it was."""
+    result: list[Parcel] = []
+    left = debt
+    for parcel in parcels:
+        repaid = min(left, parcel.amount)
+        left -= repaid
+        if repaid:
+            result.append(Parcel(repaid))
+        if parcel.amount > repaid:
+            result.append(parcel._replace(amount=parcel.amount - repaid))
+    return result

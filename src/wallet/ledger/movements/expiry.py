@@ -1,0 +1,30 @@
+"""The expiry of lots: what is free of them goes to breakage."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from wallet.ledger.book import Book
+from wallet.ledger.draft import Draft
+from wallet.ledger.model import ORIGIN_SERVICE, LotId, Slice, WalletKind
+
+
+def expire_lots(book: Book, lots: Iterable[LotId], *, instant: datetime | None = None) -> int:
+    """Post what is free of these lots to breakage, a transaction of the service's own for each. Answers how much.
+
+    instant: when it became free, if that was after the lots had expired.
+    """
+    total = 0
+    for lot_id in lots:
+        lot = book.lots[lot_id]
+        amount = lot.free
+        if amount == 0:
+            continue
+        times = lot.expiries + 1
+        reference_id = f"lot:{lot.id}:expiry:{times}"
+        book.put_lot(lot._replace(expiries=times))
+        draft = Draft(book, book.derived_id(reference_id), "expiry", instant=instant or lot.expires_at)
+        draft.debit(lot.wallet_id, amount, (Slice(lot.id, amount),))
+        draft.credit(book.system_wallet(lot.asset_id, WalletKind.BREAKAGE).id, amount)
+        draft.post(origin=ORIGIN_SERVICE, reference_id=reference_id, effective_at=instant or lot.expires_at)
+        total += amount
+    return total

@@ -1,0 +1,278 @@
+"""What the ledger can be asked. All of it is well-formed already: ranges and shapes were checked at the edge.
+
+Every request has id, origin, reference_id, fingerprint and type; all but Settle may carry Options.
+"""
+
+from datetime import datetime
+from typing import NamedTuple, TypeAlias
+
+from wallet.ledger.model import (
+    Direction,
+    HoldId,
+    LotCategory,
+    ProgrammeId,
+    TransactionId,
+    WalletId,
+    WalletKind,
+)
+
+
+class Condition(NamedTuple):
+    """What must be so of a wallet that takes part: its version before, its balance after the movement."""
+
+    wallet_id: WalletId
+    expected_version: int | None = None
+    min_balance: int | None = None
+    max_balance: int | None = None
+
+
+class LotTerms(NamedTuple):
+    """The lot that a top-up or bonus opens. At most one of the expiries is given; none: it never expires."""
+
+    category: LotCategory
+    priority: int = 50
+    expires_at: datetime | None = None
+    expires_in_seconds: int | None = None
+
+
+class Options(NamedTuple):
+    """What most requests leave out.
+
+    up_to: move min(amount, what is there without overdraft), at least min_amount.
+    """
+
+    effective_at: datetime | None = None
+    conditions: tuple[Condition, ...] = ()
+    dry_run: bool = False
+    up_to: bool = False
+    min_amount: int = 1
+    lot: LotTerms | None = None
+
+
+NO_OPTIONS = Options()
+"""Always this very object where nothing is left in, so that `is` tells."""
+
+
+class Leg(NamedTuple):
+    """One side of a movement. `wallet` is a wallet's id, or a kind: the system wallet of the request's asset."""
+
+    wallet: WalletId | WalletKind
+    direction: Direction
+    amount: int
+
+
+class Post(NamedTuple):
+    """A movement of 2 to 100 legs. Top-up, bonus, spend and transfer are Posts with two legs and an asset code;
+    a general transaction names no asset: each asset among its legs must cancel out on its own.
+    """
+
+    id: TransactionId
+    origin: str
+    reference_id: str
+    fingerprint: bytes
+    type: str
+    legs: tuple[Leg, ...]
+    asset_code: str | None = None
+    metadata: str | None = None
+    options: Options = NO_OPTIONS
+
+
+class PlaceHold(NamedTuple):
+    """Reserve an amount of a wallet. Its id becomes the hold's. `target` None: the asset's revenue wallet."""
+
+    id: TransactionId
+    origin: str
+    reference_id: str
+    fingerprint: bytes
+    wallet_id: WalletId
+    asset_code: str
+    amount: int
+    target: WalletId | None = None
+    expires_in_seconds: int | None = None
+    capture_at_expiry: bool = False
+    metadata: str | None = None
+    options: Options = NO_OPTIONS
+    type: str = "hold"
+
+
+class Capture(NamedTuple):
+    """Move part of a hold to its target; `amount` None: all that remains. `final` releases the rest."""
+
+    id: TransactionId
+    origin: str
+    reference_id: str
+    fingerprint: bytes
+    hold_id: HoldId
+    amount: int | None = None
+    final: bool = False
+    metadata: str | None = None
+    options: Options = NO_OPTIONS
+    type: str = "capture"
+
+
+class Void(NamedTuple):
+    """Release what is left of a hold."""
+
+    id: TransactionId
+    origin: str
+    reference_id: str
+    fingerprint: bytes
+    hold_id: HoldId
+    metadata: str | None = None
+    options: Options = NO_OPTIONS
+    type: str = "void"
+
+
+class Increase(NamedTuple):
+    """Reserve more by an open hold."""
+
+    id: TransactionId
+    origin: str
+    reference_id: str
+    fingerprint: bytes
+    hold_id: HoldId
+    amount: int
+    metadata: str | None = None
+    options: Options = NO_OPTIONS
+    type: str = "increase"
+
+
+class Extend(NamedTuple):
+    """Let a hold expire that many seconds from now, or when it did, whichever is later."""
+
+    id: TransactionId
+    origin: str
+    reference_id: str
+    fingerprint: bytes
+    hold_id: HoldId
+    expires_in_seconds: int
+    metadata: str | None = None
+    options: Options = NO_OPTIONS
+    type: str = "extend"
+
+
+class Refund(NamedTuple):
+    """Mirror an earlier transaction, in part or whole; `amount` None: all that is left to refund."""
+
+    id: TransactionId
+    origin: str
+    reference_id: str
+    fingerprint: bytes
+    original_id: TransactionId
+    amount: int | None = None
+    force: bool = False
+    metadata: str | None = None
+    options: Options = NO_OPTIONS
+    type: str = "refund"
+
+
+class Merge(NamedTuple):
+    """Move balance, lots, open holds and programmes of `source` into `target`; `source` ends."""
+
+    id: TransactionId
+    origin: str
+    reference_id: str
+    fingerprint: bytes
+    source: WalletId
+    target: WalletId
+    metadata: str | None = None
+    options: Options = NO_OPTIONS
+    type: str = "merge"
+
+
+WALLET_FIELDS = (
+    "label", "metadata", "overdraft_limit", "max_balance", "freeze_outgoing", "freeze_incoming", "limit_day",
+    "limit_month",
+)  # fmt: skip
+"""What a `change` of a wallet may name."""
+
+
+class ChangeWallet(NamedTuple):
+    """Change, close or reopen a wallet. `type`: change, close, reopen. Not a transaction: it is a wallet event.
+
+    changes: pairs of WALLET_FIELDS and new values, null clears. origin is ORIGIN_WALLET and reference_id the id as
+    text: a try of its own, found again only by a second look at the same try.
+    """
+
+    id: TransactionId
+    origin: str
+    reference_id: str
+    fingerprint: bytes
+    type: str
+    wallet_id: WalletId
+    changes: tuple[tuple[str, str | int | bool | None], ...] = ()
+    expected_version: int | None = None
+    metadata: str | None = None
+    options: Options = NO_OPTIONS
+
+
+ORIGIN_WALLET = "wallet"
+"""The origin of ChangeWallet. No transaction has it."""
+
+
+class Grant(NamedTuple):
+    """Post one period of a programme to a wallet, from the asset's treasury: min(amount, max(0, rollover_max + amount
+    - unspent of this programme)), or skip it. The service's own: origin ORIGIN_SERVICE.
+
+    rollover_max None: no bound. starts_at: of the period. expires_at: of the lot that it opens.
+    """
+
+    id: TransactionId
+    origin: str
+    reference_id: str
+    fingerprint: bytes
+    programme_id: ProgrammeId
+    wallet_id: WalletId
+    asset_code: str
+    period: int
+    starts_at: datetime
+    amount: int
+    rollover_max: int | None
+    category: LotCategory
+    priority: int
+    expires_at: datetime | None
+    metadata: str | None = None
+    options: Options = NO_OPTIONS
+    type: str = "grant"
+
+
+class Settle(NamedTuple):
+    """Post whatever is due at a wallet, and nothing else. Leaves no trace of its own."""
+
+    id: TransactionId
+    origin: str
+    reference_id: str
+    wallet_id: WalletId
+    fingerprint: bytes = b""
+    metadata: str | None = None
+    options: Options = NO_OPTIONS
+    type: str = "settle"
+
+
+Single: TypeAlias = (
+    Post | PlaceHold | Capture | Void | Increase | Extend | Refund | Merge | ChangeWallet | Grant | Settle
+)
+
+
+class Group(NamedTuple):
+    """All of these, in order, or none. Dry if `options` says so, whatever its items say."""
+
+    id: TransactionId
+    origin: str
+    reference_id: str
+    items: tuple[Single, ...]
+    fingerprint: bytes = b""
+    metadata: str | None = None
+    options: Options = NO_OPTIONS
+    type: str = "group"
+
+
+Request: TypeAlias = Single | Group
+"""The closed union of all requests. A new kind of request joins it here and in apply.KINDS."""
+
+
+def weight(request: Request) -> int:
+    """About how many wallets a request locks."""
+    if type(request) is Post:
+        return len(request.legs)
+    return sum(map(weight, request.items)) if type(request) is Group else 2

@@ -1,0 +1,247 @@
+"""The oracle's books: lists of facts, and sums over them. Nothing is kept that can be added up again."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from wallet.ledger.model import Asset, Policy, WalletId, WalletKind, WalletState
+
+MOST = 9_223_372_036_854_775_807
+FOR_EVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass
+class LotFact:
+    """A parcel of credit. homes: the wallets it was in, the last one now. changes: of what remains of it."""
+
+    name: str
+    homes: list[WalletId]
+    category: str
+    priority: int
+    expires_at: datetime | None
+    opened_at: datetime
+    programme: UUID | None = None
+    changes: list[int] = field(default_factory=list)
+    expiries: int = 0
+
+    @property
+    def remaining(self) -> int:
+        return sum(self.changes)
+
+
+@dataclass
+class HoldFact:
+    """What was reserved, slice by slice, and how it ended, amount by amount."""
+
+    id: UUID
+    homes: list[WalletId]
+    target: WalletId | None
+    is_captured_at_expiry: bool
+    created_at: datetime
+    expiries: list[datetime | None]
+    reserved: list[tuple[str | None, int]]
+    ends: list[tuple[str, int]] = field(default_factory=list)
+
+    @property
+    def amount(self) -> int:
+        return sum(amount for _, amount in self.reserved)
+
+    def ended_by(self, *kinds: str) -> int:
+        return sum(amount for kind, amount in self.ends if kind in kinds)
+
+    @property
+    def captured(self) -> int:
+        return self.ended_by("captured")
+
+    @property
+    def released(self) -> int:
+        return self.ended_by("voided", "expired", "rest")
+
+    @property
+    def remaining(self) -> int:
+        return self.amount - self.captured - self.released
+
+    @property
+    def status(self) -> str:
+        if self.remaining:
+            return "open"
+        kinds = [kind for kind, _ in self.ends]
+        return next((kind for kind in ("voided", "expired") if kind in kinds), "captured")
+
+    @property
+    def slices(self) -> list[tuple[str | None, int]]:
+        """What remains: captures took from the front."""
+        if not self.remaining:
+            return []
+        gone, left = self.captured, []
+        for lot, amount in self.reserved:
+            taken = min(gone, amount)
+            gone -= taken
+            if amount > taken:
+                left.append((lot, amount - taken))
+        return left
+
+
+@dataclass
+class Transaction:
+    """An accepted request, or something that fell due, as its answer shows it."""
+
+    id: UUID
+    origin: str
+    reference: str
+    type: str
+    at: datetime
+    effective: datetime
+    entries: list[tuple[WalletId, int, int, int | None, int | None]] = field(default_factory=list)
+    drawn: list[tuple[WalletId, str | None, int]] = field(default_factory=list)
+    opened: list[str] = field(default_factory=list)
+    hold: dict[str, Any] | None = None
+    refund_of: UUID | None = None
+    requested: int | None = None
+    forfeited: int | None = None
+    is_skipped: bool = False
+    forfeits: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Books:
+    """All facts there are.
+
+    lines: one per version of a locked wallet: the change of its balance. settings: changes of what it may do.
+    counted: debits that count for spending limits. attached: the next period of each programme and wallet. lot_ids:
+    what the real ledger calls the lots.
+    """
+
+    openings: Mapping[WalletId, WalletState]
+    assets: Mapping[str, Asset]
+    policies: Mapping[int, Policy]
+    lines: list[tuple[WalletId, int]] = field(default_factory=list)
+    settings: list[tuple[WalletId, str, Any]] = field(default_factory=list)
+    counted: list[tuple[WalletId, int, datetime]] = field(default_factory=list)
+    lots: dict[str, LotFact] = field(default_factory=dict)
+    holds: dict[UUID, HoldFact] = field(default_factory=dict)
+    transactions: list[Transaction] = field(default_factory=list)
+    refunds: list[tuple[UUID, int]] = field(default_factory=list)
+    attached: dict[tuple[UUID, WalletId], int] = field(default_factory=dict)
+    declined: list[tuple[str, str]] = field(default_factory=list)
+    lot_ids: dict[str, UUID] = field(default_factory=dict)
+
+    # Wallets
+
+    def balance(self, id_: WalletId) -> int:
+        return self.openings[id_].balance + sum(change for wallet, change in self.lines if wallet == id_)
+
+    def version(self, id_: WalletId) -> int:
+        return self.openings[id_].version + sum(1 for wallet, _ in self.lines if wallet == id_)
+
+    def held(self, id_: WalletId) -> int:
+        return self.openings[id_].held + sum(hold.remaining for hold in self.holds_of(id_))
+
+    def setting(self, id_: WalletId, name: str) -> Any:
+        """The last value given; what the wallet opened with, if there is none."""
+        for wallet, changed, value in reversed(self.settings):
+            if (wallet, changed) == (id_, name):
+                return value
+        opening = self.openings[id_]
+        return getattr(opening, name) if hasattr(opening, name) else getattr(opening.standing, name)
+
+    def overdraft_limit(self, id_: WalletId) -> int:
+        return self.setting(id_, "overdraft_limit") or 0
+
+    def available(self, id_: WalletId) -> int:
+        return self.balance(id_) - self.held(id_) + self.overdraft_limit(id_)
+
+    def is_user(self, id_: WalletId) -> bool:
+        return self.openings[id_].kind is WalletKind.USER
+
+    def is_locked(self, id_: WalletId) -> bool:
+        return self.openings[id_].locked
+
+    def policy(self, id_: WalletId) -> Policy:
+        return self.policies.get(self.openings[id_].asset_id, Policy())
+
+    def asset_of(self, id_: WalletId) -> Asset:
+        return next(asset for asset in self.assets.values() if asset.id == self.openings[id_].asset_id)
+
+    def followed(self, id_: WalletId) -> WalletId:
+        """Where a wallet's money is now: the end of its merges."""
+        while id_ in self.openings and (target := self.setting(id_, "merged_into")) is not None:
+            id_ = target
+        return id_
+
+    # Holds and lots
+
+    def holds_of(self, id_: WalletId) -> list[HoldFact]:
+        return [hold for hold in self.holds.values() if hold.homes[-1] == id_ and hold.remaining]
+
+    def held_in(self, lot: LotFact) -> int:
+        return sum(
+            amount for hold in self.holds.values() for name, amount in hold.slices if name == lot.name
+        )  # fmt: skip
+
+    def free_in(self, lot: LotFact) -> int:
+        return lot.remaining - self.held_in(lot)
+
+    def lots_of(self, id_: WalletId) -> list[LotFact]:
+        """Those with a remainder, in the order they are drawn in."""
+        mine = [lot for lot in self.lots.values() if lot.homes[-1] == id_ and lot.remaining]
+        return sorted(mine, key=lambda lot: (lot.expires_at or FOR_EVER, lot.priority, lot.opened_at, self.tie(lot)))
+
+    def tie(self, lot: LotFact) -> Any:
+        """Which of two of one instant is older is the ids' say."""
+        return self.lot_ids.get(lot.name, UUID(int=0)), list(self.lots).index(lot.name)
+
+    def free_main(self, id_: WalletId) -> int:
+        return self.balance(id_) - self.held(id_) - sum(self.free_in(lot) for lot in self.lots_of(id_))
+
+    def debt(self, id_: WalletId) -> int:
+        """How far main credit, the balance without lots, is below zero."""
+        return max(0, sum(lot.remaining for lot in self.lots_of(id_)) - self.balance(id_))
+
+    def draw(self, id_: WalletId, amount: int, first: list[LotFact]) -> list[tuple[str | None, int]]:
+        """The slices that a debit or a hold of this amount takes, in order; from some lots before all others."""
+        slices: list[tuple[str | None, int]] = []
+        taken_of: dict[str, int] = {}
+
+        def take(name: str | None, free: int) -> None:
+            taken = min(max(free, 0), amount - sum(size for _, size in slices))
+            if taken:
+                slices.append((name, taken))
+                if name is not None:
+                    taken_of[name] = taken_of.get(name, 0) + taken
+
+        for lot in first:
+            take(lot.name, self.free_in(lot))
+        if self.policy(id_).main_first:
+            take(None, self.free_main(id_))
+        for lot in self.lots_of(id_):
+            take(lot.name, self.free_in(lot) - taken_of.get(lot.name, 0))
+        take(None, MOST * 4)
+        return slices
+
+    # Limits
+
+    def spent(self, id_: WalletId, *, since: datetime) -> int:
+        return sum(amount for wallet, amount, at in self.counted if wallet == id_ and at > since)
+
+    def limits(self, id_: WalletId, now: datetime) -> Iterator[tuple[int, int]]:
+        """Each limit of a wallet, and what counts for it now, open holds included."""
+        day, month = self.setting(id_, "limit_day"), self.setting(id_, "limit_month")
+        if day is not None:
+            yield day, self.spent(id_, since=now - timedelta(hours=24)) + self.held(id_)
+        if month is not None:
+            start = datetime(now.year, now.month, 1, tzinfo=UTC)
+            yield month, self.spent(id_, since=start - timedelta(microseconds=1)) + self.held(id_)
+
+    # Transactions
+
+    def transaction(self, id_: UUID) -> Transaction | None:
+        return next((each for each in self.transactions if each.id == id_), None)
+
+    def refunded(self, id_: UUID) -> int:
+        return sum(amount for original, amount in self.refunds if original == id_)
+
+    def unspent(self, programme: UUID, id_: WalletId) -> int:
+        return sum(lot.remaining for lot in self.lots_of(id_) if lot.programme == programme)
