@@ -27,7 +27,6 @@ TREASURY = "(SELECT treasury_wallet_id FROM assets WHERE code = 'GOLD')"
 CAPPED = "(SELECT treasury_wallet_id FROM assets WHERE code = 'GEMS')"
 A_SPEND = "(SELECT id FROM transactions WHERE type = 'spend' ORDER BY id LIMIT 1)"
 MAY_CARRY = "ALTER TABLE wallets DROP CONSTRAINT wallets_unlocked_ck;"
-MAY_OVERDRAW = "ALTER TABLE wallets DROP CONSTRAINT wallets_available_ck;"
 
 TAMPERINGS = [
     Tampering(
@@ -167,7 +166,7 @@ TAMPERINGS = [
     ),
     Tampering(
         "a treasury beyond its cap",
-        f"{MAY_OVERDRAW} UPDATE wallets SET balance = -1001 WHERE id = {CAPPED}",
+        f"UPDATE wallets SET balance = -1001 WHERE id = {CAPPED}",
         3, "treasury_is_within_its_cap", "wallets (shard 0, id ",
     ),
     Tampering(
@@ -179,9 +178,14 @@ TAMPERINGS = [
         3, "treasury_limit_is_its_cap", "wallets (shard 0, id ",
     ),
     Tampering(
-        "an available below zero",
-        f"{MAY_OVERDRAW} UPDATE wallets SET held = balance + 1 WHERE id = {BUSY}",
-        3, "available_is_not_below_zero", "wallets (shard 0, id ",
+        "more spent than there was",
+        f"UPDATE ledger_entries SET amount = amount + 1000 WHERE transaction_id = {A_SPEND}",
+        3, "available_is_not_below_zero", "ledger_entries (shard 0, wallet_id ",
+    ),
+    Tampering(
+        "more issued than the cap",
+        f"UPDATE ledger_entries SET amount = amount + 1000 WHERE wallet_id = {CAPPED} AND position = 2",
+        3, "available_is_not_below_zero", "position 2)",
     ),
     Tampering(
         "a user's wallet that nobody locks",
@@ -247,6 +251,15 @@ TAMPERINGS = [
     Tampering(
         "the time of a batch", "UPDATE batches SET created_at = created_at + '1 us' WHERE seq = 2",
         4, "transaction_has_the_time_of_its_batch", "transactions (shard 0, id ",
+    ),
+    Tampering(
+        "a leg that is there twice", f"UPDATE ledger_entries SET leg = 0 WHERE transaction_id = {A_SPEND}",
+        4, "legs_have_no_gap", "transactions (shard 0, id ",
+    ),
+    Tampering(
+        "a leg after the last",
+        f"UPDATE ledger_entries SET leg = 2 WHERE transaction_id = {A_SPEND} AND leg = 1",
+        4, "legs_have_no_gap", "transactions (shard 0, id ",
     ),
     Tampering(
         "a batch deleted", "DELETE FROM batches WHERE seq = 2",

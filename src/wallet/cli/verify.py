@@ -26,7 +26,9 @@ def command(settings: Settings, as_json: bool) -> int:
     """Check the whole ledger: that nothing was lost, made up or changed. Names the first wrong row.
 
     1: per asset all wallets sum to zero, and each transaction's credits equal its debits. 2: each balance is
-    the sum of its entries. 3: nobody is overdrawn. 4: versions have no gap, and times never run backwards.
+    the sum of its entries, what is held the sum of its open holds, and lots add up. 3: no movement took more
+    than there was. 4: versions have no gap, and times never run backwards. 7: every state is what its history
+    says.
 
     Changes nothing and may run beside the service. Exits with 1 if a row is wrong. Without DATABASE_URL it
     works on the data of `wallet dev`.

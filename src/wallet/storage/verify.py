@@ -1,14 +1,14 @@
-"""`wallet verify`: laws 1 to 4 of the ledger, proved row by row on one snapshot of the database.
+"""`wallet verify`: laws 1 to 4 of the ledger proved row by row on one snapshot of the database, and of law 7 that every
+state is what the history says (the audit chain has a check of its own).
 
 Goes by ranges of keys, so memory stays bounded on both sides whatever the ledger's size. What is checked is said in
-sql/verify.sql. Holds no lock, takes no xid; like any long reader it keeps vacuum from removing newer dead rows.
+sql/verify*.sql. Holds no lock, takes no xid; like any long reader it keeps vacuum from removing newer dead rows.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import asyncpg
 
@@ -19,37 +19,92 @@ from wallet.storage.statements import load_statements
 ROWS_MAX: Final = 50_000
 """Rows in one range."""
 CONNECT_SECONDS_MAX: Final = 10.0
+SESSION: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "application_name": "wallet verify",
+        "timezone": "UTC",
+        "jit": "off",
+        # Whether a range has an end is in the parameters, and the plan has to know.
+        "plan_cache_mode": "force_custom_plan",
+        # Where a range is thought to be small and is not, this one is quadratic. Probes remain: they have no choice.
+        "enable_nestloop": "off",
+    }
+)
+LAWS: Final = (1, 2, 3, 4, 7)
+"""The laws of the ledger that are checked. The others say what a service may do, and no row can tell."""
 
-_SQL = load_statements("verify.sql")
+FILES: Final = (
+    "verify.sql",
+    "verify_wallets.sql",
+    "verify_transactions.sql",
+    "verify_history.sql",
+    "verify_holds.sql",
+    "verify_lots.sql",
+    "verify_refunds.sql",
+    "verify_programmes.sql",
+    "verify_system.sql",
+)
+_SQL: Final = {name: statement for file in FILES for name, statement in load_statements(file).items()}
 
-# What a step proves something about: the rows that it reads count for these laws.
-_STEPS: Final[Mapping[str, tuple[int, ...]]] = MappingProxyType(
+
+class _Step(NamedTuple):
+    """Checks that go by the same ranges. laws: those that the rows read count for. width: columns of the key."""
+
+    name: str
+    laws: tuple[int, ...]
+    tables: tuple[str, ...]
+    next_range: str
+    checks: tuple[str, ...]
+    width: int = 1
+
+
+_RANGED: Final = (
+    _Step(
+        "wallets",
+        (2, 3, 4, 7),
+        ("wallets",),
+        "next_wallets",
+        ("check_wallets", "check_standings", "check_slices", "check_targets"),
+    ),
+    _Step(
+        "transactions",
+        (1, 2, 4, 7),
+        ("transactions",),
+        "next_transactions",
+        ("check_transactions", "check_entries_of_transactions", "check_lot_moves", "check_details", "check_grants"),
+    ),
+    _Step(
+        "history",
+        (1, 2, 3, 4, 7),
+        ("ledger_entries", "hold_steps", "wallet_events"),
+        "next_history",
+        ("check_history", "check_events"),
+        width=2,
+    ),
+    _Step("holds", (2, 4, 7), ("holds",), "next_holds", ("check_holds", "check_hold_steps")),
+    _Step("lots", (2, 7), ("lots",), "next_lots", ("check_lots",)),
+    _Step("refunds", (7,), ("refund_states",), "next_refund_states", ("check_refund_states",)),
+    _Step("backdated", (7,), ("backdated_entries",), "next_backdated_entries", ("check_backdated_entries",), width=3),
+    _Step("programmes", (7,), ("programme_wallets",), "next_programme_wallets", ("check_programme_wallets",), width=2),
+)
+_DELTAS: Final = _Step("deltas", (2,), (), "next_deltas", ("check_deltas",))
+_SNAPSHOTS: Final = _Step("snapshots", (2,), (), "next_snapshots", ("check_snapshots",))
+
+_LAWS_OF_STEP: Final[Mapping[str, tuple[int, ...]]] = MappingProxyType(
     {
         "assets": (2, 3),
-        "wallets": (2, 3, 4),
-        "transactions": (1, 4),
-        "entries": (1, 2, 4),
-        "deltas": (2,),
-        "snapshots": (2,),
+        **{step.name: step.laws for step in (*_RANGED, _DELTAS, _SNAPSHOTS)},
         "batches": (4,),
         "sums": (1,),
     }
 )
-_TABLE_OF_STEP: Final = {
-    "wallets": "wallets",
-    "transactions": "transactions",
-    "entries": "ledger_entries",
-    "batches": "batches",
-}
+STEPS: Final = tuple(_LAWS_OF_STEP)
+"""In this order, per shard but for the last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyProgress:
-    """How far a step is. `rows_expected` is an estimate, and 0 where there is none.
-
-    Steps come in the order assets, wallets, transactions, entries, deltas, snapshots, batches, sums; per shard
-    but for the last.
-    """
+    """How far one of the STEPS is. `rows_expected` is an estimate, and 0 where there is none."""
 
     step: str
     rows_done: int
@@ -84,29 +139,23 @@ async def verify(dsn: str, *, on_progress: Callable[[VerifyProgress], None], row
 
     Raises StorageUnavailable when the database cannot be asked to the end, SettingsInvalid for a bad URL.
     """
-    async with _snapshot(dsn) as connection:
-        return await _Verification(connection, on_progress, rows_max).run()
-
-
-@asynccontextmanager
-async def _snapshot(dsn: str) -> AsyncIterator[asyncpg.Connection]:
-    session = {
-        "application_name": "wallet verify",
-        "timezone": "UTC",
-        "jit": "off",
-        # Whether a range has an end is in the parameters, and the plan has to know.
-        "plan_cache_mode": "force_custom_plan",
-        # Where a range is thought to be small and is not, this one is quadratic. Probes remain: they have no choice.
-        "enable_nestloop": "off",
-    }
     with driver_errors():
-        connection = await open_connection(dsn, seconds_max=CONNECT_SECONDS_MAX, server_settings=session)
+        connection = await open_connection(dsn, seconds_max=CONNECT_SECONDS_MAX, server_settings=SESSION)
         try:
             await connection.execute(_SQL["lift_limits"])
             await connection.execute(_SQL["begin"])
-            yield connection
+            return await verify_seen(connection, on_progress=on_progress, rows_max=rows_max)
         finally:
             await close(connection)
+
+
+async def verify_seen(
+    connection: asyncpg.Connection, *, on_progress: Callable[[VerifyProgress], None], rows_max: int = ROWS_MAX
+) -> VerifyReport:
+    """Check the ledger as a connection sees it. That has SESSION's settings, and is in a database transaction that
+    reads one snapshot. Raises what the driver raises.
+    """
+    return await _Verification(connection, on_progress, rows_max).run()
 
 
 class _Verification:
@@ -118,13 +167,14 @@ class _Verification:
         self._connection = connection
         self._on_progress = on_progress
         self._rows_max = rows_max
-        self._rows_done = dict.fromkeys(_STEPS, 0)
+        self._rows_done = dict.fromkeys(STEPS, 0)
         self._rows_expected: dict[str, int] = {}
         self._findings: dict[str, Finding] = {}
 
     async def run(self) -> VerifyReport:
         rows_of_table = dict(await self._connection.fetch(_SQL["estimate_rows"]))
-        self._rows_expected = {step: rows_of_table[table] for step, table in _TABLE_OF_STEP.items()}
+        self._rows_expected = {step.name: sum(rows_of_table[table] for table in step.tables) for step in _RANGED}
+        self._rows_expected["batches"] = rows_of_table["batches"]
         shard = await self._connection.fetchval(_SQL["next_shard"], None)
         while shard is not None:
             await self._check_shard(shard)
@@ -134,7 +184,7 @@ class _Verification:
         await self._check("check_sums")
         self._count("sums", await self._connection.fetchval(_SQL["count_assets"]))
         rows_checked = {
-            law: sum(self._rows_done[step] for step, laws in _STEPS.items() if law in laws) for law in (1, 2, 3, 4)
+            law: sum(rows for step, rows in self._rows_done.items() if law in _LAWS_OF_STEP[step]) for law in LAWS
         }
         findings = tuple(sorted(self._findings.values(), key=lambda finding: finding.law))
         return VerifyReport(rows_checked=MappingProxyType(rows_checked), findings=findings)
@@ -144,51 +194,77 @@ class _Verification:
         self._count("assets", 0)
         await self._check("check_assets", shard)
         self._count("assets", await self._connection.fetchval(_SQL["count_assets"]))
-        await self._check_ranges("wallets", "next_wallets", ("check_wallets",), shard)
-        both_sides = ("check_transactions", "check_entries_of_transactions")
-        await self._check_ranges("transactions", "next_transactions", both_sides, shard)
-        await self._check_ranges("entries", "next_entries", ("check_entries",), shard, width=2)
+        for step in _RANGED:
+            await self._check_ranges(step, shard)
         await self._check("check_strays", shard)
         unlocked = [row["id"] for row in await self._connection.fetch(_SQL["unlocked_wallets"], shard)]
-        for wallet_id in unlocked:
-            await self._check_ranges("deltas", "next_deltas", ("check_deltas",), shard, wallet_id)
-        for wallet_id in unlocked:
-            await self._check_ranges("snapshots", "next_snapshots", ("check_snapshots",), shard, wallet_id)
+        for step in (_DELTAS, _SNAPSHOTS):
+            self._count(step.name, 0)
+            for wallet_id in unlocked:
+                await self._check_ranges(step, shard, wallet_id)
         await self._read_whole_tables(True)
         self._count("batches", 0)
         await self._check("check_batches", shard)
         self._count("batches", await self._connection.fetchval(_SQL["count_batches"], shard))
 
-    async def _check_ranges(
-        self, step: str, next_range: str, checks: Sequence[str], *fixed: Any, width: int = 1
-    ) -> None:
-        """Run the checks on one range after the other. `width` is the number of columns of the range's key."""
-        self._count(step, 0)
-        no_end = after = (None,) * width
+    async def _check_ranges(self, step: _Step, *fixed: Any) -> None:
+        """Run the checks of a step on one range after the other. `fixed` comes before the keys."""
+        self._count(step.name, 0)
+        no_end = after = (None,) * step.width
         is_last = False
         while not is_last:
-            rows, *last = await self._connection.fetchrow(_SQL[next_range], *fixed, *after, self._rows_max)
+            rows, *last = await self._connection.fetchrow(_SQL[step.next_range], *fixed, *after, self._rows_max)
             # The last range has no end, so that nothing escapes that sorts behind the last known key.
             is_last = rows < self._rows_max
             up_to = no_end if is_last else tuple(last)
-            for each in checks:
-                await self._check(each, *fixed, *after, *up_to)
-            self._count(step, rows)
+            for check in step.checks:
+                await self._check_range(step, check, fixed, after, up_to, rows)
+            self._count(step.name, rows)
             after = up_to
+
+    async def _check_range(
+        self, step: _Step, check: str, fixed: Sequence[Any], after: Sequence[Any], up_to: Sequence[Any], rows: int
+    ) -> None:
+        """Run one check on one range. Where a row cannot even be read, halve the range until it is found."""
+        try:
+            await self._check(check, *fixed, *after, *up_to)
+        except asyncpg.DataError as error:
+            await self._connection.execute(_SQL["rollback"])
+            half = rows // 2
+            _, *middle = await self._connection.fetchrow(_SQL[step.next_range], *fixed, *after, max(half, 1))
+            if half == 0:
+                key = ", ".join(map(str, (*fixed[1:], *middle)))
+                self._add(
+                    Finding(
+                        law=7,
+                        check=f"{step.name}_can_be_read",
+                        where=f"{step.name} (shard {fixed[0]}, key {key})",
+                        expected="values of their types",
+                        found=str(error),
+                    )
+                )
+                return
+            await self._check_range(step, check, fixed, after, middle, half)
+            await self._check_range(step, check, fixed, middle, up_to, rows - half)
 
     async def _check(self, name: str, *arguments: Any) -> None:
         for row in await self._connection.fetch(_SQL[name], *arguments):
-            finding = Finding(
-                law=row["law"],
-                check=row["check_name"],
-                where=row["location"],
-                expected=row["expected"],
-                found=row["found"],
+            self._add(
+                Finding(
+                    law=row["law"],
+                    check=row["check_name"],
+                    where=row["location"],
+                    expected=row["expected"],
+                    found=row["found"],
+                )
             )
-            self._findings.setdefault(finding.check, finding)
+
+    def _add(self, finding: Finding) -> None:
+        self._findings.setdefault(finding.check, finding)
 
     async def _read_whole_tables(self, may: bool) -> None:
         await self._connection.execute(_SQL["read_whole_tables"], "on" if may else "off")
+        await self._connection.execute(_SQL["savepoint"])
 
     def _count(self, step: str, rows: int) -> None:
         self._rows_done[step] += rows
