@@ -11,7 +11,7 @@ from typing import Final, Protocol, TypeAlias
 
 from wallet.errors import NotFound, Overloaded, StorageUnavailable
 from wallet.ledger.model import WalletId
-from wallet.storage.reads import Balance
+from wallet.storage.balances import Balance
 
 IDS_PER_QUERY_MAX: Final = 1_000
 
@@ -20,7 +20,7 @@ _Batch: TypeAlias = dict[WalletId, list[_Waiting]]
 
 
 class BalanceSource(Protocol):
-    """What answers a query. See storage.reads.BalanceConnection, which it describes."""
+    """What answers a query. See storage.balances.BalanceConnection, which it describes."""
 
     async def balances(self, wallet_ids: Sequence[WalletId]) -> Mapping[WalletId, Balance]: ...
 

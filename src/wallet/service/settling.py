@@ -1,0 +1,32 @@
+"""Reads answer as if all that is due had been posted: whoever looks at a wallet first has it settled, if it must be."""
+
+from collections.abc import Awaitable, Callable
+
+from wallet.errors import OutcomeUnknown, StorageUnavailable
+from wallet.ledger.model import WalletId
+from wallet.ledger.outcomes import Outcome
+from wallet.ledger.requests import Request
+from wallet.service.due import settle_request
+from wallet.storage.history import HistoryStore
+
+
+class Settling:
+    """Raises Overloaded and StorageUnavailable, when what is due cannot be posted in time: then nothing is true yet."""
+
+    def __init__(self, store: HistoryStore, submit: Callable[[Request], Awaitable[Outcome]], *, shard: int = 0) -> None:
+        self._store = store
+        self._submit = submit
+        self._shard = shard
+
+    async def settle(self, wallet_id: WalletId) -> None:
+        """Have everything posted that is due at the wallet by now."""
+        try:
+            await self._submit(settle_request(wallet_id, shard=self._shard))
+        except OutcomeUnknown as error:
+            # Posted or not, whoever reads has asked for nothing that they would have to find out about.
+            raise StorageUnavailable("what is due at this wallet could not be posted in time") from error
+
+    async def settle_if_due(self, wallet_id: WalletId) -> None:
+        """The same, if anything is. Nothing happens where there is no such wallet."""
+        if await self._store.is_due(wallet_id):
+            await self.settle(wallet_id)

@@ -1,0 +1,78 @@
+"""Who looks at a wallet first has it settled, if something is due there."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from wallet.errors import OutcomeUnknown, Overloaded, StorageUnavailable
+from wallet.ledger.outcomes import Outcome, Settled
+from wallet.ledger.requests import Request, Settle
+from wallet.service.settling import Settling
+
+ALICE, BOB = UUID(int=1), UUID(int=2)
+
+
+class Ledger:
+    """Where something is due, and what was submitted."""
+
+    def __init__(self, *due: UUID, error: Exception | None = None) -> None:
+        self.due = due
+        self.error = error
+        self.submitted: list[Request] = []
+
+    async def is_due(self, wallet_id: UUID) -> bool:
+        return wallet_id in self.due
+
+    async def submit(self, request: Request) -> Outcome:
+        self.submitted.append(request)
+        if self.error is not None:
+            raise self.error
+        return Settled()
+
+
+def settling(ledger: Ledger) -> Settling:
+    store: Any = ledger
+    return Settling(store, ledger.submit)
+
+
+def settled(ledger: Ledger) -> Sequence[UUID]:
+    return [request.wallet_id for request in ledger.submitted if isinstance(request, Settle)]
+
+
+async def test_a_wallet_with_something_due_is_settled() -> None:
+    ledger = Ledger(ALICE)
+    await settling(ledger).settle_if_due(ALICE)
+    assert settled(ledger) == [ALICE]
+
+
+async def test_a_wallet_with_nothing_due_costs_no_batch() -> None:
+    ledger = Ledger(ALICE)
+    await settling(ledger).settle_if_due(BOB)
+    assert not ledger.submitted
+
+
+async def test_each_try_is_a_request_of_its_own() -> None:
+    ledger = Ledger()
+    for _ in range(2):
+        await settling(ledger).settle(ALICE)
+    first, second = ledger.submitted
+    assert first.id != second.id
+    assert first.reference_id != second.reference_id
+    assert {first.origin, second.origin} == {"service"}
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (OutcomeUnknown("lost"), StorageUnavailable),
+        (StorageUnavailable("away"), StorageUnavailable),
+        (Overloaded("full"), Overloaded),
+    ],
+)
+async def test_who_reads_is_never_asked_to_find_out_what_became_of_it(
+    error: Exception, raised: type[Exception]
+) -> None:
+    with pytest.raises(raised):
+        await settling(Ledger(ALICE, error=error)).settle_if_due(ALICE)
