@@ -48,7 +48,7 @@ class TestTransactions:
 
     async def test_one_is_read_as_it_was_answered(self, api: Api) -> None:
         moved = await api.moved("topup", MIKASA_WALLET, 1)
-        assert await api.json(f"/transactions/{moved['id']}") == moved
+        assert await api.json(f"/transactions/{moved['id']}") == {**moved, "refunds": [], "refundable": 1}
 
     async def test_one_that_does_not_exist(self, api: Api) -> None:
         assert code_of(await api.get(f"/transactions/{NOBODY}")) == (404, "transaction_not_found")
@@ -286,7 +286,7 @@ class TestQueries:
             f"/wallets/{MIKASA_WALLET}/entries",
         ],
     )
-    @pytest.mark.parametrize("name", ["x", "Limit", "request", "wallet_id", "asset_id", "type", "at", ""])
+    @pytest.mark.parametrize("name", ["x", "Limit", "request", "wallet_id", "asset_id", "type_", "metadata", ""])
     async def test_an_unknown_parameter_is_an_error(self, api: Api, path: str, name: str) -> None:
         answer = await api.get(f"{path}?{name}=1")
         assert (code_of(answer), fields_of(answer)) == ((400, "invalid_request"), [name])

@@ -29,7 +29,7 @@ def new_code() -> str:
 class TestUsers:
     async def test_the_promised_request(self, api: Api) -> None:
         made = await api.made("/users", {"name": "Armin"})
-        assert made == {"id": made["id"], "name": "Armin", "created_at": made["created_at"]}
+        assert made == {"id": made["id"], "name": "Armin", "metadata": None, "created_at": made["created_at"]}
         assert await api.json(f"/users/{made['id']}") == made
 
     async def test_the_demo_users_are_there(self, api: Api) -> None:
@@ -55,7 +55,17 @@ class TestWallets:
             "asset_type_id": 1,
             "user_id": MIKASA,
             "label": "Armin Gold wallet",
+            "metadata": None,
+            "overdraft_limit": 0,
+            "max_balance": None,
+            "freeze_outgoing": False,
+            "freeze_incoming": False,
+            "spending_limits": [],
+            "status": "open",
+            "merged_into": None,
+            "version": 0,
             "created_at": made["created_at"],
+            "closed_at": None,
         }
         assert await api.json(f"/wallets/{made['id']}") == made
 
@@ -82,7 +92,7 @@ class TestWallets:
     async def test_a_new_wallet_is_empty(self, api: Api) -> None:
         assert await api.balance(await api.wallet()) == 0
 
-    @pytest.mark.parametrize("path", ["", "/balance", "/entries"])
+    @pytest.mark.parametrize("path", ["", "/balance", "/entries", "/holds", "/lots"])
     async def test_one_that_does_not_exist(self, api: Api, path: str) -> None:
         assert code_of(await api.get(f"/wallets/{NOBODY}{path}")) == (404, "wallet_not_found")
 
@@ -113,6 +123,8 @@ class TestAssets:
         code = new_code()
         made = await api.made("/assets", {"code": code.lower()})
         assert (made["code"], made["scale"], made["max_supply"]) == (code.upper(), 0, None)
+        policy = [made[each] for each in ("draw_order", "on_refund_to_expired", "grace_seconds")]
+        assert policy == ["expiring_first", "grace", 30 * 24 * 3600]
         assert [made[each] for each in ("issued", "revenue", "breakage", "circulating")] == [0, 0, 0, 0]
         assert await api.json(f"/assets/{made['id']}") == made
 
@@ -149,6 +161,94 @@ class TestAssets:
         chosen = await api.made("/assets", {"code": new_code(), "id": randrange(10_000, 1_000_000_000)})
         made = await api.made("/assets", {"code": new_code()})
         assert made["id"] > chosen["id"]
+
+
+class TestPolicies:
+    async def test_an_asset_is_made_with_one(self, api: Api) -> None:
+        policy = {"draw_order": "main_first", "on_refund_to_expired": "to_main", "grace_seconds": 60}
+        made = await api.made("/assets", {"code": new_code(), **policy})
+        assert {name: made[name] for name in policy} == policy
+
+    async def test_each_part_of_it_is_changed_on_its_own(self, api: Api) -> None:
+        made = await api.made("/assets", {"code": new_code()})
+        path = f"/assets/{made['id']}"
+        for change in ({"draw_order": "main_first"}, {"on_refund_to_expired": "forfeit"}, {"grace_seconds": 7}, {}):
+            made |= change
+            answer = await api.patch(path, change)
+            assert (answer.status_code, answer.json()) == (200, made)
+        assert await api.json(path) == made
+
+    async def test_the_body_that_an_asset_was_made_with_is_the_same_again_after_a_change(self, api: Api) -> None:
+        body = {"code": new_code(), "grace_seconds": 60}
+        made = await api.made("/assets", body)
+        changed = (await api.patch(f"/assets/{made['id']}", {"grace_seconds": 90})).json()
+        again = await api.post("/assets", body)
+        assert (again.status_code, again.json()) == (200, changed)
+        answer = await api.post("/assets", {**body, "grace_seconds": 90})
+        assert code_of(answer) == (409, "already_exists")
+
+    @pytest.mark.parametrize("fixed", [{"code": "NEW"}, {"scale": 1}, {"max_supply": 5}, {"max_supply": None}])
+    async def test_what_is_fixed_is_said_to_be(self, api: Api, fixed: Any) -> None:
+        answer = await api.patch("/assets/1", {**fixed, "grace_seconds": 60})
+        assert (code_of(answer), fields_of(answer)) == ((400, "invalid_request"), list(fixed))
+        assert "fixed" in answer.json()["detail"]
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"draw_order": "lots_first"}, {"draw_order": None}, {"on_refund_to_expired": "keep"}, {"grace_seconds": 0},
+            {"grace_seconds": 2**31}, {"grace_seconds": "60"}, {"id": 1}, {"x": 1},
+        ],
+    )  # fmt: skip
+    async def test_a_change_that_is_none(self, api: Api, wrong: Any) -> None:
+        answer = await api.patch("/assets/1", wrong)
+        assert (code_of(answer), fields_of(answer)) == ((400, "invalid_request"), list(wrong))
+
+    @pytest.mark.parametrize("asset_id", ["0", "999999999", "2147483648", "9" * 18])
+    async def test_an_asset_that_does_not_exist(self, api: Api, asset_id: str) -> None:
+        assert code_of(await api.patch(f"/assets/{asset_id}", {"grace_seconds": 1})) == (404, "asset_not_found")
+
+    async def test_an_id_that_is_no_number(self, api: Api) -> None:
+        answer = await api.patch("/assets/gold", {"grace_seconds": 1})
+        assert (code_of(answer), fields_of(answer)) == ((400, "invalid_request"), ["asset_id"])
+
+
+METADATA = {"z": [1, {"a": None}], "n": 1.5, "amount": 3, "ü": "\U0001f600"}
+
+
+class TestMetadata:
+    @pytest.mark.parametrize(("path", "body"), [("/users", {"name": "A"}), ("/wallets", {"asset_code": "gold"})])
+    async def test_it_is_given_back_as_it_is(self, api: Api, path: str, body: Any) -> None:
+        made = await api.made(path, {**body, "metadata": METADATA})
+        assert made["metadata"] == METADATA
+        assert await api.json(f"{path}/{made['id']}?amounts=string") == {
+            **made, **({"overdraft_limit": "0"} if path == "/wallets" else {}),
+        }  # fmt: skip
+
+    @pytest.mark.parametrize(("path", "body"), [("/users", {"name": "A"}), ("/wallets", {"asset_code": "gold"})])
+    async def test_it_belongs_to_the_body_that_may_come_again(self, api: Api, path: str, body: Any) -> None:
+        body = {"id": str(uuid4()), "metadata": {"a": 1, "b": 2}, **body}
+        made = await api.made(path, body)
+        again = await api.post(path, {**body, "metadata": {"b": 2, "a": 1}})
+        assert (again.status_code, again.json()) == (200, made)
+        for other in ({"a": 1}, {}, None):
+            assert code_of(await api.post(path, {**body, "metadata": other})) == (409, "already_exists")
+
+    @pytest.mark.parametrize(("path", "body"), [("/users", {"name": "A"}), ("/wallets", {"asset_code": "gold"})])
+    @pytest.mark.parametrize("wrong", [[], "x", {"a": 2**70}, {"a": [[[[1]]]]}, {"a": "x" * 4096}])
+    async def test_its_bounds_are_those_of_transactions(self, api: Api, path: str, body: Any, wrong: Any) -> None:
+        answer = await api.post(path, {**body, "metadata": wrong})
+        assert (code_of(answer), fields_of(answer)) == ((400, "invalid_request"), ["metadata"])
+
+
+async def test_a_wallets_first_body_is_the_same_again_after_a_change(api: Api) -> None:
+    body = {"id": str(uuid4()), "asset_code": "gold", "label": "a", "metadata": {"a": 1}}
+    await api.made("/wallets", body)
+    answer = await api.patch(f"/wallets/{body['id']}", {"label": "b", "metadata": None})
+    assert answer.status_code == 200
+    again = await api.post("/wallets", body)
+    assert (again.status_code, again.json()) == (200, answer.json())
+    assert code_of(await api.post("/wallets", {**body, "label": "b"})) == (409, "already_exists")
 
 
 def new_user(id_: str) -> tuple[str, Any, Any]:

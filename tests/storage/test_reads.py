@@ -22,9 +22,11 @@ from tests.storage.posting import (
     writer_of,
 )
 from wallet.errors import StorageUnavailable
-from wallet.ledger.model import Direction, Leg, Post, WalletKind
+from wallet.ledger.model import Direction, WalletKind
 from wallet.ledger.outcomes import Applied
-from wallet.storage.reads import BalanceConnection, ReadStore
+from wallet.ledger.requests import Leg, Post
+from wallet.storage.balances import BalanceConnection
+from wallet.storage.reads import ReadStore
 from wallet.storage.writer import BatchWriter
 
 END_ALL_OTHERS = """

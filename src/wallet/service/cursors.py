@@ -16,7 +16,7 @@ KeyPart: TypeAlias = str | int
 
 _VERSION: Final = b"\x01"
 _MAC_BYTES: Final = 16
-_TEXT_LENGTH_MAX: Final = 4_096  # a filter of 255 characters fits, however they are encoded
+_TEXT_LENGTH_MAX: Final = 6_000  # two texts of 255 characters fit, however they are encoded
 
 
 class _Content(msgspec.Struct, frozen=True, array_like=True):

@@ -1,6 +1,8 @@
 """What happened: transactions, entries, declines."""
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Final
 
 from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
@@ -13,22 +15,49 @@ from wallet.http.answers import (
     LedgerEntryAnswer,
     PageAnswer,
     TransactionAnswer,
+    TransactionDetailAnswer,
     decline_answer,
     ledger_entry_answer,
     transaction_answer,
+    transaction_detail_answer,
     written,
 )
 from wallet.http.bodies import reference
 from wallet.http.decoding import malformed
-from wallet.http.options import path_id
-from wallet.http.routes.pages import Cursor, Limit, Offset, page_answer, page_request
+from wallet.http.instants import Wrong, instant
+from wallet.http.options import members, path_id
+from wallet.http.routes.pages import (
+    Cursor,
+    Limit,
+    Offset,
+    filtered_by_members,
+    page_answer,
+    page_request,
+    plain_text,
+)
 from wallet.http.routes.shared import as_response, problems, wants_string_amounts
-from wallet.ledger.model import Posted
+from wallet.ledger.model import AssetId, Posted
+from wallet.service.filters import TransactionQuery
 from wallet.service.wallets import WalletService
 
 _Request = Request[Any, Any, Any]
 _Id = Annotated[str, PathParameter(description="A UUID.")]
 _Reference = Annotated[str | None, QueryParameter(description="Exactly this reference.")]
+_Prefix = Annotated[
+    str | None,
+    QueryParameter(description="References that begin like this; in the order of references, not newest first."),
+]
+_WalletId = Annotated[
+    str | None, QueryParameter(description="Transactions with an entry or a hold step of this wallet.")
+]
+_Type = Annotated[str | None, QueryParameter(name="type", description="Transactions of exactly this type.")]
+_From = Annotated[
+    str | None, QueryParameter(name="from", description="Created then or later: RFC 3339 with an offset.")
+]
+_To = Annotated[str | None, QueryParameter(description="Created before: RFC 3339 with an offset.")]
+
+_REFERENCE_LENGTH_MAX: Final = 255
+_TYPE_LENGTH_MAX: Final = 64
 
 
 def history_routes(service: WalletService) -> list[HTTPRouteHandler]:
@@ -38,28 +67,50 @@ def history_routes(service: WalletService) -> list[HTTPRouteHandler]:
     def answer(posted: Posted) -> TransactionAnswer:
         return transaction_answer(posted, service.assets.by_id)
 
-    @get("/transactions", responses=problems(400, 503), tags=["history"])
+    @get("/transactions", responses=problems(400, 404, 503), tags=["history"], **filtered_by_members())
     async def list_transactions(
         request: _Request,
         reference_id: _Reference = None,
+        reference_prefix: _Prefix = None,
+        wallet_id: _WalletId = None,
+        type_: _Type = None,
+        from_: _From = None,
+        to: _To = None,
         limit: Limit = None,
         cursor: Cursor = None,
         offset: Offset = None,
     ) -> Response[PageAnswer[TransactionAnswer]]:
-        """Transactions with their entries, newest first."""
-        page = await service.reads.transactions(
-            page_request(limit, cursor, offset),
-            reference_id=None if reference_id is None else reference(reference_id),
-        )
-        await service.load_assets(entry.asset_id for posted in page.data for entry in posted.entries)
-        return found(page_answer(page, answer), request)
+        """Transactions with their entries, newest first. Filtered by a reference or the beginning of one alone, or by
+        wallet_id or one metadata.<key>, and with it or without type, from and to.
+        """
+        page, wrong = page_request(None, None), Wrong()
+        filters: dict[str, Any] = {"metadata": {}}
+        with wrong:
+            page = page_request(limit, cursor, offset)
+        for field, name, text, read in (
+            ("reference_id", "reference_id", reference_id, _reference),
+            ("reference_prefix", "reference_prefix", reference_prefix, _reference),
+            ("wallet_id", "wallet_id", wallet_id, path_id),
+            ("type", "type", type_, _type_name),
+            ("since", "from", from_, _instant),
+            ("until", "to", to, _instant),
+        ):
+            with wrong:
+                filters[field] = None if text is None else read(name, text)
+        with wrong:
+            filters["metadata"] = members(request.scope["query_string"])
+        wrong.raise_if_any()
+        found_page = await service.reads.transactions(page, TransactionQuery(**filters))
+        await service.load_assets(assets_of(found_page.data))
+        return found(page_answer(found_page, answer), request)
 
     @get("/transactions/{transaction_id:str}", responses=problems(400, 404, 503), tags=["history"])
-    async def read_transaction(transaction_id: _Id, request: _Request) -> Response[TransactionAnswer]:
-        """A transaction with its entries."""
+    async def read_transaction(transaction_id: _Id, request: _Request) -> Response[TransactionDetailAnswer]:
+        """A transaction with its entries, and what was refunded of it."""
         posted = await service.reads.transaction(path_id("transaction_id", transaction_id))
-        await service.load_assets(entry.asset_id for entry in posted.entries)
-        return found(answer(posted), request)
+        refunded = await service.reads.refunds_of(posted.id)
+        await service.load_assets(assets_of([posted]))
+        return found(transaction_detail_answer(posted, refunded, service.assets.by_id), request)
 
     @get("/ledger-entries", responses=problems(400, 503), tags=["history"])
     async def list_ledger_entries(
@@ -88,3 +139,24 @@ def history_routes(service: WalletService) -> list[HTTPRouteHandler]:
         return found(page_answer(page, decline_answer), request)
 
     return [list_transactions, read_transaction, list_ledger_entries, list_entries_of_wallet, list_declines]
+
+
+def assets_of(transactions: Sequence[Posted]) -> set[AssetId]:
+    """The assets that answers of these transactions name."""
+    return {entry.asset_id for posted in transactions for entry in posted.entries} | {
+        posted.details.hold.asset_id
+        for posted in transactions
+        if posted.details is not None and posted.details.hold is not None
+    }
+
+
+def _reference(name: str, text: str) -> str:
+    return plain_text(name, text, length_max=_REFERENCE_LENGTH_MAX)
+
+
+def _type_name(name: str, text: str) -> str:
+    return plain_text(name, text, length_max=_TYPE_LENGTH_MAX)
+
+
+def _instant(name: str, text: str) -> datetime:
+    return instant(name, text, round_up=True)

@@ -1,12 +1,19 @@
 """Lists by the page: what clients say of the page they want, and how a page is answered."""
 
+import re
 from collections.abc import Callable
-from typing import Annotated, TypeAlias, TypeVar
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeAlias, TypeVar
 
+from litestar.openapi.spec import Operation, Parameter, Schema
+from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import QueryParameter
 
 from wallet.http.answers import PageAnswer
 from wallet.http.decoding import malformed
+from wallet.http.options import MEMBER
+from wallet.http.routes.shared import FILTERS_MEMBERS
+from wallet.service.filters import MEMBER_LENGTH_MAX
 from wallet.service.reads import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX, Page, PageRequest
 
 # Text: the framework's rules would take " 1_0" for a number.
@@ -21,6 +28,7 @@ Cursor: TypeAlias = Annotated[str | None, QueryParameter(description="`next` of 
 _Row = TypeVar("_Row")
 _Answer = TypeVar("_Answer")
 _DIGITS_MAX = 18
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def page_request(limit: str | None, cursor: str | None, offset: str | None = None) -> PageRequest:
@@ -32,8 +40,37 @@ def page_request(limit: str | None, cursor: str | None, offset: str | None = Non
     )
 
 
+@dataclass
+class _FilteredByMembers(Operation):
+    """An operation with a parameter whose name has a part that the client chooses, which no signature can have."""
+
+    def __post_init__(self) -> None:
+        self.parameters = [
+            *(self.parameters or ()),
+            Parameter(
+                name=f"{MEMBER}<key>",
+                param_in="query",
+                description="Only those whose metadata has this member at the top: text, a number as it is written, or "
+                f"true or false. Up to {MEMBER_LENGTH_MAX} characters; one such filter at a time.",
+                schema=Schema(type=OpenAPIType.STRING, max_length=MEMBER_LENGTH_MAX),
+            ),
+        ]
+
+
+def filtered_by_members() -> dict[str, Any]:
+    """What a route whose list can be filtered by metadata says of itself, as arguments of its decorator."""
+    return {"operation_class": _FilteredByMembers, "opt": {FILTERS_MEMBERS: True}}
+
+
 def page_answer(page: Page[_Row], answer: Callable[[_Row], _Answer]) -> PageAnswer[_Answer]:
     return PageAnswer(data=[answer(row) for row in page.data], next=page.next, has_more=page.has_more)
+
+
+def plain_text(name: str, text: str, *, length_max: int) -> str:
+    """Text from a query, such as a body could have carried. Raises Malformed."""
+    if not 0 < len(text) <= length_max or _CONTROL_CHARACTER.search(text):
+        raise malformed(name, f"Must be 1 to {length_max} characters without control characters.")
+    return text
 
 
 def number(name: str, text: str) -> int:

@@ -2,12 +2,13 @@
 
 from typing import Annotated, Any, TypeVar
 
-from litestar import Request, Response, get, post
+from litestar import Request, Response, get, patch, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import PathParameter
-from msgspec import Struct
+from litestar.params import PathParameter, QueryParameter
+from msgspec import UNSET, Struct, structs
 
+from wallet.errors import FieldError, Malformed
 from wallet.http import bodies
 from wallet.http.answers import (
     Answer,
@@ -22,9 +23,18 @@ from wallet.http.answers import (
     written,
 )
 from wallet.http.balances import Balances
-from wallet.http.decoding import decode, malformed
-from wallet.http.options import ensure_json, path_id
-from wallet.http.routes.pages import Cursor, Limit, number, page_answer, page_request
+from wallet.http.decoding import canonical_metadata, decode, malformed
+from wallet.http.instants import Wrong
+from wallet.http.options import ensure_json, members, path_id
+from wallet.http.routes.pages import (
+    Cursor,
+    Limit,
+    filtered_by_members,
+    number,
+    page_answer,
+    page_request,
+    plain_text,
+)
 from wallet.http.routes.shared import (
     as_response,
     body_of,
@@ -33,12 +43,21 @@ from wallet.http.routes.shared import (
     problems,
     wants_string_amounts,
 )
+from wallet.http.routes.statements import At, AxisName
+from wallet.service.filters import UserQuery, WalletQuery
 from wallet.service.wallets import WalletService
+from wallet.storage.resources import LotPolicy
 
 _Request = Request[Any, Any, Any]
 _Body = TypeVar("_Body", bound=Struct)
 _Id = Annotated[str, PathParameter(description="A UUID.")]
 _AssetId = Annotated[str, PathParameter(description="A number.")]
+_Name = Annotated[str | None, QueryParameter(description="Only users of exactly this name.")]
+_Label = Annotated[str | None, QueryParameter(description="Only wallets with exactly this label.")]
+_UserId = Annotated[str | None, QueryParameter(description="Only wallets of this user, who need not exist.")]
+
+_TEXT_LENGTH_MAX = 255
+_FIXED = ("code", "scale", "max_supply")
 
 
 def resource_routes(service: WalletService, balances: Balances) -> list[HTTPRouteHandler]:
@@ -54,9 +73,27 @@ def resource_routes(service: WalletService, balances: Balances) -> list[HTTPRout
         """Make a user."""
         data = await _decoded(bodies.NewUser, request)
         made = await service.resources.create_user(
-            name=data.name, user_id=None if data.id is None else path_id("id", data.id)
+            name=data.name,
+            metadata=canonical_metadata(data.metadata),
+            user_id=None if data.id is None else path_id("id", data.id),
         )
         return created(user_answer(made.resource), made.existed, request)
+
+    @get("/users", responses=problems(400, 503), tags=["users"], **filtered_by_members())
+    async def list_users(
+        request: _Request, name: _Name = None, limit: Limit = None, cursor: Cursor = None
+    ) -> Response[PageAnswer[UserAnswer]]:
+        """Users, newest first but for ids that clients made. By name or by one member of metadata."""
+        query, page, wrong = UserQuery(), page_request(None, None), Wrong()
+        with wrong:
+            page = page_request(limit, cursor)
+        with wrong:
+            query = UserQuery(
+                name=None if name is None else plain_text("name", name, length_max=_TEXT_LENGTH_MAX),
+                metadata=members(request.scope["query_string"]),
+            )
+        wrong.raise_if_any()
+        return found(page_answer(await service.reads.users(page, query), user_answer), request)
 
     @get("/users/{user_id:str}", responses=problems(400, 404, 503), tags=["users"])
     async def read_user(user_id: _Id, request: _Request) -> Response[UserAnswer]:
@@ -82,9 +119,31 @@ def resource_routes(service: WalletService, balances: Balances) -> list[HTTPRout
             asset_id=data.asset_type_id,
             user_id=None if data.user_id is None else path_id("user_id", data.user_id),
             label=data.label,
+            metadata=canonical_metadata(data.metadata),
             wallet_id=None if data.id is None else path_id("id", data.id),
         )
         return created(wallet_answer(made.resource), made.existed, request)
+
+    @get("/wallets", responses=problems(400, 503), tags=["wallets"], **filtered_by_members())
+    async def list_wallets(
+        request: _Request,
+        user_id: _UserId = None,
+        label: _Label = None,
+        limit: Limit = None,
+        cursor: Cursor = None,
+    ) -> Response[PageAnswer[WalletAnswer]]:
+        """Wallets, newest first but for ids that clients made. By user, by label or by one member of metadata."""
+        query, page, wrong = WalletQuery(), page_request(None, None), Wrong()
+        with wrong:
+            page = page_request(limit, cursor)
+        with wrong:
+            query = WalletQuery(
+                user_id=None if user_id is None else path_id("user_id", user_id),
+                label=None if label is None else plain_text("label", label, length_max=_TEXT_LENGTH_MAX),
+                metadata=members(request.scope["query_string"]),
+            )
+        wrong.raise_if_any()
+        return found(page_answer(await service.reads.wallets(page, query), wallet_answer), request)
 
     @get("/wallets/{wallet_id:str}", responses=problems(400, 404, 503), tags=["wallets"])
     async def read_wallet(wallet_id: _Id, request: _Request) -> Response[WalletAnswer]:
@@ -92,8 +151,10 @@ def resource_routes(service: WalletService, balances: Balances) -> list[HTTPRout
         return found(wallet_answer(await service.reads.wallet(path_id("wallet_id", wallet_id))), request)
 
     @get("/wallets/{wallet_id:str}/balance", responses=problems(400, 404, 503), tags=["wallets"])
-    async def read_balance(wallet_id: _Id, request: _Request) -> Response[BalanceAnswer]:
-        """What is in a wallet, as of now."""
+    async def read_balance(
+        wallet_id: _Id, request: _Request, at: At = None, axis: AxisName = None
+    ) -> Response[BalanceAnswer]:
+        """What is in a wallet, as of now or at an instant."""
         answer = await balances.balance(wallet_id, headers=headers_of(request), query=request.scope["query_string"])
         return as_response(answer)
 
@@ -105,9 +166,24 @@ def resource_routes(service: WalletService, balances: Balances) -> list[HTTPRout
             code=data.code.upper(),
             scale=data.scale,
             max_supply=None if data.max_supply is None else bodies.amount(data.max_supply, "max_supply"),
+            policy=LotPolicy(data.draw_order, data.on_refund_to_expired, data.grace_seconds),
             asset_id=data.id,
         )
         return created(asset_answer(made.resource), made.existed, request)
+
+    @patch(
+        "/assets/{asset_id:str}",
+        operation_class=documented(bodies.AssetChange),
+        responses=problems(400, 404, 413, 415, 503),
+        tags=["assets"],
+    )
+    async def change_asset(asset_id: _AssetId, request: _Request) -> Response[AssetAnswer]:
+        """Change what an asset says about lots. Code, scale and max_supply are fixed at its creation."""
+        id_ = number("asset_id", asset_id)
+        data = await _decoded_change(request)
+        await service.reads.asset(id_)
+        given = {name: value for name, value in structs.asdict(data).items() if value is not UNSET}
+        return found(asset_answer(await service.resources.change_asset(id_, **given)), request)
 
     @get("/assets", responses=problems(400, 503), tags=["assets"])
     async def list_assets(
@@ -122,8 +198,8 @@ def resource_routes(service: WalletService, balances: Balances) -> list[HTTPRout
         return found(asset_answer(await service.reads.asset(number("asset_id", asset_id))), request)
 
     return [
-        create_user, read_user, list_wallets_of_user, create_wallet, read_wallet, read_balance, create_asset,
-        list_assets, read_asset,
+        create_user, list_users, read_user, list_wallets_of_user, create_wallet, list_wallets, read_wallet,
+        read_balance, create_asset, change_asset, list_assets, read_asset,
     ]  # fmt: skip
 
 
@@ -140,3 +216,16 @@ def _creates(body: type[Struct], answer: type[Struct]) -> Any:
 async def _decoded(type_: type[_Body], request: _Request) -> _Body:
     ensure_json(headers_of(request))
     return decode(type_, await body_of(request))
+
+
+async def _decoded_change(request: _Request) -> bodies.AssetChange:
+    """Raises Malformed, which says of what is fixed that it is."""
+    try:
+        return await _decoded(bodies.AssetChange, request)
+    except Malformed as error:
+        raise Malformed(
+            [
+                FieldError(each.field, "Is fixed when an asset is made.") if each.field in _FIXED else each
+                for each in error.errors
+            ]
+        ) from None
