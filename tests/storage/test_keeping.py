@@ -13,6 +13,7 @@ from tests.storage.posting import commit_all, make_asset, make_wallets, spend, t
 from wallet.storage.keeping import (
     PRUNED_MAX,
     Fence,
+    analyze_outgrown,
     append_snapshots,
     find_blockers,
     limit_idleness,
@@ -341,3 +342,28 @@ async def test_the_server_ends_a_session_that_has_said_nothing_for_too_long(data
         keeper.add_termination_listener(lambda _: ended.set())
         await limit_idleness(keeper, 0.01)
         await ended.wait()
+
+
+# Statistics
+
+
+async def until_outgrown(connection: asyncpg.Connection) -> tuple[str, ...]:
+    """What is analysed, once the server has counted what was inserted."""
+    tables: tuple[str, ...] = ()
+    async with asyncio.timeout(60):
+        while not tables:
+            await asyncio.sleep(0.1)
+            tables = await analyze_outgrown(connection)
+    return tables
+
+
+async def test_a_table_that_has_outgrown_its_statistics_gets_new_ones_once(database_url: str) -> None:
+    async with connected(database_url) as connection:
+        await connection.execute("ALTER TABLE users SET (autovacuum_enabled = off)")
+        await connection.execute(
+            "INSERT INTO users (created_at, shard, id, name)"
+            " SELECT now(), 0, gen_random_uuid(), 'somebody' FROM generate_series(1, 1200)"
+        )
+        assert await until_outgrown(connection) == ("users",)
+        assert await connection.fetchval("SELECT reltuples FROM pg_class WHERE relname = 'users'") == 1200
+        assert await analyze_outgrown(connection) == ()

@@ -1,4 +1,5 @@
-"""Background work, with one leader among all processes: the watermark, snapshots of system wallets, pruning.
+"""Background work, with one leader among all processes: the watermark, snapshots of system wallets, pruning, first
+statistics, and beside them what falls due (service.due).
 
 Nothing here is needed for money to move or for a balance to be exact; all of it may come late. So a keeper never
 stops for an error: it gives up its connection, and with it the leadership, and tries again.
@@ -11,11 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+from wallet.service.due import DueKeeper
 from wallet.storage.database import Database, close
 from wallet.storage.keeping import (
     PRUNED_MAX,
     Blocker,
     Fence,
+    analyze_outgrown,
     append_snapshots,
     can_lead,
     find_blockers,
@@ -30,6 +33,7 @@ LEAD_SECONDS: Final = 1.0
 """How often a process tries to become the leader, and to connect again."""
 SNAPSHOT_SECONDS: Final = 1.0
 PRUNE_SECONDS: Final = 60.0
+STATISTICS_SECONDS: Final = 2.0
 IDLE_SECONDS: Final = 10.0
 """After so long without a word the server ends a keeper's session, so that another process can lead."""
 BLOCKED_LOG_SECONDS: Final = 10.0
@@ -63,14 +67,16 @@ class Keepers:
         shard: int = 0,
         observe: Callable[[KeeperReport], None],
         now: Clock = time.monotonic,
+        due: DueKeeper | None = None,
     ) -> None:
         self._database = database
+        self._due = due
         self._shard = shard
         self._observe = observe
         self._now = now
         self._interval = database.settings.fence_interval_seconds
         self._connection: Any = None
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._is_leader = False
         self._is_trouble_known = False
         self._watermark_seq = 0
@@ -78,14 +84,17 @@ class Keepers:
 
     def start(self) -> None:
         """Begin in the background. What goes wrong there is logged and tried again."""
-        self._task = asyncio.create_task(self._run(), name="keepers")
+        self._tasks = [asyncio.create_task(self._run(), name="keepers")]
+        if self._due is not None:
+            self._tasks.append(asyncio.create_task(self._run_due(self._due), name="due keeper"))
 
     async def close(self) -> None:
-        """Stop, and let another process lead. Any step may be cut short: each is one statement."""
-        task, self._task = self._task, None
-        if task is not None:
+        """Stop, and let another process lead. Any step may be cut short: each is one statement, or may come twice."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
             task.cancel()
-            await asyncio.wait([task])
+        if tasks:
+            await asyncio.wait(tasks)
         await self._give_up()
 
     @property
@@ -117,6 +126,19 @@ class Keepers:
             wait = await self.step()
             await asyncio.sleep(wait)
 
+    async def _run_due(self, due: DueKeeper) -> None:
+        # Beside the other steps, which must not wait for batches. Who leads no more may post once more: no harm.
+        try:
+            while True:
+                if self._is_leader:
+                    wait = await due.step()
+                else:
+                    await due.close()
+                    wait = LEAD_SECONDS
+                await asyncio.sleep(wait)
+        finally:
+            await due.close()
+
     async def _may_lead(self) -> bool:
         if self._connection is None:
             self._connection = await self._database.reconnect("keeper")
@@ -140,12 +162,13 @@ class Keepers:
         self._blockers: tuple[Blocker, ...] = ()
         self._is_block_logged = False
         self._snapshot_seq = -1
-        self._snapshot_due_at = self._prune_due_at = self._now()
+        self._snapshot_due_at = self._prune_due_at = self._statistics_due_at = self._now()
 
     async def _lead(self) -> float:
         wait = await self._keep_watermark()
         await self._keep_snapshots()
         await self._keep_declines()
+        await self._keep_statistics()
         return wait
 
     async def _keep_watermark(self) -> float:
@@ -192,3 +215,9 @@ class Keepers:
         pruned = await prune_declines(self._connection, days=self._database.settings.declines_days)
         # A full step: there may be more, and the next step is soon enough.
         self._prune_due_at = self._now() + (0 if pruned == PRUNED_MAX else PRUNE_SECONDS)
+
+    async def _keep_statistics(self) -> None:
+        if self._now() < self._statistics_due_at:
+            return
+        await analyze_outgrown(self._connection)
+        self._statistics_due_at = self._now() + STATISTICS_SECONDS

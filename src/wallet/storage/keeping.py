@@ -1,4 +1,4 @@
-"""The keepers' steps in the database: leadership, the fence and its watermark, snapshots, pruning.
+"""The keepers' steps in the database: leadership, the fence and its watermark, snapshots, pruning, statistics.
 
 Each step is one database transaction that may safely come late or twice. When to do what is service.keepers'
 business. All functions raise StorageUnavailable when the connection given is of no more use.
@@ -102,3 +102,15 @@ async def prune_declines(connection: asyncpg.Connection, *, days: int) -> int:
     """Delete some of the declines older than that; as many as PRUNED_MAX means that there may be more."""
     with driver_errors():
         return len(await connection.fetch(_SQL["prune_declines"], days, PRUNED_MAX))
+
+
+async def analyze_outgrown(connection: asyncpg.Connection) -> tuple[str, ...]:
+    """Give tables that have outgrown their statistics new ones, and answer their names.
+
+    Plans that are kept were made for the size that was known; with new statistics the server makes them anew.
+    """
+    with driver_errors():
+        tables = tuple(row["table_name"] for row in await connection.fetch(_SQL["find_outgrown"]))
+        if tables:
+            await connection.execute(_SQL["analyze"].format(tables=", ".join(tables)))
+    return tables
