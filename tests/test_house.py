@@ -42,6 +42,7 @@ DATA_IS_THE_NAME = {
     "http/movements.py": "takes those bodies from both lanes",
     "http/protocol.py": "asyncio.Protocol's own name",
     "http/answers.py": "api.md's name for the rows of a page",
+    "http/statement_answers.py": "api.md's name for the rows of a page",
     "service/reads.py": "api.md's name for the rows of a page",
 }
 

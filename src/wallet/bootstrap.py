@@ -12,14 +12,16 @@ from wallet.http.lifespan import Lifespan
 from wallet.http.movements import Movements
 from wallet.http.openapi import document
 from wallet.service.balances import Balances as CoalescedBalances
+from wallet.service.bulk import CHUNKS_QUEUED_MAX, QUEUE_ITEMS_MAX, Bulk
 from wallet.service.commands import Commands
 from wallet.service.committer import Committer
+from wallet.service.due import DueKeeper
 from wallet.service.keepers import Keepers
 from wallet.service.wallets import WalletService
 from wallet.settings import Settings
 from wallet.storage.assets import AssetCache
+from wallet.storage.balances import BalanceConnection
 from wallet.storage.database import Database
-from wallet.storage.reads import BalanceConnection
 from wallet.storage.writer import BatchWriter
 from wallet.telemetry import Telemetry
 
@@ -38,12 +40,26 @@ def make_service(settings: Settings) -> WalletService:
         batch_items_max=settings.batch_items_max,
         observe_depth=telemetry.queue_depth.set,
     )
+    # One writer, so that the order of its queue is the order of decisions; and not among those of small movements.
+    bulk = Committer(
+        [BatchWriter(database, assets, observe=telemetry.batch)],
+        queue_depth_max=max(QUEUE_ITEMS_MAX, CHUNKS_QUEUED_MAX * settings.bulk_items_max),
+        batch_items_max=settings.bulk_items_max,
+    )
     return WalletService(
         database,
         commands=Commands(),
         committer=committer,
+        bulk=Bulk(
+            bulk,
+            chunk_items_max=settings.bulk_items_max,
+            streams_max=settings.imports_at_once_max,
+            note_refusal=lambda refused: telemetry.refusals.labels(refused.code.value).inc(),
+        ),
         balances=CoalescedBalances(BalanceConnection(database), waiting_max=settings.queue_depth_max),
-        keepers=Keepers(database, observe=telemetry.keepers),
+        keepers=Keepers(
+            database, observe=telemetry.keepers, due=DueKeeper(database, committer.submit, observe=telemetry.due)
+        ),
         assets=assets,
         telemetry=telemetry,
     )

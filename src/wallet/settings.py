@@ -46,6 +46,9 @@ class Settings:
     )
     batch_items_max: int = _setting(500, "WALLET_BATCH_ITEMS_MAX", "Requests in one database transaction.", least=1)
     batches_in_flight_max: int = _setting(2, "WALLET_BATCHES_IN_FLIGHT_MAX", "Write connections per process.", least=1)
+    bulk_items_max: int = _setting(
+        500, "WALLET_BULK_ITEMS_MAX", "Lines of an import in one database transaction; independent items, too.", least=1
+    )
     unknown_seconds_max: float = _setting(
         10.0, "WALLET_UNKNOWN_SECONDS_MAX", "How long a lost COMMIT is asked after before 503 outcome_unknown.", least=0
     )
@@ -68,6 +71,12 @@ class Settings:
     workers: int = _setting(1, "WALLET_WORKERS", "Worker processes.", least=1)
     fast_lane: bool = _setting(True, "WALLET_FAST_LANE", "Serve the hot operations before the framework.")
     body_bytes_max: int = _setting(1_048_576, "WALLET_BODY_BYTES_MAX", "Largest request body (413 beyond).", least=1)
+    batch_body_bytes_max: int = _setting(
+        16_777_216, "WALLET_BATCH_BODY_BYTES_MAX", "Largest body of POST /batches (413 beyond).", least=1
+    )
+    imports_at_once_max: int = _setting(
+        8, "WALLET_IMPORTS_AT_ONCE_MAX", "Imports under way; the next gets 503 overloaded.", least=1
+    )
     header_bytes_max: int = _setting(32_768, "WALLET_HEADER_BYTES_MAX", "Largest request head (431 beyond).", least=256)
     request_seconds_max: float = _setting(
         15.0, "WALLET_REQUEST_SECONDS_MAX", "Time for a request to arrive whole (408 beyond).", least=0.1
@@ -80,6 +89,9 @@ class Settings:
     )
     cors_origins: str = _setting(
         "", "WALLET_CORS_ORIGINS", "Origins allowed by CORS, comma-separated. Empty: CORS is off."
+    )
+    sandbox: bool = _setting(
+        False, "WALLET_SANDBOX", "Let POST /sandbox/clock advance the ledger's clock. For tests, never with real money."
     )
     log_level: str = _setting("info", "WALLET_LOG_LEVEL", "debug, info, warning or error.")
 

@@ -26,6 +26,26 @@ class KeeperFigures(Protocol):
     def fence_age_seconds(self) -> float: ...
 
 
+class PostedFigures(Protocol):
+    """What became of what was due. See service.due.Posted."""
+
+    @property
+    def settled(self) -> int: ...
+    @property
+    def granted(self) -> int: ...
+    @property
+    def failed(self) -> int: ...
+
+
+class DueFigures(Protocol):
+    """What the keeper of what is due says of itself. See service.due.DueReport."""
+
+    @property
+    def lag_seconds(self) -> float: ...
+    @property
+    def posted(self) -> PostedFigures: ...
+
+
 class Telemetry:
     """All metrics of one process. Their names and meanings are listed in docs/operations.md."""
 
@@ -56,6 +76,14 @@ class Telemetry:
             "wallet_fence_age_seconds", "How long the watermark has been behind.", multiprocess_mode="livemax",
             registry=registry,
         )  # fmt: skip
+        self.due_lag_seconds = Gauge(
+            "wallet_due_lag_seconds", "How long the oldest of what is due has been due.", multiprocess_mode="livemax",
+            registry=registry,
+        )  # fmt: skip
+        self.due_steps = Counter(
+            "wallet_due_steps", "Wallets settled, periods granted, and what failed and rests.", ["step"],
+            registry=registry,
+        )  # fmt: skip
         self._request_children: dict[tuple[str, int], Histogram] = {}
         self._step_children: dict[str, Histogram] = {}
 
@@ -80,6 +108,17 @@ class Telemetry:
         self.leader.set(report.is_leader)
         self.watermark.set(report.watermark_seq)
         self.fence_age_seconds.set(report.fence_age_seconds)
+
+    def due(self, report: DueFigures) -> None:
+        """The keeper of what is due took a step."""
+        self.due_lag_seconds.set(report.lag_seconds)
+        for step, count in (
+            ("settled", report.posted.settled),
+            ("granted", report.posted.granted),
+            ("failed", report.posted.failed),
+        ):
+            if count:
+                self.due_steps.labels(step).inc(count)
 
     def exposition(self) -> bytes:
         """The metrics of all processes of this service, in Prometheus' text format."""

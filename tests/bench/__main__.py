@@ -16,7 +16,7 @@ from tests.bench.postgres import NotDurable, running_server
 from tests.bench.runs import Runs, mark_discarded
 from tests.bench.sequence import Plan, carry_out
 
-_PARTS = ("plain", "service", "workers")
+_PARTS = ("plain", "service", "workers", "bulk")
 
 
 def _arguments(words: Sequence[str]) -> argparse.Namespace:
@@ -30,6 +30,7 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=7.0, help="of a main run; the others take 60 %% of it")
     parser.add_argument("--rounds", type=int, default=3, help="of all runs; medians are taken over them")
     parser.add_argument("--wallets", type=int, default=100_000, help="in the service's database")
+    parser.add_argument("--lines", type=int, default=100_000, help="of an import")
     parser.add_argument("--only", choices=_PARTS, action="append", help="leave out the other parts; repeatable")
     parser.add_argument("--quick", action="store_true", help="one round of two seconds: does it work at all?")
     parser.add_argument("--keep-disturbed", action="store_true", help="count runs that a slow disk or others disturbed")
@@ -53,6 +54,7 @@ def main(words: Sequence[str]) -> int:
         rounds=arguments.rounds,
         wallets=arguments.wallets,
         funded=min(10_000, arguments.wallets),
+        lines=arguments.lines,
         parts=tuple(arguments.only or _PARTS),
     )
     results: dict[str, object] = {"started_at": datetime.now(UTC).isoformat(timespec="seconds")}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.books import bytes_per_transaction, money_check, table_bytes
+from tests.bench.bulk import BulkLoad
 from tests.bench.disk import wait_for_usual_flush
 from tests.bench.participants import Totals, Wallets, set_up_wallets
 from tests.bench.plain import Plain, plain_design
@@ -27,8 +28,10 @@ class Plan:
     rounds: int
     wallets: int
     funded: int
+    lines: int
+    """Of an import."""
     parts: Sequence[str]
-    """Of plain, service, workers."""
+    """Of plain, service, workers, bulk."""
 
     @property
     def short_seconds(self) -> float:
@@ -67,7 +70,7 @@ def carry_out(
     found: dict[str, Any] = {}
     with contextlib.ExitStack() as stack:
         plain = stack.enter_context(plain_design(server)) if "plain" in plan.parts else None
-        if "service" in plan.parts or "workers" in plan.parts:
+        if {"service", "workers", "bulk"} & set(plan.parts):
             database = stack.enter_context(_service_database(server))
             _with_service(plan, server, database, plain, recorder, log, found)
         elif plain:
@@ -103,12 +106,15 @@ def _with_service(
         wallets = set_up_wallets(service, database, totals, count=plan.wallets, funded=plan.funded)
         bytes_before = table_bytes(database)
         load = ServiceLoad(server, service, wallets, totals)
+        bulk = BulkLoad(server, service, wallets, totals)
         for round in range(1, plan.rounds + 1):
             recorder.begin_round()
             if plain:
                 _plain_runs(plan, plain, recorder, round)
             if "service" in plan.parts:
                 _service_runs(plan, load, recorder, round)
+            if "bulk" in plan.parts:
+                _bulk_runs(plan, bulk, recorder, round)
         found["bytes"] = bytes_per_transaction(bytes_before, table_bytes(database))
         found["memory"] = service.memory()
         found["money"] = money_check(service, database, wallets, totals)
@@ -171,3 +177,8 @@ def _service_runs(plan: Plan, load: ServiceLoad, recorder: Recorder, round: int)
             connections,
             partial(load.run, verb, connections=connections, seconds=seconds),
         )
+
+
+def _bulk_runs(plan: Plan, bulk: BulkLoad, recorder: Recorder, round: int) -> None:
+    for answers in ("all", "failures"):
+        recorder.record(f"bulk-{answers}", round, 1, partial(bulk.run, lines=plan.lines, answers=answers))

@@ -54,6 +54,9 @@ class Api:
     async def post(self, path: str, body: Any, *, headers: Headers | None = None) -> httpx.Response:
         return await self.send("POST", path, httpx.Request("POST", "http://x", json=body).content, headers=headers)
 
+    async def patch(self, path: str, body: Any, *, headers: Headers | None = None) -> httpx.Response:
+        return await self.send("PATCH", path, httpx.Request("PATCH", "http://x", json=body).content, headers=headers)
+
     async def json(self, path: str) -> Any:
         """The body of what must be there."""
         answer = await self.get(path)

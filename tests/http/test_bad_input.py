@@ -23,7 +23,10 @@ from wallet.http.decoding import ERRORS_MAX
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MALFORMED = (400, "invalid_request")
-TOP_UP = f"/wallets/{MIKASA_WALLET}/topup"
+WALLET = f"/wallets/{MIKASA_WALLET}"
+TOP_UP, SPEND, BONUS = (f"{WALLET}/{action}" for action in ("topup", "spend", "bonus"))
+CAPTURE, INCREASE, EXTEND = (f"/holds/{NOBODY}/{action}" for action in ("capture", "increase", "extend"))
+REFUND = f"/transactions/{NOBODY}/refund"
 
 _ROWS = """
 SELECT (SELECT count(*) FROM transactions) AS transactions,
@@ -75,12 +78,25 @@ BODIES: dict[str, dict[str, Any]] = {
         "asset_code": "gold",
     },
     "/transactions": {"reference_id": "b", "type": "t", "legs": [leg("debit"), leg("credit", EREN_WALLET)]},
+    "/holds": {"reference_id": "b", "wallet_id": MIKASA_WALLET, "amount": 1, "asset_code": "gold"},
+    CAPTURE: {"reference_id": "b", "amount": 1, "final": True},
+    f"/holds/{NOBODY}/void": {"reference_id": "b"},
+    INCREASE: {"reference_id": "b", "amount": 1},
+    EXTEND: {"reference_id": "b", "expires_in_seconds": 1},
+    REFUND: {"reference_id": "b", "amount": 1, "force": False},
+    f"/wallets/{NOBODY}/merge-into/{MIKASA_WALLET}": {"reference_id": "b"},
     "/users": {"name": "Armin"},
     "/wallets": {"label": "l", "user_id": MIKASA, "asset_code": "gold", "asset_type_id": 1},
     "/assets": {"code": "SILVER", "scale": 0},
+    WALLET: {"label": "l", "max_balance": 5, "expected_version": 10**6},
 }
-MOVEMENTS = [path for path in BODIES if path not in ("/users", "/wallets", "/assets")]
+MOVEMENTS = [path for path in BODIES if path not in ("/users", "/wallets", "/assets", WALLET)]
 ROUTES = pytest.mark.parametrize("path", BODIES, ids=lambda path: path.rpartition("/")[2])
+
+
+def method_of(path: str) -> str:
+    return "PATCH" if path == WALLET else "POST"
+
 
 DEEP = 100_000
 LONG_NUMBER = b"9" * 5_000
@@ -137,14 +153,14 @@ NO_OBJECT: dict[str, bytes] = {
 @pytest.mark.parametrize("name", NO_JSON)
 async def test_what_is_no_json_is_malformed(api: Api, name: str) -> None:
     for path in BODIES:
-        answer = await api.send("POST", path, NO_JSON[name])
+        answer = await api.send(method_of(path), path, NO_JSON[name])
         assert (code_of(answer), fields_of(answer)) == (MALFORMED, [""]), path
 
 
 @pytest.mark.parametrize("name", NO_OBJECT)
 async def test_what_is_no_object_is_malformed(api: Api, name: str) -> None:
     for path in BODIES:
-        answer = await api.send("POST", path, NO_OBJECT[name])
+        answer = await api.send(method_of(path), path, NO_OBJECT[name])
         assert (code_of(answer), fields_of(answer)) == (MALFORMED, [""]), path
 
 
@@ -153,7 +169,7 @@ async def test_a_key_twice_is_malformed(api: Api, path: str) -> None:
     good = json.dumps(BODIES[path])
     for name, value in BODIES[path].items():
         doubled = "{" + f"{json.dumps(name)}: {json.dumps(value)}, " + good[1:]
-        assert code_of(await api.send("POST", path, doubled.encode())) == MALFORMED, name
+        assert code_of(await api.send(method_of(path), path, doubled.encode())) == MALFORMED, name
 
 
 @ROUTES
@@ -162,13 +178,18 @@ async def test_a_key_twice_in_different_spellings_is_malformed(api: Api, path: s
     for name, value in BODIES[path].items():
         spelled = f"\\u{ord(name[0]):04x}{name[1:]}"
         doubled = "{" + f'"{spelled}": {json.dumps(value)}, ' + good[1:]
-        assert code_of(await api.send("POST", path, doubled.encode())) == MALFORMED, name
+        assert code_of(await api.send(method_of(path), path, doubled.encode())) == MALFORMED, name
 
 
 @ROUTES
 async def test_all_unknown_and_missing_fields_are_listed_at_once(api: Api, path: str) -> None:
-    answer = await api.post(path, {"x": 1, "Amount": 2, "": 3})
+    answer = await api.send(method_of(path), path, b'{"x": 1, "Amount": 2, "": 3}')
     required = {
+        "/holds": ["wallet_id", "amount", "asset_code", "reference_id"],
+        **{each: ["reference_id"] for each in MOVEMENTS if NOBODY in each},
+        INCREASE: ["reference_id", "amount"],
+        EXTEND: ["reference_id", "expires_in_seconds"],
+        WALLET: [],
         "/transfers": ["from_wallet_id", "to_wallet_id", "amount", "asset_code", "reference_id"],
         "/transactions": ["type", "legs", "reference_id"],
         "/users": ["name"],
@@ -181,7 +202,8 @@ async def test_all_unknown_and_missing_fields_are_listed_at_once(api: Api, path:
 
 @ROUTES
 async def test_a_flood_of_wrong_fields_is_answered_with_some_of_them(api: Api, path: str) -> None:
-    answer = await api.post(path, {f"{number}{'x' * 1000}": 1 for number in range(1_000)})
+    flood = json.dumps({f"{number}{'x' * 1000}": 1 for number in range(1_000)}).encode()
+    answer = await api.send(method_of(path), path, flood)
     assert (code_of(answer), len(fields_of(answer))) == (MALFORMED, ERRORS_MAX)
     assert len(answer.content) < 100_000
 
@@ -211,9 +233,30 @@ BAD_VALUES: dict[str, list[Any]] = {
 }
 BAD_FIELDS = [
     (path, field)
-    for path in (TOP_UP, "/transfers", "/transactions")
+    for path in (TOP_UP, "/transfers", "/transactions", "/holds", INCREASE, f"/holds/{NOBODY}/void")
     for field in BAD_VALUES
     if field in BODIES[path] or field == "metadata"
+]
+BAD_FLAGS = [None, 0, 1, "true", "", [], {}]
+BAD_SECONDS = [0, -1, 400 * 24 * 3600 + 1, 2**63, 2**64, 1.0, True, "5", "", [], {}]
+BAD_CONDITIONS = [5, "", True, {}, [None], [5], [[]], ["x"], [{}]]
+
+# What may be left out, and be null where None is not among the values.
+BAD_OPTIONS: list[tuple[str, str, list[Any]]] = [
+    *((path, "dry_run", BAD_FLAGS) for path in MOVEMENTS),
+    *((path, "conditions", BAD_CONDITIONS) for path in MOVEMENTS),
+    (CAPTURE, "final", BAD_FLAGS),
+    (REFUND, "force", BAD_FLAGS),
+    *((path, "amount", [each for each in BAD_AMOUNTS if each is not None]) for path in (CAPTURE, REFUND)),
+    *(
+        (path, field, [each for each in BAD_IDS if each is not None])
+        for path, field in ((SPEND, "target_wallet_id"), (BONUS, "funding_wallet_id"), ("/holds", "target_wallet_id"))
+    ),
+    ("/holds", "expires_in_seconds", BAD_SECONDS),
+    (EXTEND, "expires_in_seconds", [*BAD_SECONDS, None]),
+    ("/holds", "on_expiry", [None, "", "Capture", "void", 5, True, [], {}]),
+    *((path, "amount_mode", [None, "", "UP_TO", "all", 5, True, [], {}]) for path in (SPEND, "/transfers", CAPTURE)),
+    *((path, "lot", [5, "", True, [], {}, {"category": 5}]) for path in (TOP_UP, BONUS)),
 ]
 
 
@@ -223,6 +266,25 @@ async def test_a_field_of_a_movement_that_is_wrong_is_named(api: Api, path: str,
         answer = await api.post(path, {**BODIES[path], field: value})
         assert code_of(answer) == MALFORMED, value
         assert fields_of(answer)[0].partition("[")[0] == field, value
+
+
+@pytest.mark.parametrize(("path", "field", "values"), BAD_OPTIONS)
+async def test_what_may_be_left_out_is_named_if_it_is_wrong(api: Api, path: str, field: str, values: list[Any]) -> None:
+    for value in values:
+        answer = await api.post(path, {**BODIES[path], field: value})
+        assert code_of(answer) == MALFORMED, value
+        (named,) = fields_of(answer)
+        assert named.partition("[")[0].partition(".")[0] == field, value
+
+
+@pytest.mark.parametrize("path", MOVEMENTS, ids=lambda path: path.rpartition("/")[2])
+async def test_a_condition_is_bound_in_number_and_looked_at_closely(api: Api, path: str) -> None:
+    condition = {"wallet_id": MIKASA_WALLET, "expected_version": 1}
+    answer = await api.post(path, {**BODIES[path], "conditions": [condition] * 101})
+    assert (code_of(answer), fields_of(answer)) == (MALFORMED, ["conditions"])
+    doubled = json.dumps({**BODIES[path], "conditions": [condition]}).replace('{"wallet', '{"wallet_id": "x", "wallet')
+    answer = await api.send("POST", path, doubled.encode())
+    assert (code_of(answer), fields_of(answer)) == (MALFORMED, [""])
 
 
 @pytest.mark.parametrize(
@@ -343,13 +405,14 @@ class TestMetadata:
 )  # fmt: skip
 async def test_another_media_type_is_415(api: Api, content_type: str) -> None:
     for path, body in BODIES.items():
-        answer = await api.send("POST", path, json.dumps(body).encode(), headers={"content-type": content_type})
+        headers = {"content-type": content_type}
+        answer = await api.send(method_of(path), path, json.dumps(body).encode(), headers=headers)
         assert code_of(answer) == (415, "unsupported_media_type"), path
 
 
 @ROUTES
 async def test_no_media_type_is_415(api: Api, path: str) -> None:
-    assert code_of(await api.send("POST", path)) == (415, "unsupported_media_type")
+    assert code_of(await api.send(method_of(path), path)) == (415, "unsupported_media_type")
 
 
 @pytest.mark.parametrize(
@@ -366,9 +429,15 @@ WRONG_METHODS = [
     for path, allowed in {
         TOP_UP: {"POST"},
         f"/wallets/{MIKASA_WALLET}/balance": {"GET"},
+        WALLET: {"GET", "PATCH"},
         "/transfers": {"POST"},
         "/transactions": {"GET", "POST"},
-        "/users": {"POST"},
+        "/holds": {"POST"},
+        CAPTURE: {"POST"},
+        REFUND: {"POST"},
+        f"{WALLET}/close": {"POST"},
+        f"{WALLET}/merge-into/{NOBODY}": {"POST"},
+        "/users": {"GET", "POST"},
         "/ledger-entries": {"GET"},
         "/metrics": {"GET"},
         "/openapi.json": {"GET"},
@@ -395,23 +464,33 @@ class TestPaths:
     )  # fmt: skip
 
     @pytest.mark.parametrize(
-        ("method", "path"),
+        ("method", "path", "body"),
         [
-            ("GET", "/wallets/{id}"),
-            ("GET", "/wallets/{id}/balance"),
-            ("GET", "/wallets/{id}/entries"),
-            ("GET", "/users/{id}"),
-            ("GET", "/users/{id}/wallets"),
-            ("GET", "/transactions/{id}"),
-            ("POST", "/wallets/{id}/topup"),
-            ("POST", "/wallets/{id}/bonus"),
-            ("POST", "/wallets/{id}/spend"),
+            ("GET", "/wallets/{id}", None),
+            ("GET", "/wallets/{id}/balance", None),
+            ("GET", "/wallets/{id}/entries", None),
+            ("GET", "/users/{id}", None),
+            ("GET", "/users/{id}/wallets", None),
+            ("GET", "/transactions/{id}", None),
+            ("POST", "/wallets/{id}/topup", BODIES[TOP_UP]),
+            ("POST", "/wallets/{id}/bonus", BODIES[BONUS]),
+            ("POST", "/wallets/{id}/spend", BODIES[SPEND]),
+            ("PATCH", "/wallets/{id}", BODIES[WALLET]),
+            ("POST", "/wallets/{id}/close", None),
+            ("POST", "/wallets/{id}/reopen", {}),
+            ("POST", "/wallets/{id}/merge-into/" + NOBODY, {"reference_id": "b"}),
+            ("POST", "/wallets/" + NOBODY + "/merge-into/{id}", {"reference_id": "b"}),
+            ("POST", "/holds/{id}/capture", BODIES[CAPTURE]),
+            ("POST", "/holds/{id}/void", {"reference_id": "b"}),
+            ("POST", "/holds/{id}/increase", BODIES[INCREASE]),
+            ("POST", "/holds/{id}/extend", BODIES[EXTEND]),
+            ("POST", "/transactions/{id}/refund", BODIES[REFUND]),
         ],
     )
-    async def test_an_id_that_is_none(self, api: Api, method: str, path: str) -> None:
-        body = json.dumps(BODIES[TOP_UP]).encode() if method == "POST" else None
+    async def test_an_id_that_is_none(self, api: Api, method: str, path: str, body: Any) -> None:
+        content = None if body is None else json.dumps(body).encode()
         for id_ in self.BAD_IN_PATHS:
-            answer = await api.send(method, path.replace("{id}", id_), body)
+            answer = await api.send(method, path.replace("{id}", id_), content)
             (field,) = fields_of(answer)
             assert (code_of(answer), field.endswith("_id")) == (MALFORMED, True), id_
 

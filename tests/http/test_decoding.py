@@ -4,6 +4,8 @@ import json
 from contextlib import suppress
 from typing import Any
 
+import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -77,6 +79,31 @@ def is_doubtful(value: Any) -> bool:
     return isinstance(value, str) and "\x00" in value
 
 
+WALLET = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
+LEG = {"wallet_id": WALLET, "direction": "debit", "amount": 1}
+# A value of each field, whatever body it is in.
+EXAMPLES_OF: dict[str, Any] = {
+    **dict.fromkeys(("amount", "min_amount", "overdraft_limit", "max_balance", "expires_in_seconds"), 5),
+    **{f"{name}wallet_id": WALLET for name in ("", "from_", "to_", "target_", "funding_")},
+    **dict.fromkeys(("dry_run", "final", "force", "freeze_outgoing", "freeze_incoming"), True),
+    "asset_code": "gold",
+    "reference_id": "r",
+    "type": "t",
+    "legs": [LEG, LEG],
+    "metadata": {"a": 1},
+    "effective_at": "2026-01-31T12:00:00Z",
+    "conditions": [{"wallet_id": WALLET, "expected_version": 1}],
+    "lot": {"category": "paid"},
+    "amount_mode": "up_to",
+    "on_expiry": "capture",
+    "label": "l",
+    "spending_limits": [{"per": "day", "amount": 1}],
+    "expected_version": 1,
+}
+BODIES = (
+    bodies.TopUp, bodies.Bonus, bodies.Spend, bodies.Transfer, bodies.Transaction, bodies.NewHold, bodies.Capture,
+    bodies.Void, bodies.Increase, bodies.Extend, bodies.Refund, bodies.Merge, bodies.WalletChange, bodies.WalletStep,
+)  # fmt: skip
 movement_fields = {"amount": 5, "asset_code": "gold", "reference_id": "r:1"}
 
 
@@ -112,10 +139,68 @@ def test_what_it_accepts_is_what_was_sent(movement: tuple[_Object, bytes]) -> No
         assert decoded.metadata == json.loads(body)["metadata"]
 
 
+lots = st.sampled_from([_Object([("category", "paid"), ("priority", 3)]), _Object([("category", "promotional")])])
+conditions = st.lists(
+    st.sampled_from(
+        [
+            _Object([("wallet_id", WALLET), ("expected_version", 1)]),
+            _Object([("wallet_id", WALLET), ("min_balance", 0), ("max_balance", "5")]),
+        ]
+    ),
+    max_size=3,
+)
+options = st.fixed_dictionaries(
+    {}, optional={"lot": lots | st.none(), "conditions": conditions, "dry_run": st.booleans(), "metadata": objects}
+)
+
+
+@st.composite
+def top_ups(draw: st.DrawFn) -> tuple[_Object, bytes]:
+    """A top-up with options and their JSON; a member may be there twice, also one inside."""
+    members = _Object([*movement_fields.items(), *draw(options).items()])
+    at = draw(st.integers(0, len(members) - 1))
+    name, value = members[at]
+    match draw(st.integers(0, 4)):
+        case 0:
+            members.append((name, value))
+        case 1 if isinstance(value, _Object) and value:
+            members[at] = name, _Object([*value, draw(st.sampled_from(value))])
+        case 2 if name == "conditions" and value:
+            members[at] = name, [_Object([*value[0], value[0][0]]), *value[1:]]
+    members = _Object(draw(st.permutations(members)))
+    return members, draw(written(members)).encode()
+
+
+@EXAMPLES
+@given(top_ups())
+def test_it_refuses_the_same_inside_of_what_may_be_left_out(top_up: tuple[_Object, bytes]) -> None:
+    members, body = top_up
+    try:
+        decoded = decode(bodies.TopUp, body)
+    except Malformed:
+        assert is_doubtful(members)
+    else:
+        assert not is_doubtful(members)
+        assert {name: getattr(decoded, name) for name in movement_fields} == movement_fields
+
+
+@pytest.mark.parametrize("type_", BODIES, ids=lambda type_: type_.__name__)
+def test_a_member_that_comes_twice_is_refused_in_every_body(type_: type[msgspec.Struct]) -> None:
+    fields = msgspec.structs.fields(type_)
+    filled = msgspec.json.decode(msgspec.json.encode({field.name: EXAMPLES_OF[field.name] for field in fields}))
+    decode(type_, msgspec.json.encode(filled))
+    required = {field.name: filled[field.name] for field in fields if field.required or field.name == "reference_id"}
+    for members in (required, filled):
+        for name, value in members.items():
+            twice = msgspec.json.encode({**members, "": value}).replace(b'"":', f'"{name}":'.encode())
+            with pytest.raises(Malformed, match="twice"):
+                decode(type_, twice)
+
+
 @EXAMPLES
 @given(st.binary(max_size=60) | st.text(max_size=40).map(str.encode) | objects.flatmap(written).map(str.encode))
 def test_whatever_it_gets_it_answers_or_says_malformed(body: bytes) -> None:
-    for type_ in (bodies.WalletMovement, bodies.Transfer, bodies.Transaction, bodies.NewUser, bodies.NewWallet):
+    for type_ in BODIES:
         with suppress(Malformed):
             assert isinstance(decode(type_, body), type_)
 

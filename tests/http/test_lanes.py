@@ -56,7 +56,9 @@ def transfer(reference: str, **fields: Any) -> bytes:
 
 
 TOP_UP, SPEND = f"/wallets/{MIKASA_WALLET}/topup", f"/wallets/{MIKASA_WALLET}/spend"
-BALANCE = f"/wallets/{MIKASA_WALLET}/balance"
+BONUS, BALANCE = f"/wallets/{MIKASA_WALLET}/bonus", f"/wallets/{MIKASA_WALLET}/balance"
+OWN, TREASURY = {"wallet_id": MIKASA_WALLET}, {"wallet_id": GOLD_TREASURY}
+STRANGE = {"wallet_id": OTHER_WALLET, "expected_version": 0}
 KEY = "idempotency-key"
 
 # name: method, path, body, headers
@@ -119,6 +121,26 @@ REQUESTS: dict[str, tuple[str, str, bytes | None, Headers]] = {
     "transfer of revenue": ("POST", "/transfers", transfer("l33", from_wallet_id=GOLD_REVENUE), {}),
     "spend of the treasury": ("POST", f"/wallets/{GOLD_TREASURY}/spend", movement("l34"), {}),
     "top-up of the treasury": ("POST", f"/wallets/{GOLD_TREASURY}/topup", movement("l35"), {}),
+    "top-up that opens a lot": ("POST", TOP_UP, movement("o1", lot={"category": "paid", "priority": 3}), {}),
+    "spend that draws from it": ("POST", SPEND, movement("o2", amount=2), {}),
+    "spend that draws from it, as strings": ("POST", f"{SPEND}?amounts=string", movement("o3"), {}),
+    "bonus from a wallet": ("POST", BONUS, movement("o4", funding_wallet_id=OTHER_WALLET), {}),
+    "spend to a wallet": ("POST", SPEND, movement("o5", target_wallet_id=OTHER_WALLET), {}),
+    "spend up to": ("POST", SPEND, movement("o6", amount=2, amount_mode="up_to", min_amount="1"), {}),
+    "transfer up to": ("POST", "/transfers", transfer("o7", amount=2, amount_mode="up_to"), {}),
+    "effective earlier": ("POST", TOP_UP, movement("o8", effective_at="2026-01-31T12:00:00+01:00"), {}),
+    "effective later": ("POST", TOP_UP, movement("o9", effective_at="9998-01-31T12:00:00Z"), {}),
+    "dry run": ("POST", TOP_UP, movement("o10", dry_run=True), {}),
+    "dry run that would be refused": ("POST", SPEND, movement("o11", amount=10**12, dry_run=True), {}),
+    "dry run of what happened": ("POST", TOP_UP, movement("l1", dry_run=True), {}),
+    "condition that is met": ("POST", TOP_UP, movement("o12", conditions=[{**OWN, "min_balance": 1}]), {}),
+    "condition that is not": ("POST", TOP_UP, movement("o13", conditions=[{**OWN, "max_balance": 1}]), {}),
+    "another version": ("POST", TOP_UP, movement("o14", conditions=[{**OWN, "expected_version": 0}]), {}),
+    "condition on a stranger": ("POST", SPEND, movement("o15", conditions=[STRANGE]), {}),
+    "condition on the treasury": ("POST", TOP_UP, movement("o16", conditions=[{**STRANGE, **TREASURY}]), {}),
+    "conditions of all kinds of wrong": ("POST", TOP_UP, movement("o17", conditions=[5, {}, {**OWN, "x": 1}, OWN]), {}),
+    "options that are wrong": ("POST", BONUS, movement("o18", lot={}, dry_run=1, effective_at="x", min_amount=1), {}),
+    "defaults that are said": ("POST", SPEND, movement("l3", amount_mode="exact", dry_run=False, conditions=[]), {}),
     "id in upper case": ("GET", BALANCE.upper().replace("WALLETS", "wallets").replace("BALANCE", "balance"), None, {}),
     "id of 36 other characters": ("GET", f"/wallets/{'g' * 36}/balance", None, {}),
     "id of 36 characters, a slash among them": ("GET", f"/wallets/{'a' * 17}%2F{'a' * 18}/balance", None, {}),

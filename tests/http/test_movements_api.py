@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.http.asked import leg, movement, transaction, transfer
 from tests.http.client import (
     EREN_WALLET,
     GOLD_REVENUE,
@@ -22,22 +23,6 @@ from wallet.ledger.model import AMOUNT_MAX
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 VERBS = pytest.mark.parametrize("verb", ["topup", "bonus", "spend"])
-
-
-def movement(amount: Any = 5, *, asset_code: str = "GOLD", **fields: Any) -> dict[str, Any]:
-    return {"reference_id": new_reference(), "amount": amount, "asset_code": asset_code, **fields}
-
-
-def transfer(source: str, target: str, amount: Any = 5, **fields: Any) -> dict[str, Any]:
-    return movement(amount, from_wallet_id=source, to_wallet_id=target, **fields)
-
-
-def leg(wallet_id: str, direction: str, amount: Any) -> dict[str, Any]:
-    return {"wallet_id": wallet_id, "direction": direction, "amount": amount}
-
-
-def transaction(*legs: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    return {"reference_id": new_reference(), "type": "exchange", "legs": legs, **fields}
 
 
 class TestPromisedRequests:
@@ -80,13 +65,14 @@ class TestPromisedRequests:
             ],
         }
 
-    async def test_a_spend_goes_to_revenue(self, api: Api) -> None:
+    async def test_a_spend_goes_to_revenue_and_says_what_it_drew(self, api: Api) -> None:
         wallet = await api.wallet(10)
-        entries = (await api.moved("spend", wallet, 4))["entries"]
-        assert [(each["wallet_id"], each["direction"], each["balance_after"]) for each in entries] == [
+        answer = await api.moved("spend", wallet, 4)
+        assert [(each["wallet_id"], each["direction"], each["balance_after"]) for each in answer["entries"]] == [
             (wallet, "debit", 6),
             (GOLD_REVENUE, "credit", None),
         ]
+        assert answer["drawn"] == {"paid": 0, "promotional": 0, "main": 4, "lots": []}
 
     async def test_the_balance_shows_what_was_moved(self, api: Api) -> None:
         wallet = await api.wallet(10)
@@ -135,6 +121,8 @@ class TestPromisedRequests:
         answer = await api.made("/transactions", body)
         assert [each["asset_code"] for each in answer["entries"]] == ["GOLD", "GOLD", "DIAMOND", "DIAMOND"]
         assert [await api.balance(each) for each in (gold, gold_desk, diamond, diamond_desk)] == [0, 100, 0, 5]
+        # Gold and diamonds do not add up.
+        assert answer["drawn"] == {"lots": []}
 
     async def test_a_transaction_may_have_100_legs(self, api: Api) -> None:
         source = await api.wallet(99)
@@ -303,10 +291,11 @@ class TestIdempotencyKey:
             ("POST", "/users"),
             ("POST", "/wallets"),
             ("POST", "/assets"),
+            ("PATCH", f"/wallets/{MIKASA_WALLET}"),
         ],
     )
     async def test_other_requests_refuse_it(self, api: Api, method: str, path: str) -> None:
-        body = b'{"name":"x"}' if method == "POST" else None
+        body = None if method == "GET" else b'{"name":"x"}'
         answer = await api.send(method, path, body, headers={"Idempotency-Key": "k"})
         assert (code_of(answer), fields_of(answer)) == ((400, "invalid_request"), ["Idempotency-Key"])
 

@@ -213,6 +213,50 @@ class TestTime:
             until(lambda: not hasty_service.server.server_state.connections)
 
 
+class TestLargeBodies:
+    def test_a_batch_has_a_bound_of_its_own(self) -> None:
+        with running(body_bytes_max=2_000, batch_body_bytes_max=4_000) as service:
+            head = b"POST /batches?a=b HTTP/1.1\r\nContent-Length: %d\r\n\r\n"
+            assert answer_to(service, head % 4_000 + b"b" * 4_000)[2]["body_bytes"] == 4_000
+            status, _, problem = answer_to(service, head % 4_001)
+            assert (status, problem["detail"]) == (413, "A request body may have 4000 bytes.")
+            assert answer_to(service, b"POST /batchesx HTTP/1.1\r\nContent-Length: 2001\r\n\r\n")[0] == 413
+
+    @pytest.mark.parametrize("is_chunked", [False, True])
+    def test_an_import_has_none_and_little_of_it_is_held(self, service: Running, is_chunked: bool) -> None:
+        piece, pieces = b"b" * 50_000, 200
+        with service.connect() as connection:
+            framing = b"Transfer-Encoding: chunked" if is_chunked else b"Content-Length: %d" % (len(piece) * pieces)
+            connection.sendall(b"POST /import HTTP/1.1\r\n" + framing + b"\r\n\r\n")
+            held = 0
+            for _ in range(pieces):
+                connection.sendall(b"%x\r\n%b\r\n" % (len(piece), piece) if is_chunked else piece)
+                held = max(held, service.arriving_bytes)
+            connection.sendall(b"0\r\n\r\n" if is_chunked else b"")
+            assert read_answer(connection)[2]["body_bytes"] == len(piece) * pieces
+            assert 0 < held < 2_000_000
+            connection.sendall(GET)
+            assert read_answer(connection)[0] == 200
+        until(lambda: service.arriving_bytes == 0)
+
+    def test_what_surrounds_a_streamed_body_is_bounded(self, service: Running) -> None:
+        head = b"POST /import HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+        assert answer_to(service, head + b"1;" + b"e" * 300_000)[0] == 431
+
+    def test_a_streamed_body_may_take_its_time_while_it_keeps_coming(self, hasty_service: Running) -> None:
+        with hasty_service.connect() as connection:
+            connection.sendall(b"POST /import HTTP/1.1\r\nContent-Length: 20\r\n\r\n")
+            for _ in range(20):
+                time.sleep(0.05)
+                connection.sendall(b"b")
+            assert read_answer(connection)[2]["body_bytes"] == 20
+
+    def test_a_streamed_body_that_stops_coming_is_408(self, hasty_service: Running) -> None:
+        request = b"POST /import HTTP/1.1\r\nContent-Length: 20\r\n\r\nb"
+        assert answer_to(hasty_service, request)[0] == 408
+        until(lambda: hasty_service.app.events == ["disconnected"])
+
+
 class TestConnections:
     def test_a_connection_beyond_the_limit_is_closed_at_once(self) -> None:
         with running(connections_max=2) as service, service.connect() as first, service.connect() as second:

@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 
 from tests.storage.ledgers import Ledger
 from wallet.ledger.apply import apply_batch
-from wallet.ledger.model import Context, Posted, ReferenceKey, Request
+from wallet.ledger.batch import Context
+from wallet.ledger.model import Posted, ReferenceKey
 from wallet.ledger.outcomes import Outcome
+from wallet.ledger.requests import Request
 
 
 class FakeStore:

@@ -9,8 +9,9 @@ import pytest
 from tests.service.fake_store import FakeStore
 from tests.storage.ledgers import SECONDS_MAX, Ledger, again, make_ledger, soon, spend, topup
 from wallet.errors import InvariantViolated, OutcomeUnknown, Overloaded, StorageUnavailable, WalletError
-from wallet.ledger.model import Direction, Leg, Post, Request
-from wallet.ledger.outcomes import Applied, Outcome, RefusalCode, Refused, Replayed
+from wallet.ledger.model import Direction
+from wallet.ledger.outcomes import Applied, Grouped, Outcome, RefusalCode, Refused, Replayed
+from wallet.ledger.requests import ORIGIN_WALLET, ChangeWallet, Group, Leg, Post, Request, Settle, Single
 from wallet.service.committer import LEGS_PER_ITEM_MAX, OVERLAP_SECONDS, Committer, Writer
 
 LEDGER = make_ledger(wallets=2)
@@ -391,3 +392,144 @@ async def test_an_error_of_one_request_is_raised_to_its_caller_alone() -> None:
         tasks = await sent(committer, topup(ALICE, 5, "bad"), topup(ALICE, 6, "good"))
         store.let_pass()
         assert [type(answer) for answer in await answers(tasks)] == [StorageUnavailable, Applied]
+
+
+def group(*items: Single, name: str = "group") -> Group:
+    return Group(ALICE, "group", name, items)
+
+
+def kinds_of(answer: Outcome | BaseException) -> list[type]:
+    assert isinstance(answer, Grouped)
+    return [type(each) for each in answer.outcomes]
+
+
+async def test_a_group_is_weighed_by_all_of_its_items(store: GatedStore) -> None:
+    async with running(store, items=5) as committer:
+        await sent(committer, topup(ALICE, 1, "first"))
+        assert await store.begun() == ["first"]
+        half = group(*topups(5 * LEGS_PER_ITEM_MAX // 4, name="h"), name="half")
+        whole = group(*topups(5 * LEGS_PER_ITEM_MAX, name="w"), name="more than a batch")
+        await sent(committer, half, topup(ALICE, 1, "beside"), whole, topup(ALICE, 1, "after"))
+        store.let_pass()
+        assert [await store.begun() for _ in range(3)] == [["half", "beside"], ["more than a batch"], ["after"]]
+
+
+async def test_a_group_takes_as_many_places_in_the_queue_as_it_has_items(store: GatedStore) -> None:
+    async with running(store, queue=10) as committer:
+        first = await sent(committer, topup(ALICE, 1, "first"))
+        assert await store.begun() == ["first"]
+        tasks = await sent(committer, group(*topups(8)))
+        assert committer.queue_depth == 8
+        with pytest.raises(Overloaded):
+            await committer.submit(group(*topups(3, name="too many ")))
+        tasks += await sent(committer, *topups(2, name="just as many "))
+        store.let_pass()
+        await answers(first + tasks)
+        assert committer.queue_depth == 0
+
+
+async def test_a_group_larger_than_the_queue_is_let_into_an_empty_one(store: GatedStore) -> None:
+    async with running(store, queue=3) as committer:
+        store.let_pass()
+        assert kinds_of(await soon(committer.submit(group(*topups(9))))) == [Applied] * 9
+
+
+async def test_a_request_in_flight_holds_up_a_group_that_has_its_reference(store: GatedStore) -> None:
+    async with running(store, store) as committer:
+        single = topup(ALICE, 5, "same")
+        first = await sent(committer, single)
+        assert await store.begun() == ["same"]
+        second = await sent(committer, group(topup(BOB, 1, "other"), again(single)))
+        assert store.nothing_begun
+        store.let_pass()
+        applied, grouped = await answers(first + second)
+        assert isinstance(applied, Applied)
+        assert kinds_of(grouped) == [Applied, Replayed]
+
+
+async def test_a_group_in_flight_holds_up_a_request_with_one_of_its_references(store: GatedStore) -> None:
+    async with running(store, store) as committer:
+        single = topup(ALICE, 5, "same")
+        first = await sent(committer, group(topup(BOB, 1, "other"), single))
+        assert await store.begun() == ["group"]
+        second = await sent(committer, again(single), group(again(single), name="another"))
+        assert store.nothing_begun
+        assert committer.queue_depth == 2
+        store.let_pass()
+        grouped, replayed, replayed_group = await answers(first + second)
+        assert kinds_of(grouped) == [Applied, Applied]
+        assert isinstance(replayed, Replayed)
+        assert kinds_of(replayed_group) == [Replayed]
+        assert committer.queue_depth == 0
+
+
+async def test_a_group_waits_for_each_of_its_references(store: GatedStore) -> None:
+    other = GatedStore()
+    async with running(store, other) as committer:
+        one, two = topup(ALICE, 1, "one"), topup(BOB, 1, "two")
+        first = await sent(committer, one)
+        assert await store.begun() == ["one"]
+        second = await sent(committer, two)
+        assert await other.begun() == ["two"]
+        grouped = await sent(committer, group(again(one), again(two)))
+        store.let_pass()
+        await answers(first)
+        await asyncio.sleep(0.01)
+        assert store.nothing_begun
+        other.let_pass()
+        await answers(second + grouped)
+
+
+async def test_a_group_whose_reference_came_back_unknown_is_unknown(store: GatedStore) -> None:
+    async with running(store, store) as committer:
+        single = topup(ALICE, 5, "same")
+        first = await sent(committer, single)
+        await store.begun()
+        second = await sent(committer, group(topup(BOB, 1, "other"), again(single)))
+        store.fault = OutcomeUnknown("away")
+        store.let_pass(1)
+        assert [type(answer) for answer in await answers(first + second)] == [OutcomeUnknown, OutcomeUnknown]
+        assert committer.queue_depth == 0
+
+
+async def test_a_group_that_was_not_applied_is_in_doubt_if_another_had_one_of_its_references(
+    store: GatedStore,
+) -> None:
+    async with running(store) as committer:
+        single = topup(ALICE, 5, "same")
+        await sent(committer, topup(BOB, 1, "first"))
+        await store.begun()
+        tasks = await sent(committer, single, group(topup(BOB, 1, "other"), again(single)), topup(BOB, 1, "apart"))
+        await soon(committer.drain(0))
+        kinds = [type(answer) for answer in await answers(tasks)]
+        assert kinds == [StorageUnavailable, OutcomeUnknown, StorageUnavailable]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        ChangeWallet(ALICE, ORIGIN_WALLET, str(ALICE), b"", "change", ALICE),
+        Settle(ALICE, "service", "settle", ALICE),
+    ],
+    ids=["change", "settle"],
+)
+async def test_what_has_no_reference_waits_for_nobody(request_: Request) -> None:
+    first, second = GatedStore(), GatedStore()
+    async with running(first, second) as committer:
+        await sent(committer, request_)
+        await first.begun()
+        await sent(committer, request_)
+        assert await second.begun() == [request_.reference_id]
+        first.fault = second.fault = StorageUnavailable("away")
+        first.let_pass()
+        second.let_pass()
+
+
+async def test_accepted_requests_keep_their_order_and_their_answers(store: GatedStore) -> None:
+    async with running(store) as committer:
+        futures = [
+            committer.accept(each) for each in (topup(ALICE, 5, "a"), spend(ALICE, 5, "b"), spend(ALICE, 1, "c"))
+        ]
+        store.let_pass()
+        done = [await soon(future) for future in futures]
+        assert [type(outcome) for outcome in done] == [Applied, Applied, Refused]

@@ -9,7 +9,9 @@ import pytest
 
 from tests.storage.posting import commit_all, database_of, make_asset, make_wallets, spend, topup, writer_of
 from wallet.errors import Malformed, NotFound
+from wallet.ledger.model import HoldStatus
 from wallet.service.cursors import Cursors
+from wallet.service.filters import TransactionQuery, WalletQuery
 from wallet.service.reads import Page, PageRequest, Reads
 from wallet.storage.reads import ReadStore
 
@@ -22,6 +24,10 @@ class House(NamedTuple):
     reads: Reads
     user_id: UUID
     wallet_id: UUID
+    store: ReadStore
+
+    def reads_settled_by(self, settle: Callable[[UUID], Coroutine[Any, Any, None]]) -> Reads:
+        return Reads(self.store, Cursors(b"k" * 32), settle=settle)
 
     def list_named(self, name: str) -> Ask:
         """One of the lists, each of which has at least three rows."""
@@ -32,10 +38,19 @@ class House(NamedTuple):
             "ledger_entries": self.reads.ledger_entries,
             "entries_of_wallet": lambda page: self.reads.entries_of_wallet(self.wallet_id, page),
             "declines": lambda page: self.reads.declines("declined", page),
+            "users": self.reads.users,
+            "wallets": self.reads.wallets,
+            "transactions of a wallet": lambda page: self.reads.transactions(
+                page, TransactionQuery(wallet_id=self.wallet_id)
+            ),
+            "transactions of a type": lambda page: self.reads.transactions(page, TransactionQuery(type="topup")),
         }[name]
 
 
-LISTS = ("assets", "wallets_of_user", "transactions", "ledger_entries", "entries_of_wallet", "declines")
+LISTS = (
+    "assets", "wallets_of_user", "transactions", "ledger_entries", "entries_of_wallet", "declines", "users", "wallets",
+    "transactions of a wallet", "transactions of a type",
+)  # fmt: skip
 WITH_OFFSET = ("transactions", "ledger_entries")
 
 
@@ -44,6 +59,8 @@ async def house(database_url: str, connection: asyncpg.Connection) -> AsyncItera
     for code in ("GOLD", "TIN", "ZINC"):
         await make_asset(connection, code)
     wallet_id, *_ = await make_wallets(connection, "GOLD", 3)
+    for _ in range(2):
+        await make_wallets(connection, "TIN", 1)
     writer = writer_of(database_url)
     refused = [spend(wallet_id, 10**6)._replace(reference_id="declined") for _ in range(3)]
     await commit_all(writer, [topup(wallet_id, amount) for amount in (1, 2, 3)], refused)
@@ -53,7 +70,7 @@ async def house(database_url: str, connection: asyncpg.Connection) -> AsyncItera
         reads = Reads(store, Cursors(await store.cursor_key()))
         wallet = await reads.wallet(wallet_id)
         assert wallet.user_id is not None
-        yield House(reads, wallet.user_id, wallet_id)
+        yield House(reads, wallet.user_id, wallet_id, store)
 
 
 async def refused_field(asked: Coroutine[Any, Any, Any]) -> str:
@@ -138,9 +155,9 @@ async def test_a_cursor_of_another_wallet_is_refused(house: House) -> None:
 
 async def test_transactions_are_found_by_reference(house: House) -> None:
     newest = (await house.reads.transactions()).data[0]
-    found = await house.reads.transactions(reference_id=newest.reference_id)
+    found = await house.reads.transactions(query=TransactionQuery(reference_id=newest.reference_id))
     assert list(found.data) == [newest]
-    assert not (await house.reads.transactions(reference_id="unheard of")).data
+    assert not (await house.reads.transactions(query=TransactionQuery(reference_id="unheard of"))).data
 
 
 async def test_what_is_there_is_found(house: House) -> None:
@@ -177,3 +194,82 @@ async def test_an_empty_list_of_something_that_is_there_is_empty(house: House) -
     empty = [each.id for each in (await house.reads.wallets_of_user(house.user_id)).data if each.id != house.wallet_id]
     page = await house.reads.entries_of_wallet(empty[0])
     assert (list(page.data), page.next, page.has_more) == ([], None, False)
+
+
+async def test_what_is_read_of_a_wallet_is_settled_first(house: House, connection: asyncpg.Connection) -> None:
+    settled: list[UUID] = []
+
+    async def settle(wallet_id: UUID) -> None:
+        settled.append(wallet_id)
+        await connection.execute("UPDATE wallets SET next_due_at = NULL, version = 77 WHERE id = $1", wallet_id)
+
+    reads = house.reads_settled_by(settle)
+    wallet_id = house.wallet_id
+    asked: list[Callable[[], Coroutine[Any, Any, Any]]] = [
+        lambda: reads.wallet(wallet_id),
+        lambda: reads.wallets(query=WalletQuery(user_id=house.user_id)),
+        lambda: reads.wallets_of_user(house.user_id),
+        lambda: reads.holds(wallet_id),
+        lambda: reads.lots(wallet_id),
+        lambda: reads.entries_of_wallet(wallet_id),
+        lambda: reads.transactions(query=TransactionQuery(wallet_id=wallet_id)),
+    ]
+    for ask in asked:
+        await connection.execute("UPDATE wallets SET next_due_at = now(), version = 3 WHERE id = $1", wallet_id)
+        answer = await ask()
+        assert settled == [wallet_id]
+        wallets = [each for each in getattr(answer, "data", [answer]) if getattr(each, "id", None) == wallet_id]
+        assert all(each.version == 77 for each in wallets)
+        settled.clear()
+
+
+async def test_nothing_is_settled_where_a_wallet_or_hold_has_nothing_due(
+    house: House, connection: asyncpg.Connection
+) -> None:
+    async def settle(_: UUID) -> None:
+        raise AssertionError("settled")
+
+    reads = house.reads_settled_by(settle)
+    await connection.execute(
+        "UPDATE wallets SET next_due_at = now() + interval '1 hour' WHERE id = $1", house.wallet_id
+    )
+    await reads.wallet(house.wallet_id)
+    await reads.wallets()
+    hold_id = uuid4()
+    await connection.execute(
+        "INSERT INTO holds (amount, created_at, asset_id, shard, capture_at_expiry, id, wallet_id, status, slice_lots,"
+        " slice_amounts) VALUES (1, now(), 1, 0, false, $1, $2, 'open', '{}', '{}')",
+        hold_id,
+        house.wallet_id,
+    )
+    assert (await reads.hold(hold_id)).remaining == 1
+
+
+async def test_a_hold_that_may_have_expired_is_settled_first(house: House, connection: asyncpg.Connection) -> None:
+    hold_id = uuid4()
+
+    async def settle(wallet_id: UUID) -> None:
+        assert wallet_id == house.wallet_id
+        await connection.execute("UPDATE holds SET released = 1, status = 'expired' WHERE id = $1", hold_id)
+
+    await connection.execute(
+        "INSERT INTO holds (amount, created_at, expires_at, asset_id, shard, capture_at_expiry, id, wallet_id, status,"
+        " slice_lots, slice_amounts) VALUES (1, now(), now(), 1, 0, false, $1, $2, 'open', '{}', '{}')",
+        hold_id,
+        house.wallet_id,
+    )
+    assert (await house.reads_settled_by(settle).hold(hold_id)).status is HoldStatus.EXPIRED
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        TransactionQuery(reference_id="a", type="topup"),
+        TransactionQuery(reference_prefix="a", metadata={"a": "b"}),
+        TransactionQuery(wallet_id=uuid4(), metadata={"a": "b"}),
+        TransactionQuery(metadata={"a": "b", "c": "d"}),
+    ],
+)
+async def test_filters_without_an_index_of_their_own_are_malformed(house: House, query: TransactionQuery) -> None:
+    with pytest.raises(Malformed, match="cannot be combined"):
+        await house.reads.transactions(query=query)

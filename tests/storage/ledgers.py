@@ -6,13 +6,29 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import asyncpg
 
-from wallet.ledger.model import Asset, Post, WalletKind, WalletState
+from wallet.ledger.model import ORIGIN_SERVICE, Asset, LotCategory, WalletKind, WalletState
 from wallet.ledger.outcomes import Applied, Outcome
+from wallet.ledger.requests import (
+    Capture,
+    ChangeWallet,
+    Group,
+    LotTerms,
+    Merge,
+    Options,
+    PlaceHold,
+    Post,
+    Refund,
+    Request,
+    Settle,
+    Single,
+    Void,
+)
 from wallet.service.commands import Commands
 from wallet.settings import Settings
 from wallet.storage.assets import AssetCache
@@ -109,9 +125,60 @@ def transfer(source: UUID, target: UUID, amount: int, reference_id: str) -> Post
     )
 
 
-def again(request: Post) -> Post:
+def again(request: Single) -> Any:
     """The request as the caller sends it a second time: another id, all else the same."""
     return request._replace(id=_IDS.new_id())
+
+
+def commands() -> Commands:
+    """What makes all other requests."""
+    return _COMMANDS
+
+
+def promotional(wallet: UUID, amount: int, reference_id: str, **terms: Any) -> Post:
+    """A top-up that opens a lot."""
+    return topup(wallet, amount, reference_id)._replace(options=Options(lot=LotTerms(LotCategory.PROMOTIONAL, **terms)))
+
+
+def hold(wallet: UUID, amount: int, reference_id: str, **more: Any) -> PlaceHold:
+    return _COMMANDS.hold(
+        wallet_id=wallet, asset_code="GOLD", amount=amount, reference_id=reference_id, metadata=None, **more
+    )
+
+
+def capture(hold_id: UUID, reference_id: str, **more: Any) -> Capture:
+    return _COMMANDS.capture(hold_id=hold_id, reference_id=reference_id, metadata=None, **more)
+
+
+def void(hold_id: UUID, reference_id: str) -> Void:
+    return _COMMANDS.void(hold_id=hold_id, reference_id=reference_id, metadata=None)
+
+
+def refund(transaction_id: UUID, reference_id: str, **more: Any) -> Refund:
+    return _COMMANDS.refund(transaction_id=transaction_id, reference_id=reference_id, metadata=None, **more)
+
+
+def merge(source: UUID, target: UUID, reference_id: str) -> Merge:
+    return _COMMANDS.merge(source=source, target=target, reference_id=reference_id, metadata=None)
+
+
+def change(wallet: UUID, type_: str = "change", **changes: Any) -> ChangeWallet:
+    return _COMMANDS.change_wallet(type_, wallet_id=wallet, changes=tuple(changes.items()))
+
+
+def settle(wallet: UUID) -> Settle:
+    id_ = _IDS.new_id()
+    return Settle(id_, ORIGIN_SERVICE, str(id_), wallet)
+
+
+def group(*items: Any, dry_run: bool = False) -> Group:
+    id_ = _IDS.new_id()
+    return Group(id_, "api", str(id_), items, options=Options(dry_run=dry_run))
+
+
+async def advance(connection: asyncpg.Connection, **by: float) -> None:
+    """Move the ledger's clock ahead, as a sandbox does."""
+    await connection.execute("UPDATE sandbox_clock SET advanced = advanced + $1", timedelta(**by))
 
 
 def make_database(dsn: str, **settings: Any) -> Database:
@@ -131,7 +198,7 @@ def make_writer(database: Database) -> BatchWriter:
     return BatchWriter(database, AssetCache(), observe=lambda _items, _steps: None)
 
 
-async def post(writer: BatchWriter, *requests: Post) -> None:
+async def post(writer: BatchWriter, *requests: Request) -> None:
     """Commit requests all of which must be applied."""
     answers = await soon(writer.commit(requests))
     assert all(isinstance(answer, Applied) for answer in answers), answers
@@ -187,29 +254,74 @@ async def assert_books_balance(connection: asyncpg.Connection) -> None:
     assert not any(wrong.values()), wrong
 
 
+_LINES: Final = """
+    SELECT shard, wallet_id, position, created_at, direction * amount AS change, 0 AS held_change, balance_after,
+           NULL::bigint AS held_after
+      FROM ledger_entries
+    UNION ALL
+    SELECT shard, wallet_id, position, created_at, 0, held_change, NULL, held_after FROM hold_steps
+    UNION ALL
+    SELECT shard, wallet_id, position, created_at, 0, 0, NULL, NULL FROM wallet_events"""
+
 _LAWS: Final = {
     "each asset sums to zero": """
         SELECT asset_id FROM ledger_entries GROUP BY asset_id HAVING sum(direction * amount) <> 0""",
-    "each wallet is the sum of its entries": """
-        SELECT id FROM wallets LEFT JOIN ledger_entries ON wallet_id = id
-         WHERE locked GROUP BY id, balance, version
-        HAVING balance <> coalesce(sum(direction * amount), 0) OR version <> count(wallet_id)""",
+    "each wallet is the sum of its history": f"""
+        SELECT id FROM wallets LEFT JOIN ({_LINES}) AS line ON wallet_id = id
+         WHERE locked GROUP BY id, balance, version, held, last_entry_at
+        HAVING balance <> coalesce(sum(change), 0) OR held <> coalesce(sum(held_change), 0)
+            OR version <> count(wallet_id) OR last_entry_at < max(line.created_at)""",
+    "each wallet holds what its open holds and lots say": """
+        SELECT id FROM wallets WHERE locked AND (
+            held <> coalesce((SELECT sum(amount - captured - released) FROM holds WHERE wallet_id = wallets.id), 0)
+         OR lot_balance <> coalesce((SELECT sum(remaining) FROM lots WHERE wallet_id = wallets.id), 0))""",
+    "each hold is the sum of its steps": """
+        SELECT id FROM holds JOIN hold_steps ON hold_id = id GROUP BY id, holds.captured, holds.released, amount
+        HAVING sum(hold_steps.captured) <> holds.captured OR sum(hold_steps.released) <> holds.released
+            OR sum(held_change) <> amount - holds.captured - holds.released""",
+    "each lot is the sum of its moves": """
+        SELECT id FROM lots LEFT JOIN lot_moves ON lot_id = id GROUP BY id, remaining, held
+        HAVING remaining <> coalesce(sum(change), 0) OR held <> coalesce(sum(held_change), 0)""",
+    "what holds reserve of lots is held there": """
+        SELECT id FROM lots LEFT JOIN (
+            SELECT slice.lot_id, sum(slice.amount) AS amount
+              FROM holds, unnest(slice_lots, slice_amounts) AS slice (lot_id, amount) GROUP BY slice.lot_id
+        ) AS slices ON lot_id = id WHERE held <> coalesce(slices.amount, 0)""",
     "each system wallet is the sum of its deltas": """
         SELECT id FROM wallets WHERE NOT locked
            AND coalesce((SELECT sum(direction * e.amount) FROM ledger_entries AS e WHERE wallet_id = id), 0)
             <> coalesce((SELECT sum(d.amount) FROM system_deltas AS d WHERE wallet_id = id), 0)""",
-    "versions have no gap, balances follow, time never runs backwards": """
+    "versions have no gap, balances follow, time never runs backwards": f"""
         SELECT FROM (
-            SELECT position, balance_after, e.created_at, row_number() OVER steps AS step,
-                   sum(direction * amount) OVER steps AS running, lag(e.created_at) OVER steps AS earlier
-              FROM ledger_entries AS e JOIN wallets ON id = wallet_id AND locked
+            SELECT position, balance_after, held_after, line.created_at, row_number() OVER steps AS step,
+                   sum(change) OVER steps AS running, sum(held_change) OVER steps AS held,
+                   lag(line.created_at) OVER steps AS earlier
+              FROM ({_LINES}) AS line JOIN wallets ON id = wallet_id AND locked
             WINDOW steps AS (PARTITION BY wallet_id ORDER BY position)
-        ) AS e WHERE position <> step OR balance_after <> running OR created_at < earlier""",
+        ) AS e WHERE position <> step OR balance_after <> running OR held_after <> held OR created_at < earlier""",
     "each batch has the transactions it says": """
         SELECT seq FROM batches LEFT JOIN transactions USING (seq)
          GROUP BY seq, batches.transactions HAVING batches.transactions <> count(transactions.id)""",
-    "each transaction has entries": """
-        SELECT id FROM transactions WHERE NOT EXISTS (SELECT FROM ledger_entries WHERE transaction_id = id)""",
+    "each transaction has entries, steps or an event": """
+        SELECT id FROM transactions WHERE details::json ->> 'skipped' IS NULL
+           AND NOT EXISTS (SELECT FROM ledger_entries WHERE transaction_id = id)
+           AND NOT EXISTS (SELECT FROM hold_steps WHERE transaction_id = id)
+           AND NOT EXISTS (SELECT FROM wallet_events AS event WHERE event.id = transactions.id)""",
+    "refunds add up to what their originals say": """
+        SELECT original_id FROM refund_states LEFT JOIN transactions AS t ON refund_of = original_id
+         GROUP BY original_id, refunded, refunds HAVING refunds <> count(t.id)""",
+    "entries with another effective time are listed": """
+        SELECT e.transaction_id FROM ledger_entries AS e JOIN transactions AS t ON t.id = e.transaction_id
+          FULL JOIN backdated_entries AS b ON b.wallet_id = e.wallet_id AND b.position = e.position
+         WHERE (b.effective_at IS NULL) <> (t.effective_at = t.created_at)
+            OR b.effective_at <> t.effective_at OR b.change <> direction * amount OR b.created_at <> e.created_at""",
+    "nothing due is later than a wallet says": """
+        SELECT w.id FROM wallets AS w JOIN (
+            SELECT wallet_id, expires_at FROM holds WHERE status = 'open'
+            UNION ALL SELECT target_wallet_id, expires_at FROM holds WHERE status = 'open' AND capture_at_expiry
+            UNION ALL SELECT wallet_id, expires_at FROM lots WHERE remaining > held
+        ) AS due ON w.id = wallet_id AND merged_into IS NULL
+         WHERE due.expires_at IS NOT NULL AND (next_due_at IS NULL OR next_due_at > due.expires_at)""",
 }
 
 

@@ -8,8 +8,9 @@ from uuid import UUID
 
 import asyncpg
 
-from wallet.ledger.model import Direction, Leg, Post, WalletKind
+from wallet.ledger.model import Direction, WalletKind
 from wallet.ledger.outcomes import Applied, Refused
+from wallet.ledger.requests import Leg, Post
 from wallet.settings import Settings
 from wallet.storage.assets import AssetCache
 from wallet.storage.database import Database

@@ -24,11 +24,16 @@ from tests.storage.ledgers import (
     until_waiting,
 )
 from wallet.errors import BadData, InvariantViolated, OutcomeUnknown, StaleContext, StorageUnavailable
-from wallet.ledger.model import Request
+from wallet.ledger.apply import apply_batch
+from wallet.ledger.batch import Context
+from wallet.ledger.model import WalletKind, WalletState
 from wallet.ledger.outcomes import Applied, Outcome, RefusalCode, Refused, Replayed
+from wallet.ledger.requests import Request
 from wallet.storage.assets import AssetCache
 from wallet.storage.commit import StepSeconds, commit_batch, prepare
 from wallet.storage.ids import IdSource
+from wallet.storage.loading import Loaded
+from wallet.storage.writing import write_decision
 
 IDS = IdSource()
 
@@ -325,6 +330,22 @@ async def test_a_wallet_whose_version_was_set_back_is_a_fault(
     assert await references(connection) == ["fine"]
 
 
+async def test_a_movement_of_more_than_there_is_is_a_fault_whoever_let_it_through(
+    connection: asyncpg.Connection, ledger: Ledger, writing: asyncpg.Connection
+) -> None:
+    alice, bob, _ = ledger.wallets
+    # As if the ledger had decided on another balance than there is.
+    state = WalletState(alice, ledger.asset.id, WalletKind.USER, True, 5, 0, 0)
+    states = {wallet.id: wallet for wallet in ledger.states()} | {alice: state}
+    context = Context(states, {ledger.asset.code: ledger.asset}, {}, 0, {ledger.asset.id: ledger.asset})
+    loaded = Loaded(context, await connection.fetchval("SELECT ledger_now()"), is_plain=True)
+    batch = [transfer(alice, bob, 3, "of nothing")]
+    decision = apply_batch(batch, context, loaded.decided_at)
+    decision = decision._replace(states={**decision.states, alice: decision.states[alice]._replace(balance=-3)})
+    with pytest.raises(InvariantViolated):
+        await write_decision(writing, batch, loaded, decision, batch_id=IDS.new_id(), shard=0)
+
+
 @pytest.mark.parametrize("reference", ["with\0nul", "with \ud800 alone"], ids=["nul", "surrogate"])
 async def test_a_value_that_cannot_be_stored_is_bad_data_and_spares_the_connection(
     connection: asyncpg.Connection, ledger: Ledger, writing: asyncpg.Connection, reference: str
@@ -362,7 +383,10 @@ async def test_a_capped_treasury_is_locked_and_runs_out(
     await assert_books_balance(connection)
 
 
-TABLES = ["transactions", "ledger_entries", "batches", "system_deltas", "system_snapshots"]
+TABLES = [
+    "transactions", "ledger_entries", "batches", "system_deltas", "system_snapshots", "hold_steps", "lot_moves",
+    "wallet_events", "backdated_entries",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("role", ["origin", "replica"])
@@ -380,13 +404,14 @@ async def test_history_cannot_be_changed(
 
 
 @pytest.mark.parametrize("role", ["origin", "replica"])
-@pytest.mark.parametrize("change", ["DELETE FROM wallets", "TRUNCATE wallets"])
-async def test_wallets_cannot_be_deleted(
-    connection: asyncpg.Connection, ledger: Ledger, change: str, role: str
+@pytest.mark.parametrize("table", ["wallets", "holds", "lots", "refund_states"])
+@pytest.mark.parametrize("change", ["DELETE FROM {}", "TRUNCATE {}"])
+async def test_states_cannot_be_deleted(
+    connection: asyncpg.Connection, ledger: Ledger, change: str, table: str, role: str
 ) -> None:
     await connection.execute(f"SET session_replication_role = {role}")
     with pytest.raises(asyncpg.PostgresError) as refused:
-        await connection.execute(change)
+        await connection.execute(change.format(table))
     assert refused.value.sqlstate == "WL001"
 
 
@@ -403,68 +428,3 @@ async def test_entries_that_do_not_cancel_out_are_refused_by_the_database(
             IDS.new_id(),
         )
     assert refused.value.sqlstate == "WL002"
-
-
-async def test_plans_made_on_empty_tables_still_use_the_indexes_when_the_tables_have_grown(
-    connection: asyncpg.Connection, ledger: Ledger, writing: asyncpg.Connection
-) -> None:
-    alice, bob, _ = ledger.wallets
-    for each in range(16):  # after five times, PostgreSQL may keep a plan
-        if each == 8:
-            await connection.execute("VACUUM ANALYZE")  # now it knows how small everything is
-        request = transfer(alice, bob, 1, f"made {each}")
-        await commit(writing, topup(alice, 1, f"money {each}"), request)
-        await commit(writing, again(request), topup(alice, 1, f"money {each}"))
-    await _grow(connection, rows=100_000)
-
-    plans = {name: await _plan(writing, text, arguments) for name, (text, arguments) in PLANNED.items()}
-    assert "Index Cond: ((shard = " in plans["lock_wallets"]
-    assert "(id = ANY (" in plans["lock_wallets"]
-    assert "transactions_reference_uq" in plans["load"]
-    assert "wallets_pk" in plans["load"]
-    assert "transactions_pk" in plans["load_known"]
-    assert "ledger_entries_transaction_ix" in plans["load_entries"]
-    assert "wallets_pk" in plans["write_batch"]
-    assert not any("Seq Scan" in plan for plan in plans.values()), plans
-
-
-_UUIDS = "ARRAY['00000000-0000-0000-0000-000000000001', '00000000-0000-0000-0000-000000000002']::uuid[]"
-PLANNED = {
-    # statement: (words that only it has, arguments)
-    "lock_wallets": ("PREPARE lock_wallets", f"0, {_UUIDS}"),
-    "load": ("AS decided_at", f"0, {_UUIDS}, ARRAY['api', 'api'], ARRAY['made 1', 'made 2']"),
-    "load_known": ("fingerprint, type, metadata, created_at, effective_at\n  FROM", f"0, {_UUIDS}"),
-    "load_entries": ("ORDER BY transaction_id, leg", f"0, {_UUIDS}"),
-    "write_batch": (
-        "nextval('batch_seq')",
-        f"0, '00000000-0000-0000-0000-000000000001', now(), {_UUIDS}, ARRAY['a', 'a'], ARRAY['b', 'c'],"
-        r" ARRAY['topup', 'topup'], ARRAY['\x', '\x']::bytea[], ARRAY[null, null]::text[],"
-        f" {_UUIDS}, ARRAY[0, 1]::smallint[], {_UUIDS}, ARRAY[1, 1], ARRAY[5, -5]::bigint[],"
-        " ARRAY[null, null]::bigint[], ARRAY[null, null]::bigint[],"
-        f" {_UUIDS}, ARRAY[5, 5]::bigint[], ARRAY[1, 1]::bigint[], {_UUIDS}, ARRAY[5, 5]::numeric[]",
-    ),
-}
-
-
-async def _grow(connection: asyncpg.Connection, *, rows: int) -> None:
-    await connection.execute(
-        f"""
-        INSERT INTO wallets (created_at, asset_id, shard, locked, id, kind)
-        SELECT clock_timestamp(), 1, 0, true, gen_random_uuid(), 'user' FROM generate_series(1, {rows});
-        INSERT INTO transactions (seq, created_at, effective_at, shard, id, origin, reference_id, type, fingerprint)
-        SELECT n, now(), now(), 0, gen_random_uuid(), 'api', 'grown ' || n, 'topup', ''
-          FROM generate_series(1, {rows}) AS n;
-        """
-    )
-
-
-async def _plan(writing: asyncpg.Connection, words: str, arguments: str) -> str:
-    """The plan of a statement as this very session has prepared it and would execute it now."""
-    name = await writing.fetchval(
-        "SELECT name FROM pg_prepared_statements WHERE position($1 IN statement) > 0"
-        " AND statement NOT LIKE '%pg_prepared_statements%'",
-        words,
-    )
-    assert name is not None, words
-    rows = await writing.fetch(f'EXPLAIN (COSTS off) EXECUTE "{name}"({arguments})')
-    return "\n".join(row[0] for row in rows)

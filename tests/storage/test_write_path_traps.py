@@ -40,8 +40,8 @@ from tests.storage.ledgers import (
 )
 from tests.storage.tcp_proxy import Message, Proxy, executes, is_commit, mentions, proxy_to
 from wallet.errors import BadData, InvariantViolated, OutcomeUnknown, StorageUnavailable, WalletError
-from wallet.ledger.model import Post, Request
 from wallet.ledger.outcomes import Applied, Outcome, RefusalCode, Refused, Replayed
+from wallet.ledger.requests import Post, Request
 from wallet.service.committer import Committer
 from wallet.storage.assets import AssetCache
 from wallet.storage.database import Database

@@ -18,8 +18,9 @@ from tests.storage.ledgers import (
     topup,
     transfer,
 )
-from wallet.ledger.model import Direction, Leg, Post
+from wallet.ledger.model import Direction
 from wallet.ledger.outcomes import Applied, Outcome, RefusalCode, Refused, Replayed
+from wallet.ledger.requests import Leg, Post
 from wallet.service.commands import Commands
 from wallet.service.committer import Writer
 

@@ -1,144 +1,139 @@
-"""What clients get: the shapes of answers, and how they are written. The OpenAPI document is made from these types.
+"""What clients get: the shapes of answers. The OpenAPI document is made from these types.
 
 Times are RFC 3339 in UTC with microseconds. Amounts are JSON integers, or strings for who asks with ?amounts=string.
+How answers are written is in writing, what movements answer in movement_answers.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from functools import lru_cache
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
-import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
-from wallet.ledger.model import Asset, AssetId, Posted
-from wallet.storage.reads import AssetSummary, Balance, Decline, LedgerEntry, User, Wallet
+from wallet.http.movement_answers import (
+    EntryAnswer,
+    HoldAnswer,
+    RefundAnswer,
+    TransactionAnswer,
+    TransactionDetailAnswer,
+    direction_name,
+    hold_answer,
+    transaction_answer,
+    transaction_detail_answer,
+)
+from wallet.http.writing import AMOUNT_FIELDS, JSON, Answer, rfc3339, written
+from wallet.ledger.model import Lot
+from wallet.storage.balances import Balance
+from wallet.storage.history import BalanceAt
+from wallet.storage.listings import Decline, LedgerEntry
+from wallet.storage.reads import AssetSummary, User, Wallet
+
+__all__ = [
+    "AMOUNT_FIELDS",
+    "JSON",
+    "Answer",
+    "AssetAnswer",
+    "BalanceAnswer",
+    "DeclineAnswer",
+    "EntryAnswer",
+    "HoldAnswer",
+    "LedgerEntryAnswer",
+    "LotAnswer",
+    "PageAnswer",
+    "RefundAnswer",
+    "SpendingLimitAnswer",
+    "TransactionAnswer",
+    "TransactionDetailAnswer",
+    "UserAnswer",
+    "WalletAnswer",
+    "asset_answer",
+    "balance_answer",
+    "balance_at_answer",
+    "decline_answer",
+    "hold_answer",
+    "ledger_entry_answer",
+    "lot_answer",
+    "rfc3339",
+    "transaction_answer",
+    "transaction_detail_answer",
+    "user_answer",
+    "wallet_answer",
+    "written",
+]
 
 Row = TypeVar("Row")
 
-JSON: Final = (b"content-type", b"application/json")
-AMOUNT_FIELDS: Final = frozenset(
-    {"amount", "balance", "held", "available", "required", "balance_after", "max_supply", "issued", "revenue",
-     "breakage", "circulating"}
-)  # fmt: skip
-
-_encode = msgspec.json.Encoder(decimal_format="number").encode
-
-
-class Answer(NamedTuple):
-    """A whole HTTP answer, the same for both lanes. Content-Length is added by whoever sends it."""
-
-    status: int
-    body: bytes
-    headers: Sequence[tuple[bytes, bytes]] = (JSON,)
-
-
-class EntryAnswer(Struct, kw_only=True):
-    """One line of a transaction. The last two are null on a system wallet without a cap."""
-
-    wallet_id: str
-    asset_code: str
-    direction: str
-    amount: int
-    balance_after: int | None
-    version: int | None
-
-
-class TransactionAnswer(Struct, kw_only=True):
-    """An accepted movement; a replay equals the first answer field for field."""
-
-    id: str
-    reference_id: str
-    type: str
-    status: str
-    created_at: str
-    effective_at: str
-    metadata: Raw | None
-    entries: list[EntryAnswer]
-
-
-def written(body: Any, *, amounts_as_strings: bool = False) -> bytes:
-    """The JSON of an answer."""
-    if amounts_as_strings:
-        body = _with_string_amounts(msgspec.json.decode(_encode(body)))
-    return _encode(body)
-
-
-@lru_cache(maxsize=64)  # all movements of a batch are of one instant
-def rfc3339(instant: datetime) -> str:
-    """An instant in UTC, always with six digits of a second."""
-    return instant.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def transaction_answer(posted: Posted, assets: Mapping[AssetId, Asset]) -> TransactionAnswer:
-    """An accepted transaction as its first answer and every later one show it."""
-    created_at = rfc3339(posted.created_at)
-    same = posted.effective_at == posted.created_at
-    return TransactionAnswer(
-        id=str(posted.id),
-        reference_id=posted.reference_id,
-        type=posted.type,
-        status="posted",
-        created_at=created_at,
-        effective_at=created_at if same else rfc3339(posted.effective_at),
-        metadata=None if posted.metadata is None else Raw(posted.metadata.encode()),
-        entries=[
-            EntryAnswer(
-                wallet_id=str(entry.wallet_id),
-                asset_code=assets[entry.asset_id].code,
-                direction=_direction(entry.direction),
-                amount=entry.amount,
-                balance_after=entry.balance_after,
-                version=entry.version,
-            )
-            for entry in posted.entries
-        ],
-    )
-
-
-def _with_string_amounts(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {
-            key: str(each) if key in AMOUNT_FIELDS and isinstance(each, int) else _kept(key, each)
-            for key, each in value.items()
-        }
-    if isinstance(value, list):
-        return [_with_string_amounts(each) for each in value]
-    return value
-
-
-def _kept(key: str, value: Any) -> Any:
-    # Metadata is the caller's: whatever it calls an amount is none of ours.
-    return value if key == "metadata" else _with_string_amounts(value)
-
 
 class BalanceAnswer(Struct, kw_only=True):
-    """What is in a wallet. Only `available` decides whether it can afford something."""
+    """What is in a wallet. Only `available` decides whether it can afford something.
+
+    On the effective axis held, available and version are null. merged_into: only of a wallet that was merged. final:
+    only at an instant; false while what is still to be posted could change it.
+    """
 
     wallet_id: str
     asset_code: str
     scale: int
     balance: int
-    held: int
-    available: int
+    held: int | None
+    available: int | None
     version: int | None
     as_of: str
+    merged_into: str | UnsetType = UNSET
+    final: bool | UnsetType = UNSET
 
 
 class UserAnswer(Struct, kw_only=True):
+    """Somebody who may own wallets."""
+
     id: str
     name: str
+    metadata: Raw | None
     created_at: str
 
 
+class SpendingLimitAnswer(Struct, kw_only=True):
+    """What may be spent at most `per` day (any 24 hours) or month (of the calendar, in UTC)."""
+
+    per: str
+    amount: int
+
+
 class WalletAnswer(Struct, kw_only=True):
+    """What a wallet is and may do. `version` is null on a system wallet without a cap."""
+
     id: str
     kind: str
     asset_code: str
     asset_type_id: int
     user_id: str | None
     label: str | None
+    metadata: Raw | None
+    overdraft_limit: int
+    max_balance: int | None
+    freeze_outgoing: bool
+    freeze_incoming: bool
+    spending_limits: list[SpendingLimitAnswer]
+    status: str
+    merged_into: str | None
+    version: int | None
     created_at: str
+    closed_at: str | None
+
+
+class LotAnswer(Struct, kw_only=True):
+    """A parcel of credit: remaining = held + available. `opened_by`: the transaction that opened it."""
+
+    id: str
+    wallet_id: str
+    category: str
+    priority: int
+    expires_at: str | None
+    amount: int
+    remaining: int
+    held: int
+    available: int
+    opened_at: str
+    opened_by: str
+    programme_id: str | None
 
 
 class AssetAnswer(Struct, kw_only=True):
@@ -148,6 +143,9 @@ class AssetAnswer(Struct, kw_only=True):
     code: str
     scale: int
     max_supply: int | None
+    draw_order: str
+    on_refund_to_expired: str
+    grace_seconds: int
     treasury_wallet_id: str
     revenue_wallet_id: str
     breakage_wallet_id: str
@@ -185,7 +183,11 @@ class DeclineAnswer(Struct, kw_only=True):
 
 
 class PageAnswer(Struct, Generic[Row], kw_only=True):
-    """A part of a list. `next` goes into ?cursor= for the following part; null: this was the last."""
+    """A part of a list. `next` goes into ?cursor= for the following part; null: this was the last.
+
+    Where a filter finds too little among too much, a part may have fewer rows than asked for, even none, with more to
+    come: `has_more` tells.
+    """
 
     data: list[Row]
     next: str | None
@@ -202,11 +204,29 @@ def balance_answer(balance: Balance) -> BalanceAnswer:
         available=balance.available,
         version=balance.version,
         as_of=rfc3339(balance.as_of),
+        merged_into=UNSET if balance.merged_into is None else str(balance.merged_into),
+    )
+
+
+def balance_at_answer(balance: BalanceAt) -> BalanceAnswer:
+    return BalanceAnswer(
+        wallet_id=str(balance.wallet_id),
+        asset_code=balance.asset_code,
+        scale=balance.scale,
+        balance=balance.balance,
+        held=balance.held,
+        available=balance.available,
+        version=balance.version,
+        as_of=rfc3339(balance.as_of),
+        merged_into=UNSET if balance.merged_into is None else str(balance.merged_into),
+        final=balance.is_final,
     )
 
 
 def user_answer(user: User) -> UserAnswer:
-    return UserAnswer(id=str(user.id), name=user.name, created_at=rfc3339(user.created_at))
+    return UserAnswer(
+        id=str(user.id), name=user.name, metadata=_raw(user.metadata), created_at=rfc3339(user.created_at)
+    )
 
 
 def wallet_answer(wallet: Wallet) -> WalletAnswer:
@@ -217,7 +237,38 @@ def wallet_answer(wallet: Wallet) -> WalletAnswer:
         asset_type_id=wallet.asset_id,
         user_id=None if wallet.user_id is None else str(wallet.user_id),
         label=wallet.label,
+        metadata=_raw(wallet.metadata),
+        overdraft_limit=wallet.overdraft_limit,
+        max_balance=wallet.max_balance,
+        freeze_outgoing=wallet.freeze_outgoing,
+        freeze_incoming=wallet.freeze_incoming,
+        spending_limits=[
+            SpendingLimitAnswer(per=per, amount=limit)
+            for per, limit in (("day", wallet.limit_day), ("month", wallet.limit_month))
+            if limit is not None
+        ],
+        status=_status(wallet),
+        merged_into=None if wallet.merged_into is None else str(wallet.merged_into),
+        version=wallet.version,
         created_at=rfc3339(wallet.created_at),
+        closed_at=None if wallet.closed_at is None else rfc3339(wallet.closed_at),
+    )
+
+
+def lot_answer(lot: Lot) -> LotAnswer:
+    return LotAnswer(
+        id=str(lot.id),
+        wallet_id=str(lot.wallet_id),
+        category=lot.category.value,
+        priority=lot.priority,
+        expires_at=None if lot.expires_at is None else rfc3339(lot.expires_at),
+        amount=lot.amount,
+        remaining=lot.remaining,
+        held=lot.held,
+        available=lot.free,
+        opened_at=rfc3339(lot.opened_at),
+        opened_by=str(lot.opened_by),
+        programme_id=None if lot.programme_id is None else str(lot.programme_id),
     )
 
 
@@ -227,6 +278,9 @@ def asset_answer(asset: AssetSummary) -> AssetAnswer:
         code=asset.code,
         scale=asset.scale,
         max_supply=asset.max_supply,
+        draw_order=asset.draw_order,
+        on_refund_to_expired=asset.on_refund_to_expired,
+        grace_seconds=asset.grace_seconds,
         treasury_wallet_id=str(asset.treasury_wallet_id),
         revenue_wallet_id=str(asset.revenue_wallet_id),
         breakage_wallet_id=str(asset.breakage_wallet_id),
@@ -244,7 +298,7 @@ def ledger_entry_answer(entry: LedgerEntry) -> LedgerEntryAnswer:
         leg=entry.leg,
         wallet_id=str(entry.wallet_id),
         asset_code=entry.asset_code,
-        direction=_direction(entry.direction),
+        direction=direction_name(entry.direction),
         amount=entry.amount,
         created_at=rfc3339(entry.created_at),
         balance_after=entry.balance_after,
@@ -264,5 +318,11 @@ def decline_answer(decline: Decline) -> DeclineAnswer:
     )
 
 
-def _direction(direction: int) -> str:
-    return "credit" if direction > 0 else "debit"
+def _raw(metadata: str | None) -> Raw | None:
+    return None if metadata is None else Raw(metadata.encode())
+
+
+def _status(wallet: Wallet) -> str:
+    if wallet.merged_into is not None:
+        return "merged"
+    return "open" if wallet.closed_at is None else "closed"

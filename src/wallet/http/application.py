@@ -11,12 +11,20 @@ from litestar.exceptions import HTTPException, ValidationException
 from wallet.errors import FieldError, Malformed
 from wallet.http.asgi import ClientGone
 from wallet.http.balances import Balances
+from wallet.http.batches import Batches
 from wallet.http.failures import failure, problem
+from wallet.http.imports import Imports
 from wallet.http.movements import Movements
 from wallet.http.openapi import openapi_config, page_routes
+from wallet.http.routes.bulk import bulk_routes
 from wallet.http.routes.history import history_routes
+from wallet.http.routes.holdings import holding_routes
+from wallet.http.routes.holds import hold_routes
 from wallet.http.routes.movements import movement_routes
+from wallet.http.routes.programmes import programme_routes
+from wallet.http.routes.refunds import refund_routes
 from wallet.http.routes.resources import resource_routes
+from wallet.http.routes.sandbox import sandbox_routes
 from wallet.http.routes.shared import (
     as_response,
     moves_money,
@@ -24,11 +32,15 @@ from wallet.http.routes.shared import (
     refuse_unknown_parameters,
     request_id,
 )
+from wallet.http.routes.statements import statement_routes
 from wallet.http.routes.status import status_routes
+from wallet.http.routes.wallet_changes import wallet_change_routes
+from wallet.http.wallet_changes import WalletChanges
 from wallet.service.wallets import WalletService
 
 COMPRESSED_FROM_BYTES = 4096
 _HOT = r"/(topup|bonus|spend|transfers|balance)$"
+_STREAMED = r"/import$"
 _BY_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_large", 415: "unsupported_media_type"}
 
 
@@ -40,8 +52,16 @@ def make_framework(
     return Litestar(
         route_handlers=[
             *movement_routes(movements),
+            *hold_routes(movements),
+            *refund_routes(movements),
+            *wallet_change_routes(WalletChanges(service, movements.operations)),
             *resource_routes(service, balances),
+            *bulk_routes(Batches(service), Imports(service)),
+            *holding_routes(service),
             *history_routes(service),
+            *statement_routes(service),
+            *programme_routes(service),
+            *sandbox_routes(service),
             *status_routes(service),
             *page_routes(),
         ],
@@ -52,8 +72,10 @@ def make_framework(
             Exception: _problem,
         },
         openapi_config=openapi_config(),
-        # The fast lane does not compress, and the lanes' answers are the same to the byte.
-        compression_config=CompressionConfig(backend="gzip", minimum_size=COMPRESSED_FROM_BYTES, exclude=[_HOT]),
+        # The fast lane does not compress, and the lanes' answers are the same to the byte. What is streamed would wait.
+        compression_config=CompressionConfig(
+            backend="gzip", minimum_size=COMPRESSED_FROM_BYTES, exclude=[_HOT, _STREAMED]
+        ),
         cors_config=CORSConfig(allow_origins=list(cors_origins)) if cors_origins else None,
         # The protocol bounds bodies, for both lanes.
         request_max_body_size=None,

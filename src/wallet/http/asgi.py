@@ -19,6 +19,23 @@ SEND_WHOLE: Final = "wallet.send_whole"
 Taken out of the scope by the edge: left there, it would make a cycle of every request, for the collector to find.
 """
 
+BODY_STREAM: Final = "wallet.body_stream"
+"""Key of the scope under which our protocol gives the BodyStream of a request whose body has no bound."""
+
+
+class BodyStream:
+    """What the protocol and the application tell each other while a body without a bound arrives.
+
+    `busy`: the application works on what has arrived; who waits for its answers is not late with the rest.
+    `is_gone`: the client has hung up.
+    """
+
+    __slots__ = ("busy", "is_gone")
+
+    def __init__(self) -> None:
+        self.busy = False
+        self.is_gone = False
+
 
 class ClientGone(Exception):
     """The client hung up before its request had arrived. There is nobody to answer."""

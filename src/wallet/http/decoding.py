@@ -6,13 +6,13 @@ looked at a second time.
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import islice
 from typing import Any, Final, NoReturn, TypeVar
 
 import msgspec
-from msgspec.inspect import ListType, StructType, type_info
+from msgspec.inspect import ListType, Metadata, StructType, Type, UnionType, type_info
 
 from wallet.errors import FieldError, Malformed
 
@@ -37,8 +37,9 @@ def decode(type_: type[_Body], body: bytes, *, also_required: Sequence[str] = ()
 
     `also_required`: fields that are optional in the type, and without which this request still cannot be.
     """
+    reading = _reading(type_)
     try:
-        decoded: _Body = _decoder(type_).decode(body)
+        decoded: _Body = reading.decode(body)
     except msgspec.ValidationError:
         _refuse(type_, body, also_required)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -46,12 +47,25 @@ def decode(type_: type[_Body], body: bytes, *, also_required: Sequence[str] = ()
     except RecursionError:
         raise malformed("", "The body is nested too deeply.") from None
     # Each member has a colon of its own. So as many colons as fields means as many members: none came twice.
-    if body.count(b":") != _fields_set(decoded) or b"\\u0000" in body:
-        _refuse_what_json_leaves_open(body)
+    if not reading.is_plain(decoded, body.count(b":")) or b"\\u0000" in body:
+        refuse_what_json_leaves_open(body)
     for name in also_required:
         if getattr(decoded, name) is msgspec.UNSET:
             raise malformed(name, _REQUIRED)
     return decoded
+
+
+def converted(type_: type[_Body], members: Mapping[str, Any], *, also_required: Sequence[str] = ()) -> _Body:
+    """Decoded members as a struct of `type_`. Raises Malformed with every field that is wrong."""
+    try:
+        body = msgspec.convert(members, type_)
+    except msgspec.ValidationError:
+        errors = list(islice(_wrong_fields(type_, members, also_required), ERRORS_MAX))
+        raise Malformed(errors or [FieldError("", "The object does not fit.")]) from None
+    for name in also_required:
+        if getattr(body, name) is msgspec.UNSET:
+            raise malformed(name, _REQUIRED)
+    return body
 
 
 def canonical_metadata(metadata: dict[str, Any] | None) -> str | None:
@@ -65,21 +79,47 @@ def canonical_metadata(metadata: dict[str, Any] | None) -> str | None:
     return text.decode()
 
 
-@cache
-def _decoder(type_: type[_Body]) -> msgspec.json.Decoder[_Body]:
-    return msgspec.json.Decoder(type_)
+class _Reading:
+    """How bodies of one type are read."""
+
+    def __init__(self, type_: type[msgspec.Struct]) -> None:
+        fields = msgspec.structs.fields(type_)
+        self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(type_).decode
+        self._required = sum(field.required for field in fields)
+        self._takes_reference = any(field.name == "reference_id" for field in fields)
+        self._defaults = tuple((field.name, field.default) for field in fields)
+
+    def is_plain(self, decoded: msgspec.Struct, colons: int) -> bool:
+        """Whether as many members were decoded as there are colons. No field is looked at if few were given."""
+        if self._takes_reference:
+            # What nearly all movements are: what is required, and a reference.
+            if colons == self._required + 1 and decoded.reference_id is not msgspec.UNSET:  # type: ignore[attr-defined]
+                return True
+        elif colons == self._required:
+            return True
+        return colons == self.members(decoded)
+
+    def members(self, decoded: msgspec.Struct) -> int:
+        """How many members are known to have been there, those of structs inside included."""
+        found = 0
+        for name, default in self._defaults:
+            value = getattr(decoded, name)
+            if value is not default:
+                found += 1
+                if isinstance(value, msgspec.Struct):
+                    found += _reading(type(value)).members(value)
+                elif type(value) is list and value and isinstance(value[0], msgspec.Struct):
+                    found += sum(map(_reading(type(value[0])).members, value))
+        return found
 
 
 @cache
-def _defaults(type_: type[msgspec.Struct]) -> Sequence[tuple[str, Any]]:
-    return tuple((field.name, field.default) for field in msgspec.structs.fields(type_))
+def _reading(type_: type[msgspec.Struct]) -> _Reading:
+    return _Reading(type_)
 
 
-def _fields_set(decoded: msgspec.Struct) -> int:
-    return sum(getattr(decoded, name) is not default for name, default in _defaults(type(decoded)))
-
-
-def _refuse_what_json_leaves_open(body: bytes) -> None:
+def refuse_what_json_leaves_open(body: bytes) -> None:
+    """Raise Malformed where a key comes twice in one object, or a text holds a NUL. `body` is JSON already."""
     try:
         json.loads(body, object_pairs_hook=_without_duplicates)
     except RecursionError:
@@ -153,7 +193,7 @@ def _wrong_in(type_: Any, value: Any, path: str) -> Iterator[FieldError]:
         return
     except msgspec.ValidationError as error:
         reason, _, inner = str(error).partition(" - at `$")
-    kind = type_info(type_)
+    kind = _kind_for(type_info(type_), value)
     if isinstance(kind, StructType) and isinstance(value, dict):
         yield from _wrong_fields(kind.cls, value, path=f"{path}.")
     elif isinstance(kind, ListType) and isinstance(kind.item_type, StructType) and inner:
@@ -161,3 +201,14 @@ def _wrong_in(type_: Any, value: Any, path: str) -> Iterator[FieldError]:
             yield from _wrong_in(kind.item_type.cls, each, f"{path}[{at}]")
     else:
         yield FieldError(path + inner.removesuffix("`"), f"{reason}.")
+
+
+def _kind_for(kind: Type, value: Any) -> Type:
+    """What a field must be, of the alternatives that it has for an object or an array."""
+    while isinstance(kind, Metadata):
+        kind = kind.type
+    if isinstance(kind, UnionType):
+        kinds = [_kind_for(each, value) for each in kind.types]
+        wanted = StructType if isinstance(value, dict) else ListType
+        return next((each for each in kinds if isinstance(each, wanted)), kind)
+    return kind

@@ -13,9 +13,9 @@ from wallet.errors import (
     StorageUnavailable,
     WalletError,
 )
-from wallet.http.answers import Answer
 from wallet.http.options import UnsupportedMediaType
 from wallet.http.problems import render_problem
+from wallet.http.writing import AMOUNT_FIELDS, Answer
 from wallet.ledger.outcomes import Refused
 
 _log = logging.getLogger(__name__)
@@ -44,6 +44,8 @@ def refusal(refused: Refused, *, request_id: str, amounts_as_strings: bool = Fal
             extra[name] = str(amount) if amounts_as_strings else amount
     if refused.differs:
         extra["differs"] = list(refused.differs)
+    for name, value in refused.members:
+        extra[name] = str(value) if amounts_as_strings and name in AMOUNT_FIELDS else value
     return problem(refused.code.value, refused.detail, request_id=request_id, **extra)
 
 

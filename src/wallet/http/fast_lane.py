@@ -6,10 +6,10 @@ A request that is not exactly one of them goes on to the framework, which serves
 from collections.abc import Awaitable
 from typing import Final
 
-from wallet.http.answers import Answer
 from wallet.http.asgi import Receive, Scope, read_body
 from wallet.http.balances import Balances
 from wallet.http.movements import Movements
+from wallet.http.writing import Answer
 
 _PREFIX: Final = "/wallets/"
 _ID_END: Final = len(_PREFIX) + 36
@@ -48,7 +48,7 @@ class FastLane:
         return None
 
     async def _wallet_movement(self, type_: str, wallet_id: str, scope: Scope, receive: Receive) -> Answer:
-        return await self._movements.wallet_movement(
+        return await self._movements.perform(
             type_,
             wallet_id,
             await read_body(receive),
@@ -58,7 +58,9 @@ class FastLane:
         )
 
     async def _transfer(self, scope: Scope, receive: Receive) -> Answer:
-        return await self._movements.transfer(
+        return await self._movements.perform(
+            "transfer",
+            None,
             await read_body(receive),
             headers=scope["headers"],
             query=scope["query_string"],

@@ -1,123 +1,77 @@
-"""The movements, from a decoded body to a whole answer. Both lanes call exactly this, so they cannot differ."""
+"""The movements, from a body's bytes to a whole answer. Both lanes call exactly this, so they cannot differ."""
 
+from collections.abc import Iterable
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
 from wallet.errors import OutcomeUnknown
-from wallet.http import bodies
-from wallet.http.answers import JSON, Answer, transaction_answer, written
-from wallet.http.decoding import canonical_metadata, decode, malformed
-from wallet.http.failures import refusal
+from wallet.http.decoding import decode, malformed
+from wallet.http.operations import OPERATIONS, Operations
 from wallet.http.options import Headers, Options, ensure_json, path_id, read_options
-from wallet.ledger.model import Direction, Leg, Request
-from wallet.ledger.outcomes import Applied, Refused, Replayed
-from wallet.service.commands import BUILT_IN_TYPES
+from wallet.http.outcomes import missing_assets, outcome_answer
+from wallet.http.writing import Answer
+from wallet.ledger.model import AssetId
 from wallet.service.wallets import WalletService
 
-_REPLAYED: Final = (JSON, (b"idempotency-replayed", b"true"))
-_DIRECTIONS: Final = {"debit": Direction.DEBIT, "credit": Direction.CREDIT}
+_REFERENCE: Final = ("reference_id",)
 
 
-class _Movement(Protocol):
+class Referenced(Protocol):
     reference_id: Any
-    metadata: dict[str, Any] | None
 
 
 _Body = TypeVar("_Body", bound=msgspec.Struct)
 
 
 class Movements:
-    """Each method answers a movement in full, from the body's bytes on. Raises WalletError where there is nothing to
-    answer with.
+    """Answers movements in full. Raises WalletError where there is nothing to answer with.
+
+    operations: what makes their requests, for whoever has other ways to say them.
     """
 
     def __init__(self, service: WalletService) -> None:
         self._service = service
+        self._assets = service.assets.by_id
+        self.operations = Operations(service.commands, service.assets.by_code)
 
-    async def wallet_movement(
-        self,
-        type_: str,
-        wallet_id: str,
-        body: bytes,
-        *,
-        headers: Headers,
-        query: bytes,
-        request_id: str,
+    async def perform(
+        self, op: str, target: str | None, body: bytes, *, headers: Headers, query: bytes, request_id: str
     ) -> Answer:
-        """A top-up, bonus or spend."""
+        """Perform one of OPERATIONS. `target`: the id that its path names, None where there is none."""
         options = read_options(headers, query)
-        data = _decoded(bodies.WalletMovement, body, headers, options)
-        request = self._service.commands.wallet_movement(
-            type_,
-            wallet_id=path_id("wallet_id", wallet_id),
-            asset_code=data.asset_code.upper(),
-            amount=bodies.amount(data.amount, "amount"),
-            reference_id=_reference(data, options),
-            metadata=canonical_metadata(data.metadata),
-        )
-        return await self._answer(request, options, request_id)
-
-    async def transfer(self, body: bytes, *, headers: Headers, query: bytes, request_id: str) -> Answer:
-        options = read_options(headers, query)
-        data = _decoded(bodies.Transfer, body, headers, options)
-        request = self._service.commands.transfer(
-            from_wallet_id=path_id("from_wallet_id", data.from_wallet_id),
-            to_wallet_id=path_id("to_wallet_id", data.to_wallet_id),
-            asset_code=data.asset_code.upper(),
-            amount=bodies.amount(data.amount, "amount"),
-            reference_id=_reference(data, options),
-            metadata=canonical_metadata(data.metadata),
-        )
-        return await self._answer(request, options, request_id)
-
-    async def transaction(self, body: bytes, *, headers: Headers, query: bytes, request_id: str) -> Answer:
-        """A general transaction."""
-        options = read_options(headers, query)
-        data = _decoded(bodies.Transaction, body, headers, options)
-        if data.type in BUILT_IN_TYPES:
-            raise malformed("type", f"{data.type!r} is a built-in name.")
-        request = self._service.commands.transaction(
-            data.type,
-            legs=[
-                Leg(
-                    path_id(f"legs[{at}].wallet_id", leg.wallet_id),
-                    _DIRECTIONS[leg.direction],
-                    bodies.amount(leg.amount, f"legs[{at}].amount"),
-                )
-                for at, leg in enumerate(data.legs)
-            ],
-            reference_id=_reference(data, options),
-            metadata=canonical_metadata(data.metadata),
-        )
-        return await self._answer(request, options, request_id)
-
-    async def _answer(self, request: Request, options: Options, request_id: str) -> Answer:
+        operation = OPERATIONS[op]
+        given: Any = decoded(operation.body, body, headers, options)
+        target_id = None if target is None else path_id(operation.target, target)
+        if given.conditions and hasattr(given, "asset_code"):
+            # Whether a condition is on a stranger must not depend on what this process has seen so far.
+            await self._service.load_asset_code(given.asset_code.upper())
+        request = operation.build(self.operations, given, target_id, reference_of(given, options))
         outcome = await self._service.submit(request)
-        match outcome:
-            case Applied(posted):
-                status, headers = 201, (JSON,)
-            case Replayed(posted):
-                status, headers = 200, _REPLAYED  # type: ignore[assignment]
-            case Refused():
-                return refusal(outcome, request_id=request_id, amounts_as_strings=options.amounts_as_strings)
+        if missing := missing_assets(outcome, self._assets):
+            await self._load(missing)
+        return outcome_answer(
+            request, outcome, self._assets, request_id=request_id, amounts_as_strings=options.amounts_as_strings
+        )
+
+    async def _load(self, missing: Iterable[AssetId]) -> None:
         try:
-            body = written(
-                transaction_answer(posted, self._service.assets.by_id), amounts_as_strings=options.amounts_as_strings
-            )
+            await self._service.load_assets(missing)
         except Exception as error:
-            # The money has moved. Whatever keeps us from saying so, it must not look like a no.
             raise OutcomeUnknown("the answer could not be written") from error
-        return Answer(status, body, headers)
 
 
-def _decoded(type_: type[_Body], body: bytes, headers: Headers, options: Options) -> _Body:
+def decoded(type_: type[_Body], body: bytes, headers: Headers, options: Options) -> _Body:
+    """The body of a movement, which has a reference unless the header has it. Raises Malformed and
+    UnsupportedMediaType.
+    """
     ensure_json(headers)
-    return decode(type_, body, also_required=() if options.idempotency_key is not None else ("reference_id",))
+    return decode(type_, body, also_required=() if options.idempotency_key is not None else _REFERENCE)
 
 
-def _reference(data: _Movement, options: Options) -> str:
-    reference = data.reference_id
+def reference_of(given: Referenced, options: Options) -> str:
+    """The reference, from the field or the header. Raises Malformed if they disagree."""
+    reference = given.reference_id
     key = options.idempotency_key
     if key is None:
         return str(reference)

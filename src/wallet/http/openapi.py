@@ -18,14 +18,31 @@ from markdown_it import MarkdownIt
 
 from wallet import __version__
 from wallet.http import bodies
+from wallet.http.batches import Batch
+from wallet.http.programme_bodies import ClockAdvance, NewProgramme
 
 BODIES: Final = (
-    bodies.WalletMovement,
+    bodies.TopUp,
+    bodies.Bonus,
+    bodies.Spend,
     bodies.Transfer,
     bodies.Transaction,
+    bodies.NewHold,
+    bodies.Capture,
+    bodies.Void,
+    bodies.Increase,
+    bodies.Extend,
+    bodies.Refund,
+    bodies.Merge,
+    bodies.WalletChange,
+    bodies.WalletStep,
     bodies.NewUser,
     bodies.NewWallet,
     bodies.NewAsset,
+    bodies.AssetChange,
+    NewProgramme,
+    ClockAdvance,
+    Batch,
 )
 _REFERENCE: Final = "#/components/schemas/{name}"
 # Read by our own rules on every request, so no handler's signature has them.

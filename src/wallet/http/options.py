@@ -7,12 +7,17 @@ from urllib.parse import parse_qsl
 from uuid import UUID
 
 from wallet.errors import WalletError
-from wallet.http.decoding import malformed
+from wallet.http.decoding import NAME_LENGTH_MAX, malformed
+from wallet.service.filters import MEMBER_LENGTH_MAX
 from wallet.storage.ids import parse_id
 
 Headers = Sequence[tuple[bytes, bytes]]
 
 AMOUNTS: Final = "amounts"
+MEMBER: Final = "metadata."
+"""What the name of a parameter begins with that filters by a member of metadata."""
+
+_MEMBER_LENGTHS: Final = range(1, MEMBER_LENGTH_MAX + 1)
 # Printable ASCII without quotes: the header's draft standard wraps keys in them, and guessing would part clients.
 _KEY: Final = re.compile(rb"\A[ !#-~]{1,255}\Z")
 
@@ -53,15 +58,31 @@ def amounts_as_strings(query: bytes) -> bool:
     return bool(query) and AMOUNTS in parameters(query, known=())
 
 
-def parameters(query: bytes, *, known: Collection[str]) -> Mapping[str, str]:
+def members(query: bytes) -> Mapping[str, str]:
+    """The members of metadata that a query filters by. Raises Malformed for those that no filter can find."""
+    found = {}
+    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        if name.startswith(MEMBER):
+            key = name.removeprefix(MEMBER)
+            if len(key) not in _MEMBER_LENGTHS or len(value) > MEMBER_LENGTH_MAX or "\x00" in key + value:
+                raise malformed(
+                    name[:NAME_LENGTH_MAX], f"A key of 1 to {MEMBER_LENGTH_MAX} characters, and as many of a value."
+                )
+            found[key] = value
+    return found
+
+
+def parameters(query: bytes, *, known: Collection[str], filters_members: bool = False) -> Mapping[str, str]:
     """The parameters of a query. All requests take `amounts`, whose only value is `string`.
+
+    `filters_members`: any that begins with MEMBER is known.
 
     Raises Malformed for one that is not known: an unsupported filter is an error, never a list that ignores it.
     So it is for one that is given twice.
     """
     found: dict[str, str] = {}
     for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
-        if name != AMOUNTS and name not in known:
+        if name != AMOUNTS and name not in known and not (filters_members and name.startswith(MEMBER)):
             raise malformed(name, "There is no such parameter.")
         if name in found:
             raise malformed(name, "This parameter is given more than once.")

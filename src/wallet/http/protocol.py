@@ -3,23 +3,27 @@
 Bytes of a head and of a body, the time a request takes to arrive, the time a connection idles or leaves an answer
 unread, and the number of connections. What exceeds a bound gets a problem (RFC 9457) and the connection is closed.
 There is no timer per request: each connection carries one deadline, and one sweep per process looks at them all.
+
+A streamed body (an import) has no bound and may take for ever, as long as it keeps coming: it is held back while the
+application does not ask for it, so what is held of it is bounded.
 """
 
 import asyncio
 import logging
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any, ClassVar, Final
 from uuid import uuid4
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from wallet.http.asgi import SEND_WHOLE
+from wallet.http.asgi import BODY_STREAM, SEND_WHOLE, BodyStream
 from wallet.http.problems import render_problem
+from wallet.http.sending import send_whole
 from wallet.settings import Settings
 
 # Seconds that a refused connection is still read from after the answer. Closing with unread bytes makes the kernel
@@ -30,6 +34,13 @@ FRAMING_BYTES_PER_BODY_BYTE: Final = 8
 
 # Bytes of unfinished bodies in one process; a connection more, and its request is refused.
 BODIES_BYTES_MAX: Final = 64 * 1024 * 1024
+
+# Bytes of answers to a streamed body that may wait for their reader: what a client has that sends all before it reads.
+STREAM_ANSWERS_BYTES_MAX: Final = 2 * 1024 * 1024
+# A reader who takes this many of them is not dead.
+STREAM_PROGRESS_BYTES: Final = 64 * 1024
+# Paths whose bodies are streamed.
+_STREAMED: Final = frozenset({b"/import"})
 
 # How far the current request has arrived.
 _NOTHING: Final = 0
@@ -61,6 +72,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """Use `bounded_protocol(settings)`, which fills in the bounds: uvicorn makes the instances."""
 
     body_bytes_max: ClassVar[int]
+    body_bytes_max_by_path: ClassVar[Mapping[bytes, int]]
     header_bytes_max: ClassVar[int]
     request_seconds_max: ClassVar[float]
     keep_alive_seconds: ClassVar[float]
@@ -80,12 +92,20 @@ class BoundedProtocol(HttpToolsProtocol):
         self.deadline = math.inf
         self._phase = _NOTHING
         self._body_bytes = 0
+        # What of them counts among the bodies arriving.
+        self._held_bytes = 0
+        # Of the current request; a stream's `is_gone` is still to be told when the next request has begun.
+        self._is_streamed = False
+        self._stream: BodyStream | None = None
         # Bytes of whole segments that belong to the current request alone.
         self._wire_bytes = 0
         self._segment_bytes = 0
         self._segment_shared = False
         # Once set, nothing more is parsed; what still arrives is thrown away.
         self._refusal: tuple[int, bytes, list[tuple[bytes, bytes]]] | None = None
+        # Once set, the same, after the last answer of this connection, which may be taken until then.
+        self._over_at_latest: float | None = None
+        self._closes_after_stream = False
 
     # The connection
 
@@ -98,7 +118,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.deadline = self.loop.time() + self.request_seconds_max
 
     def data_received(self, data: bytes) -> None:
-        if self._refusal is not None:
+        if self._refusal is not None or self._over_at_latest is not None:
             return
         self._segment_bytes = len(data)
         self._segment_shared = False
@@ -124,7 +144,16 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_body()
+        if self._stream is not None:
+            self._stream.is_gone = True
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Close after the answer under way, if there is one. A streamed body need not have arrived whole by then."""
+        if self._is_streamed and not self.cycle.response_complete:
+            self._closes_after_stream = True
+        else:
+            super().shutdown()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -137,12 +166,15 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def expire(self) -> None:
         """Called by the sweep after the deadline. Answers 408 if part of a request has arrived."""
-        if self._refusal is not None or self.transport.is_closing() or self.flow.write_paused:
+        over_at = self._over_at_latest
+        if over_at is not None and self.loop.time() < over_at and self.transport.get_write_buffer_size():
+            self.deadline = self.loop.time() + LINGER_SECONDS
+        elif over_at or self._refusal is not None or self.transport.is_closing() or self.flow.write_paused:
             self.transport.abort()
         elif self._phase == _NOTHING:
             self.transport.close()
-        elif self.flow.read_paused:
-            # It is us who do not read (a pipelined request, or an application that has not asked for the body).
+        elif self.flow.read_paused or (self._is_streamed and self._stream is not None and self._stream.busy):
+            # It is us who do not read (a pipelined request, or a body not asked for yet), or who owe answers.
             self.deadline = self.loop.time() + self.request_seconds_max
         else:
             seconds = f"{self.request_seconds_max:g}"
@@ -153,6 +185,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._phase = _HEAD
+        self._is_streamed = False
         self._body_bytes = 0
         self._wire_bytes = 0
         self._rearm()
@@ -163,7 +196,7 @@ class BoundedProtocol(HttpToolsProtocol):
         name = name.lower()
         if name == b"content-length":
             # The parser has checked that these are digits and that there is one such header.
-            if int(value) > self.body_bytes_max:
+            if int(value) > self.body_bytes_max and int(value) > self._body_bytes_allowed():
                 raise self._body_too_large()
         elif name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
@@ -175,17 +208,22 @@ class BoundedProtocol(HttpToolsProtocol):
             raise self._head_too_large()
         super().on_headers_complete()
         # The application's task has not begun yet.
-        self.scope[SEND_WHOLE] = partial(_send_whole, self.cycle)  # type: ignore[typeddict-unknown-key]
+        self.scope[SEND_WHOLE] = partial(send_whole, self.cycle)  # type: ignore[typeddict-unknown-key]
         self._phase = _BODY
+        if self._path() in _STREAMED:
+            self._begin_stream()
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
-        self.bodies_arriving.total += len(body)
-        if self._body_bytes > self.body_bytes_max:
+        if self._body_bytes > self.body_bytes_max and self._body_bytes > self._body_bytes_allowed():
             raise self._body_too_large()
+        # Of a stream, the application has taken the rest; else it takes nothing before the end that it does not keep.
+        self._hold(self._body_bytes if not self._is_streamed else len(self.cycle.body) + len(body))
         if self.bodies_arriving.total > BODIES_BYTES_MAX:
             raise _Refused("overloaded", "Too many large bodies are arriving at once.")
         super().on_body(body)
+        if self._is_streamed:
+            self._rearm()
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
@@ -200,6 +238,11 @@ class BoundedProtocol(HttpToolsProtocol):
             # Closed, but open until the client has taken the answer.
             self.deadline = self.loop.time() + self.request_seconds_max
             return
+        if self._is_streamed and self.cycle.response_complete:
+            self.transport.set_write_buffer_limits()
+            if self._phase == _BODY or self._closes_after_stream:
+                self._end()
+                return
         self.flow.resume_reading()
         if self.pipeline:
             cycle, app = self.pipeline.pop()
@@ -234,10 +277,21 @@ class BoundedProtocol(HttpToolsProtocol):
             refused = self._head_too_large()
             self._refuse(refused.code, refused.detail)
 
+    def _hold(self, held_bytes: int) -> None:
+        self.bodies_arriving.total += held_bytes - self._held_bytes
+        self._held_bytes = held_bytes
+
     def _forget_body(self) -> None:
         """What has arrived of a body no longer counts: it is whole, refused or given up."""
-        self.bodies_arriving.total -= self._body_bytes
+        self._hold(0)
         self._body_bytes = 0
+
+    def _path(self) -> bytes:
+        return self.url.partition(b"?")[0]
+
+    def _body_bytes_allowed(self) -> float:
+        path = self._path()
+        return math.inf if path in _STREAMED else self.body_bytes_max_by_path.get(path, self.body_bytes_max)
 
     def _head_bytes(self) -> int:
         """The head's size as it would be written without optional white space: request line, headers, empty line."""
@@ -248,7 +302,23 @@ class BoundedProtocol(HttpToolsProtocol):
         return _Refused("head_too_large", f"A request head may have {self.header_bytes_max} bytes.")
 
     def _body_too_large(self) -> _Refused:
-        return _Refused("payload_too_large", f"A request body may have {self.body_bytes_max} bytes.")
+        return _Refused("payload_too_large", f"A request body may have {self._body_bytes_allowed()} bytes.")
+
+    # Streams
+
+    def _begin_stream(self) -> None:
+        self._is_streamed = True
+        self._stream = self.scope[BODY_STREAM] = BodyStream()  # type: ignore[typeddict-unknown-key]
+        low = STREAM_ANSWERS_BYTES_MAX - STREAM_PROGRESS_BYTES
+        self.transport.set_write_buffer_limits(STREAM_ANSWERS_BYTES_MAX, low)
+
+    def _end(self) -> None:
+        """The last answer of this connection is made, and the client may still be sending: let it read to the end."""
+        self._over_at_latest = self.loop.time() + self.request_seconds_max
+        self._forget_body()
+        self.flow.resume_reading()
+        self.transport.write_eof()
+        self.deadline = self.loop.time() + LINGER_SECONDS
 
     # Refusals
 
@@ -272,6 +342,8 @@ class BoundedProtocol(HttpToolsProtocol):
         # From here on the application's answer, if it makes one, goes nowhere; its `receive` says disconnected.
         cycle.disconnected = True
         cycle.message_event.set()
+        if self._is_streamed and self._stream is not None:
+            self._stream.is_gone = True
         if cycle.response_started:
             self.deadline = self.loop.time() + LINGER_SECONDS
             self.transport.close()
@@ -296,27 +368,6 @@ class BoundedProtocol(HttpToolsProtocol):
         self.deadline = self.loop.time() + LINGER_SECONDS
 
 
-def _send_whole(cycle: RequestResponseCycle, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
-    """Send a whole answer by one write, and tell whether that was done; uvicorn's `send` makes two, and more calls.
-
-    `headers` are lower-case and hold the content-length. Where anything is out of the ordinary, `send` is to do it.
-    """
-    if cycle.response_started or cycle.disconnected or cycle.flow.write_paused or not cycle.keep_alive:
-        return False
-    content = [STATUS_LINE[status]]
-    for name, value in (*cycle.default_headers, *headers):
-        content += (name, b": ", value, b"\r\n")
-    content.append(b"\r\n")
-    if cycle.scope["method"] != "HEAD":
-        content.append(body)
-    cycle.waiting_for_100_continue = False
-    cycle.response_started = cycle.response_complete = True
-    cycle.transport.write(b"".join(content))
-    cycle.message_event.set()
-    cycle.on_response()
-    return True
-
-
 def bounded_protocol(settings: Settings) -> type[HttpToolsProtocol]:
     """The protocol class with the bounds of `settings`, for uvicorn's `http=`.
 
@@ -324,6 +375,7 @@ def bounded_protocol(settings: Settings) -> type[HttpToolsProtocol]:
     """
     bounds = {
         "body_bytes_max": settings.body_bytes_max,
+        "body_bytes_max_by_path": {b"/batches": settings.batch_body_bytes_max},
         "header_bytes_max": settings.header_bytes_max,
         "request_seconds_max": settings.request_seconds_max,
         "keep_alive_seconds": settings.keep_alive_seconds,

@@ -7,17 +7,18 @@ committed wait for it here instead of entering a second batch, where they would 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Container, Sequence
 from typing import Final, Protocol
 
 from wallet.errors import OutcomeUnknown, Overloaded, StorageUnavailable, WalletError, ensure
-from wallet.ledger.model import ReferenceKey, Request
+from wallet.ledger.model import ReferenceKey
 from wallet.ledger.outcomes import Outcome
+from wallet.ledger.requests import ChangeWallet, Group, Request, Settle, weight
 
 _log = logging.getLogger(__name__)
 
 LEGS_PER_ITEM_MAX: Final = 4
-"""A batch of batch_items_max holds at most this many times as many legs, so that locks are never held for long."""
+"""A batch of batch_items_max locks at most this many times as many wallets, so that locks are never held for long."""
 
 
 class Writer(Protocol):
@@ -33,15 +34,19 @@ OVERLAP_SECONDS: Final = 0.02
 
 
 class _Waiting:
-    """A request and the future that its caller awaits. `in_doubt`: it came while another with its reference waited."""
+    """A request and the future that its caller awaits. `in_doubt`: it came while another with its reference waited.
 
-    __slots__ = ("answer", "in_doubt", "key", "request")
+    `keys`: the references that it uses up if it is applied. `items`: how many places in the queue it takes.
+    """
+
+    __slots__ = ("answer", "in_doubt", "items", "keys", "request")
 
     def __init__(self, request: Request, answer: "asyncio.Future[Outcome]") -> None:
         self.request = request
         self.answer = answer
         self.in_doubt = False
-        self.key: ReferenceKey = (request.origin, request.reference_id)
+        self.items = len(request.items) if type(request) is Group else 1
+        self.keys = _keys_of(request)
 
     def resolve(self, answer: Outcome | BaseException) -> None:
         if self.answer.done():
@@ -53,6 +58,15 @@ class _Waiting:
             self.answer.set_exception(answer)
         else:
             self.answer.set_result(answer)
+
+
+def _keys_of(request: Request) -> Collection[ReferenceKey]:
+    if type(request) is Group:
+        # Each once, in order: its items may repeat one another.
+        return dict.fromkeys((item.origin, item.reference_id) for item in request.items)
+    if type(request) is ChangeWallet or type(request) is Settle:
+        return ()  # Neither is found again by a reference: two of them are never the same request.
+    return ((request.origin, request.reference_id),)
 
 
 class Committer:
@@ -74,7 +88,8 @@ class Committer:
         self._batch_items_max = batch_items_max
         self._queue: deque[_Waiting] = deque()
         self._committing: dict[ReferenceKey, list[_Waiting]] = {}
-        self._parked = 0
+        # Places taken, in the queue and parked. A group takes one for each of its items.
+        self._depth = 0
         self._unanswered: dict[ReferenceKey, int] = {}
         # (when it began, how many requests) of every batch under way, oldest first.
         self._in_flight: list[tuple[float, int]] = []
@@ -85,8 +100,8 @@ class Committer:
 
     @property
     def queue_depth(self) -> int:
-        """Requests accepted that no batch has taken yet."""
-        return len(self._queue) + self._parked
+        """Requests accepted that no batch has taken yet, each item of a group counted."""
+        return self._depth
 
     @property
     def fault(self) -> BaseException | None:
@@ -105,17 +120,27 @@ class Committer:
         Raises Overloaded and StorageUnavailable (certainly not applied), OutcomeUnknown, and BadData if the
         database cannot store a value of the request.
         """
+        return await self.accept(request)
+
+    def accept(self, request: Request) -> "asyncio.Future[Outcome]":
+        """Put a request into the queue; the future has its outcome, or raises, as `submit` does.
+
+        Raises at once what says that it was not accepted: Overloaded, or StorageUnavailable.
+        """
         if self._fault is not None or self._closing:
             raise StorageUnavailable("the service is shutting down" if self._closing else "the writer has stopped")
-        if self.queue_depth >= self._queue_depth_max:
-            raise Overloaded(f"{self._queue_depth_max} requests are waiting already")
         waiting = _Waiting(request, self._loop.create_future())
-        earlier = self._unanswered.get(waiting.key, 0)
-        waiting.in_doubt = earlier > 0
-        self._unanswered[waiting.key] = earlier + 1
+        # A group larger than the queue is let into an empty one.
+        if self._depth and self._depth + waiting.items > self._queue_depth_max:
+            raise Overloaded(f"{self._depth} requests are waiting already")
+        for key in waiting.keys:
+            earlier = self._unanswered.get(key, 0)
+            waiting.in_doubt |= earlier > 0
+            self._unanswered[key] = earlier + 1
         self._queue.append(waiting)
+        self._depth += waiting.items
         self._wake_if_any_may_begin()
-        return await waiting.answer
+        return waiting.answer
 
     async def drain(self, seconds_max: float) -> None:
         """Answer everything that was accepted: by its outcome while there is time, else by why there is none."""
@@ -171,26 +196,34 @@ class Committer:
                 await self._commit(writer, batch)
 
     def _take(self) -> list[_Waiting]:
-        """The next batch. Requests whose reference another batch is committing are parked beside it."""
+        """The next batch. Requests with a reference that another batch is committing are parked beside it."""
         batch: list[_Waiting] = []
-        legs_left = self._batch_items_max * LEGS_PER_ITEM_MAX
+        wallets_left = self._batch_items_max * LEGS_PER_ITEM_MAX
         taken: set[ReferenceKey] = set()
         while self._queue and len(batch) < self._batch_items_max:
             waiting = self._queue[0]
-            if (followers := self._committing.get(waiting.key)) is not None and waiting.key not in taken:
+            if (followers := self._followers(waiting, taken)) is not None:
                 followers.append(self._queue.popleft())
-                self._parked += 1
                 continue
-            legs_left -= len(waiting.request.legs)
-            if legs_left < 0 and batch:
+            wallets_left -= weight(waiting.request)
+            if wallets_left < 0 and batch:
                 break
             self._queue.popleft()
+            self._depth -= waiting.items
             # Duplicates inside one batch are the ledger's business: it decides them in order.
             batch.append(waiting)
-            taken.add(waiting.key)
-            self._committing.setdefault(waiting.key, [])
+            for key in waiting.keys:
+                taken.add(key)
+                self._committing.setdefault(key, [])
         self._observe_depth(self.queue_depth)
         return batch
+
+    def _followers(self, waiting: _Waiting, taken: Container[ReferenceKey]) -> list[_Waiting] | None:
+        """Those who wait for a batch under way that has one of its references, or None if it need not wait."""
+        for key in waiting.keys:
+            if (followers := self._committing.get(key)) is not None and key not in taken:
+                return followers
+        return None
 
     async def _commit(self, writer: Writer, batch: Sequence[_Waiting]) -> None:
         answers: Sequence[Outcome | WalletError] = [OutcomeUnknown("the writer has stopped")] * len(batch)
@@ -215,11 +248,11 @@ class Committer:
     def _release(self, batch: Sequence[_Waiting], answers: Sequence[Outcome | WalletError]) -> None:
         """Let those go on that were parked beside a batch. Whether their reference is used by now, the answers say."""
         parked: list[_Waiting] = []
-        last_answers = {waiting.key: answer for waiting, answer in zip(batch, answers, strict=True)}
+        last_answers = {key: answer for waiting, answer in zip(batch, answers, strict=True) for key in waiting.keys}
         for key, answer in last_answers.items():
             for follower in self._committing.pop(key):
-                self._parked -= 1
                 if isinstance(answer, OutcomeUnknown):
+                    self._depth -= follower.items
                     self._answer(follower, answer)
                 else:
                     parked.append(follower)
@@ -244,12 +277,15 @@ class Committer:
 
     def _fail_queued(self, error: WalletError) -> None:
         while self._queue:
-            self._answer(self._queue.popleft(), error)
+            waiting = self._queue.popleft()
+            self._depth -= waiting.items
+            self._answer(waiting, error)
 
     def _answer(self, waiting: _Waiting, answer: Outcome | WalletError) -> None:
-        left = self._unanswered[waiting.key] - 1
-        if left:
-            self._unanswered[waiting.key] = left
-        else:
-            del self._unanswered[waiting.key]
+        for key in waiting.keys:
+            left = self._unanswered[key] - 1
+            if left:
+                self._unanswered[key] = left
+            else:
+                del self._unanswered[key]
         waiting.resolve(answer)

@@ -7,8 +7,8 @@ from typing import Final
 from uuid import UUID
 
 from wallet.errors import AlreadyExists
-from wallet.ledger.model import Request
 from wallet.ledger.outcomes import Refused
+from wallet.ledger.requests import Request
 from wallet.service.commands import Commands
 from wallet.storage.assets import AssetCache
 from wallet.storage.database import Database

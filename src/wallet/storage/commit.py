@@ -6,34 +6,29 @@ apply_batch. What to do when it does not go through is the writer's business (st
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
 
-from wallet.errors import BadData, OutcomeUnknown, StaleContext, ensure
-from wallet.ledger.apply import KINDS, Decision, apply_batch
-from wallet.ledger.model import (
-    Asset,
-    Context,
-    Posted,
-    ReferenceKey,
-    Request,
-    TransactionId,
-    WalletId,
-    WalletKind,
-    WalletState,
-)
-from wallet.ledger.outcomes import Outcome, Refused
+from wallet.errors import BadData, OutcomeUnknown, StaleContext
+from wallet.ledger.apply import apply_batch
+from wallet.ledger.model import WalletId
+from wallet.ledger.naming import wallets_implied
+from wallet.ledger.outcomes import Outcome
+from wallet.ledger.requests import Request
 from wallet.storage.assets import AssetCache
 from wallet.storage.database import CONNECTION_LOST, LockTimedOut, driver_errors, is_fatal, translated
-from wallet.storage.postings import load_posted
+from wallet.storage.loading import Loaded, load
+from wallet.storage.named import Named, Pointed, find_more, find_named
 from wallet.storage.statements import load_statements
+from wallet.storage.writing import write_decision
 
 _SQL = load_statements("commit.sql")
-_KIND_BY_NAME: Final = {kind.value: kind for kind in WalletKind}
+
+BEGINNINGS_MAX: Final = 4
+"""How often a batch begins because what it names turned out to point at wallets that it had not locked."""
 
 CONNECTION_KEPT: Final = (StaleContext, BadData, LockTimedOut)
 """After these the connection is as good as new. After anything else, a cancellation included, nothing is known of it,
@@ -52,28 +47,23 @@ async def commit_batch(
     assets: AssetCache,
     commit_seconds_max: float,
     steps: StepSeconds,
+    pointed: Pointed | None = None,
 ) -> Sequence[Outcome]:
     """Decide and store a batch, and answer its outcomes in order.
 
     Raises OutcomeUnknown once COMMIT was sent and no clean answer came. Everything else that is raised says that
     nothing was stored: StaleContext, BadData, StorageUnavailable. The connection must be given up unless it is one of
-    CONNECTION_KEPT.
+    CONNECTION_KEPT. `pointed` is filled with the wallets that the batch's holds and originals brought in.
     """
     clock = _Laps(steps)
     try:
         with driver_errors():
-            named = _wallets_named(batch, assets, await _assets_named(connection, batch, assets))
-            await connection.execute(_SQL["begin_and_lock"].format(shard=shard, ids=",".join(map(str, named.locked))))
-            clock.lap("lock")
-            context, decided_at = await _load(connection, batch, shard, assets, named)
-            clock.lap("load")
-        decision = apply_batch(batch, context, decided_at)
+            names = await find_named(connection, batch, shard, assets, {} if pointed is None else pointed)
+            loaded = await _lock_and_load(connection, batch, shard, assets, names, clock)
+        decision = apply_batch(batch, loaded.context, loaded.decided_at)
         clock.lap("decide")
         with driver_errors():
-            if decision.posted:
-                await _write_batch(connection, decision, batch_id, shard, decided_at)
-            if len(decision.posted) < len(batch):
-                await _write_declines(connection, batch, decision, shard, decided_at)
+            await write_decision(connection, batch, loaded, decision, batch_id=batch_id, shard=shard)
             clock.lap("write")
     except CONNECTION_KEPT:
         await _roll_back(connection)
@@ -81,6 +71,28 @@ async def commit_batch(
     await commit(connection, commit_seconds_max)
     clock.lap("commit")
     return decision.outcomes
+
+
+async def _lock_and_load(
+    connection: asyncpg.Connection,
+    batch: Sequence[Request],
+    shard: int,
+    assets: AssetCache,
+    names: Named,
+    clock: "_Laps",
+) -> Loaded:
+    """Begin, and begin anew for as long as what was loaded points at a wallet that was not locked."""
+    for _ in range(BEGINNINGS_MAX):
+        await connection.execute(_SQL["begin_and_lock"].format(shard=shard, ids=",".join(map(str, names.locked))))
+        clock.lap("lock")
+        loaded = await load(connection, batch, shard, assets, names)
+        clock.lap("load")
+        if loaded.is_plain or not (missing := names.lacks(wallets_implied(loaded.context))):
+            return loaded
+        # A lock taken now would be out of order.
+        await _roll_back(connection)
+        await find_more(connection, shard, names, missing)
+    raise StaleContext("the wallets to lock changed each time")
 
 
 class _Laps:
@@ -96,160 +108,10 @@ class _Laps:
         self._last = now
 
 
-async def _assets_named(
-    connection: asyncpg.Connection, batch: Sequence[Request], assets: AssetCache
-) -> Mapping[str, Asset]:
-    """The assets that exist now, of those the batch names. Not the live cache: others add to it meanwhile, and an asset
-    that appeared between two steps would be known to one and not to the other.
-    """
-    codes = {request.asset_code for request in batch if request.asset_code is not None}
-    if missing := codes - assets.by_code.keys():
-        await assets.load_codes(connection, missing)
-    return {code: assets.by_code[code] for code in codes if code in assets.by_code}
-
-
-class _Named(NamedTuple):
-    """What a batch names: assets by code, wallets that are never locked by id, and the ids of all others."""
-
-    assets: Mapping[str, Asset]
-    unlocked: dict[WalletId, WalletState]
-    locked: dict[WalletId, None]
-
-
-def _wallets_named(batch: Sequence[Request], cache: AssetCache, assets: Mapping[str, Asset]) -> _Named:
-    named = _Named(assets, {}, {})
-    for request in batch:
-        for wallet_id in KINDS[type(request)].wallets_named(request, assets):
-            if (unlocked := cache.unlocked(wallet_id)) is not None:
-                named.unlocked[wallet_id] = unlocked
-            else:
-                named.locked[wallet_id] = None
-    return named
-
-
-async def _load(
-    connection: asyncpg.Connection, batch: Sequence[Request], shard: int, assets: AssetCache, named: _Named
-) -> tuple[Context, datetime]:
-    keys = {(request.origin, request.reference_id): None for request in batch}
-    rows = await connection.fetch(
-        _SQL["load"],
-        shard,
-        list(named.locked),
-        [origin for origin, _ in keys],
-        [reference for _, reference in keys],
-    )
-    decided_at: datetime = rows[0][0]
-    known_ids: Sequence[TransactionId] | None = rows[0][1]
-    states = dict(named.unlocked)
-    for row in rows:
-        _, _, id_, asset_id, kind, locked, balance, held, version, overdraft_limit, max_balance, last_entry_at = row
-        if id_ is None:
-            break
-        states[id_] = WalletState(
-            id_,
-            asset_id,
-            _KIND_BY_NAME[kind],
-            locked,
-            balance,
-            held,
-            version,
-            overdraft_limit,
-            max_balance,
-            last_entry_at,
-        )
-        # The database's clock may be set back; along a wallet's versions, time does not.
-        if last_entry_at is not None and last_entry_at > decided_at:
-            decided_at = last_entry_at
-    await _load_strangers(connection, states, shard, assets, named)
-    known = await _load_known(connection, shard, known_ids) if known_ids else {}
-    return Context(states, named.assets, known), decided_at
-
-
-async def _load_strangers(
-    connection: asyncpg.Connection,
-    states: dict[WalletId, WalletState],
-    shard: int,
-    assets: AssetCache,
-    named: _Named,
-) -> None:
-    # Neither locked nor a system wallet that we know: one of an asset that another process made, or nothing.
-    if strange := named.locked.keys() - states.keys():
-        await assets.load_wallets(connection, shard, strange)
-        for wallet_id in strange:
-            if (unlocked := assets.unlocked(wallet_id)) is not None:
-                states[wallet_id] = unlocked
-    # Whoever writes the answer needs their codes.
-    if foreign := {state.asset_id for state in states.values()} - assets.by_id.keys():
-        await assets.load_ids(connection, foreign)
-
-
-async def _load_known(
-    connection: asyncpg.Connection, shard: int, ids: Sequence[TransactionId]
-) -> Mapping[ReferenceKey, Posted]:
-    rows = await connection.fetch(_SQL["load_known"], shard, ids)
-    known = await load_posted(connection, _SQL["load_entries"], shard, rows)
-    return {(posted.origin, posted.reference_id): posted for posted in known}
-
-
 async def find_held(connection: asyncpg.Connection, wallets: Iterable[WalletId], shard: int) -> set[WalletId]:
     """Which of these wallets another session holds at this moment. Not within a transaction."""
     with driver_errors():
         return {row["id"] for row in await connection.fetch(_SQL["find_held"], shard, list(wallets))}
-
-
-async def _write_batch(
-    connection: asyncpg.Connection, decision: Decision, batch_id: UUID, shard: int, decided_at: datetime
-) -> None:
-    posted, states, deltas = decision.posted, decision.states, decision.deltas
-    entries = [entry for transaction in posted for entry in transaction.entries]
-    transaction_ids, legs, wallet_ids, asset_ids, directions, amounts, versions, balances = zip(*entries, strict=True)
-    row = await connection.fetchrow(
-        _SQL["write_batch"],
-        shard,
-        batch_id,
-        decided_at,
-        [transaction.id for transaction in posted],
-        [transaction.origin for transaction in posted],
-        [transaction.reference_id for transaction in posted],
-        [transaction.type for transaction in posted],
-        [transaction.fingerprint for transaction in posted],
-        [transaction.metadata for transaction in posted],
-        transaction_ids,
-        legs,
-        wallet_ids,
-        asset_ids,
-        [direction * amount for direction, amount in zip(directions, amounts, strict=True)],
-        versions,
-        balances,
-        list(states),
-        [state.balance for state in states.values()],
-        [state.version for state in states.values()],
-        list(deltas),
-        list(deltas.values()),
-    )
-    asked = (len(posted), len(entries), len(states), len(deltas))
-    written = (row["transactions"], row["entries"], row["wallets"], row["deltas"])
-    ensure(written == asked, f"asked to write {asked} rows, wrote {written}")
-
-
-async def _write_declines(
-    connection: asyncpg.Connection, batch: Sequence[Request], decision: Decision, shard: int, at: datetime
-) -> None:
-    declined = [
-        (
-            request.origin,
-            request.reference_id,
-            request.type,
-            outcome.code.value,
-            outcome.wallet_id,
-            outcome.required,
-            outcome.available,
-        )
-        for request, outcome in zip(batch, decision.outcomes, strict=True)
-        if isinstance(outcome, Refused)
-    ]
-    if declined:
-        await connection.execute(_SQL["write_declines"], shard, at, *zip(*declined, strict=True))
 
 
 async def _roll_back(connection: asyncpg.Connection) -> None:

@@ -7,6 +7,7 @@ approximate across processes: fine for people, never for a feed. The application
 import os
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 # The driver's own type: equal to uuid.UUID in every respect, and several times cheaper to make and to send.
@@ -14,6 +15,7 @@ from asyncpg.pgproto import pgproto
 
 SHARD_BITS = 12
 _RANDOM_BITS = 62 - SHARD_BITS
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class IdSource:
@@ -38,6 +40,12 @@ def _random_words() -> Iterator[int]:
     # A system call for many at once: one for each id would cost as much as all the rest of it.
     while True:
         yield from memoryview(os.urandom(8 * 512)).cast("Q")
+
+
+def first_id_at(at: datetime) -> UUID:
+    """The least of the ids that can be made at that instant or later."""
+    milliseconds = min(max((at - _EPOCH) // timedelta(milliseconds=1), 0), 2**48 - 1)
+    return UUID(int=milliseconds << 80)
 
 
 def parse_id(text: str) -> UUID | None:

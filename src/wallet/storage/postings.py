@@ -6,6 +6,7 @@ from typing import Any
 import asyncpg
 
 from wallet.ledger.model import Entry, Posted, TransactionId
+from wallet.storage.details import details_of
 
 
 async def load_posted(
@@ -39,6 +40,9 @@ async def load_posted(
             row["created_at"],
             row["effective_at"],
             tuple(entries[row["id"]]),
+            row["hold_id"],
+            row["refund_of"],
+            None if row["details"] is None else details_of(row["details"]),
         )
         for row in rows
     ]

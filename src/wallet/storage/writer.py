@@ -13,13 +13,14 @@ import asyncpg
 from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from wallet.errors import BadData, OutcomeUnknown, StaleContext, StorageUnavailable, WalletError
-from wallet.ledger.apply import KINDS
-from wallet.ledger.model import Request, WalletId
+from wallet.ledger.model import WalletId
 from wallet.ledger.outcomes import Outcome
+from wallet.ledger.requests import Request
 from wallet.storage.assets import AssetCache
 from wallet.storage.commit import CONNECTION_KEPT, StepSeconds, commit_batch, find_held, prepare
 from wallet.storage.database import Database, LockTimedOut, close
 from wallet.storage.ids import IdSource
+from wallet.storage.named import Pointed, wallets_of
 
 TRIES_ALONE_MAX: Final = 5
 """How often one request alone is decided, when others keep being first."""
@@ -59,6 +60,9 @@ class BatchWriter:
         # Wallets that were waited for in vain, and until when nobody waits for them again without asking first.
         self._held_until: dict[WalletId, float] = {}
         self._waits_left = 0
+        # What the holds and originals of the batch under way point at, as far as was seen; and of earlier ones, where a
+        # wallet is held.
+        self._pointed: Pointed = {}
 
     async def commit(self, batch: Sequence[Request]) -> Sequence[Answer]:
         """One answer per request, in order.
@@ -68,6 +72,8 @@ class BatchWriter:
         """
         answers: list[Answer] = []
         self._waits_left = len(batch).bit_length() + 1
+        # Nobody waits again for what was waited for in vain, not even through a hold.
+        self._pointed = {id_: wallets for id_, wallets in self._pointed.items() if self._held_until.keys() & wallets}
         await self._commit_within(batch, answers)
         return answers
 
@@ -100,7 +106,7 @@ class BatchWriter:
         return [LockTimedOut("another session holds a wallet") if waits else next(decided) for waits in is_held]
 
     def _wallets_of(self, request: Request) -> Sequence[WalletId]:
-        return KINDS[type(request)].wallets_named(request, self._assets.by_code)
+        return wallets_of(request, self._assets.by_code, self._pointed)
 
     async def _ensure_not_held(self, batch: Sequence[Request]) -> None:
         """Raise _WalletsHeld for what was held a moment ago and still is."""
@@ -185,6 +191,7 @@ class BatchWriter:
                 assets=self._assets,
                 commit_seconds_max=self._database.settings.statement_timeout_ms / 1000,
                 steps=steps,
+                pointed=self._pointed,
             )
         except CONNECTION_KEPT:
             raise

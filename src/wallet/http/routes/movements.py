@@ -4,14 +4,12 @@ from typing import Annotated, Any
 
 from litestar import Request, Response, post
 from litestar.handlers import HTTPRouteHandler
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import PathParameter
-from msgspec import Struct
 
 from wallet.http import bodies
-from wallet.http.answers import Answer, TransactionAnswer
+from wallet.http.answers import TransactionAnswer
 from wallet.http.movements import Movements
-from wallet.http.routes.shared import as_response, body_of, documented, headers_of, problems, request_id
+from wallet.http.routes.shared import as_response, asked, documented_movement
 
 _Request = Request[Any, Any, Any]
 _WalletId = Annotated[str, PathParameter(description="The wallet.")]
@@ -20,77 +18,32 @@ _WalletId = Annotated[str, PathParameter(description="The wallet.")]
 def movement_routes(movements: Movements) -> list[HTTPRouteHandler]:
     """Handlers bound to the operations they serve."""
 
-    async def wallet_movement(type_: str, wallet_id: str, request: _Request) -> Response[Any]:
-        return as_response(
-            await movements.wallet_movement(
-                type_, wallet_id, await body_of(request), headers=headers_of(request),
-                query=request.scope["query_string"], request_id=request_id(request),
-            )
-        )  # fmt: skip
+    async def performed(op: str, target: str | None, request: _Request) -> Response[Any]:
+        return as_response(await movements.perform(op, target, **await asked(request)))
 
-    @post(
-        "/wallets/{wallet_id:str}/topup",
-        **_documented(bodies.WalletMovement),
-    )
+    @post("/wallets/{wallet_id:str}/topup", **documented_movement(bodies.TopUp, TransactionAnswer))
     async def topup(wallet_id: _WalletId, request: _Request) -> Response[TransactionAnswer]:
         """Top-up: value bought from outside, from the asset's treasury into the wallet."""
-        return await wallet_movement("topup", wallet_id, request)
+        return await performed("topup", wallet_id, request)
 
-    @post(
-        "/wallets/{wallet_id:str}/bonus",
-        **_documented(bodies.WalletMovement),
-    )
+    @post("/wallets/{wallet_id:str}/bonus", **documented_movement(bodies.Bonus, TransactionAnswer))
     async def bonus(wallet_id: _WalletId, request: _Request) -> Response[TransactionAnswer]:
-        """Bonus: value given away, from the asset's treasury into the wallet."""
-        return await wallet_movement("bonus", wallet_id, request)
+        """Bonus: value given away, from the asset's treasury or a funding wallet into the wallet."""
+        return await performed("bonus", wallet_id, request)
 
-    @post(
-        "/wallets/{wallet_id:str}/spend",
-        **_documented(bodies.WalletMovement),
-    )
+    @post("/wallets/{wallet_id:str}/spend", **documented_movement(bodies.Spend, TransactionAnswer))
     async def spend(wallet_id: _WalletId, request: _Request) -> Response[TransactionAnswer]:
-        """Spend: from the wallet to the asset's revenue."""
-        return await wallet_movement("spend", wallet_id, request)
+        """Spend: from the wallet to the asset's revenue or a target wallet."""
+        return await performed("spend", wallet_id, request)
 
-    @post(
-        "/transfers",
-        **_documented(bodies.Transfer),
-    )
+    @post("/transfers", **documented_movement(bodies.Transfer, TransactionAnswer))
     async def transfer(request: _Request) -> Response[TransactionAnswer]:
         """Transfer: from wallet to wallet in one asset."""
-        answer: Answer = await movements.transfer(
-            await body_of(request),
-            headers=headers_of(request),
-            query=request.scope["query_string"],
-            request_id=request_id(request),
-        )
-        return as_response(answer)
+        return await performed("transfer", None, request)
 
-    @post(
-        "/transactions",
-        **_documented(bodies.Transaction),
-    )
+    @post("/transactions", **documented_movement(bodies.Transaction, TransactionAnswer))
     async def transaction(request: _Request) -> Response[TransactionAnswer]:
         """General transaction: 2 to 100 legs over any wallets and assets, all or nothing."""
-        answer: Answer = await movements.transaction(
-            await body_of(request),
-            headers=headers_of(request),
-            query=request.scope["query_string"],
-            request_id=request_id(request),
-        )
-        return as_response(answer)
+        return await performed("transaction", None, request)
 
     return [topup, bonus, spend, transfer, transaction]
-
-
-def _documented(body: type[Struct]) -> Any:
-    return {
-        "operation_class": documented(body),
-        "responses": {
-            200: ResponseSpec(
-                TransactionAnswer, description="A replay: the first answer again.", generate_examples=False
-            ),
-            **problems(400, 404, 413, 415, 422, 503),
-        },
-        "tags": ["movements"],
-    }

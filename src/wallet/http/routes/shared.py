@@ -1,7 +1,7 @@
 """What routes share: answers in the framework's terms, documented bodies, and a query without surprises."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from litestar import Request, Response
 from litestar.connection import ASGIConnection
@@ -15,11 +15,17 @@ from wallet.http.answers import Answer
 from wallet.http.asgi import read_body
 from wallet.http.options import AMOUNTS, Headers, parameters, refuse_key
 
-_MOVEMENT_ENDS: Final = ("/topup", "/bonus", "/spend", "/transfers", "/transactions")
+FILTERS_MEMBERS: Final = "filters_members"
+"""The option of a handler whose list can be filtered by members of metadata."""
+
+_MOVEMENT_ENDS: Final = (
+    "/topup", "/bonus", "/spend", "/transfers", "/transactions", "/holds", "/capture", "/void", "/increase", "/extend",
+    "/refund", "/merge-into/{target_wallet_id}",
+)  # fmt: skip
 _MEANINGS: Final = {
     400: "Malformed: every wrong field is listed.",
     404: "Something that is named does not exist.",
-    409: "It exists already, and differs.",
+    409: "What is there is against it: it exists already, is closed, or is of another version.",
     413: "The body is too large.",
     415: "The body is not JSON in UTF-8.",
     422: "Refused by the ledger; nothing moved.",
@@ -46,7 +52,7 @@ def as_response(answer: Answer) -> Response[Any]:
     return Response(answer.body, status_code=answer.status, headers=headers)
 
 
-def documented(body: type[Struct]) -> type[Operation]:
+def documented(body: type[Struct], *, required: bool = True) -> type[Operation]:
     """An operation whose request body is described by `body`. The bytes themselves are decoded by our own rules,
     which are stricter than the framework's.
     """
@@ -56,10 +62,24 @@ def documented(body: type[Struct]) -> type[Operation]:
     class Documented(Operation):
         def __post_init__(self) -> None:
             self.request_body = RequestBody(
-                required=True, content={"application/json": OpenAPIMediaType(schema=schema)}
+                required=required, content={"application/json": OpenAPIMediaType(schema=schema)}
             )
 
     return Documented
+
+
+def documented_movement(body: type[Struct], answer: type[Struct]) -> dict[str, Any]:
+    """What a route that moves or reserves money says of itself, as arguments of its decorator."""
+    return {
+        "operation_class": documented(body),
+        "responses": {
+            200: ResponseSpec(
+                answer, description="A replay: the first answer again. Or a dry run.", generate_examples=False
+            ),
+            **problems(400, 404, 409, 413, 415, 422, 503),
+        },
+        "tags": ["movements"],
+    }
 
 
 def problems(*statuses: int) -> dict[int, ResponseSpec]:
@@ -84,6 +104,25 @@ def moves_money(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
     return connection.scope.get("method") == "POST" and path_template.endswith(_MOVEMENT_ENDS)
 
 
+class Asked(TypedDict):
+    """What a request says besides its path, as operations take it."""
+
+    body: bytes
+    headers: Headers
+    query: bytes
+    request_id: str
+
+
+async def asked(request: Request[Any, Any, Any]) -> Asked:
+    """Raises ClientGone."""
+    return {
+        "body": await body_of(request),
+        "headers": headers_of(request),
+        "query": request.scope["query_string"],
+        "request_id": request_id(request),
+    }
+
+
 async def body_of(request: Request[Any, Any, Any]) -> bytes:
     """The body's bytes. Raises ClientGone where the framework's own way would see a fault of ours."""
     return await read_body(request.receive)  # type: ignore[arg-type]  # the same messages under another name
@@ -101,8 +140,10 @@ def wants_string_amounts(request: Request[Any, Any, Any]) -> bool:
 def refuse_unknown_parameters(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """A guard: raises Malformed unless the handler knows every parameter of the query."""
     signature = handler.parsed_fn_signature.parameters
-    known = signature.keys() - connection.path_params.keys() - RESERVED_KWARGS
-    parameters(connection.scope["query_string"], known=known)
+    # `from` is a keyword of the language: such a name has an underscore after it.
+    known = {name.removesuffix("_") for name in signature.keys() - connection.path_params.keys() - RESERVED_KWARGS}
+    filters_members = bool(handler.opt.get(FILTERS_MEMBERS))
+    parameters(connection.scope["query_string"], known=known, filters_members=filters_members)
 
 
 def refuse_idempotency_key(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:

@@ -1,4 +1,5 @@
 -- The write transaction of a batch, in order of execution: one round trip each, but for what is prepared or rare.
+-- What only some batches need is in load_more.sql and write_more.sql.
 
 -- name: prepare_lock
 -- why: once per connection, so that the lock can follow BEGIN in one round trip
@@ -31,19 +32,28 @@ SELECT id FROM wallets
 
 -- name: load
 -- in:  $1 shard smallint, $2 ids uuid[], $3 origins text[], $4 reference_ids text[]
--- out: the states of the locked wallets among the ids (none: one row with a null id); on every row the clock, and the
---      ids of the transactions that have one of these references (none: null)
+-- out: the states of the locked wallets among the ids (none: one row with a null id), and whether there is more to
+--      know of them (a merged wallet is closed, too); on every row the ledger's clock, and the ids of the transactions
+--      that have one of these references (none: null)
 -- why: a statement of its own after the locks: merged into the lock it would read the snapshot from before the wait
---      and miss the reference of the very batch it waited for
+--      and miss the reference of the very batch it waited for. The clock is ledger_now(), without the price of a call.
+--      OFFSET 0 keeps the look-up of a reference one: the planner may not read the whole index for a join instead
 SELECT found.decided_at, found.known_ids, w.id, w.asset_id, w.kind, w.locked, w.balance, w.held, w.version,
-       w.overdraft_limit, w.max_balance, w.last_entry_at
+       w.overdraft_limit, w.max_balance, w.last_entry_at,
+       (w.closed_at IS NOT NULL OR w.freeze_outgoing OR w.freeze_incoming OR w.next_due_at IS NOT NULL
+        OR w.limit_day IS NOT NULL OR w.limit_month IS NOT NULL OR w.lot_balance <> 0) AS is_special
   FROM (
-        SELECT clock_timestamp() AS decided_at, array_agg(known.id) AS known_ids
+        SELECT clock_timestamp() + (
+                   SELECT clock.advanced FROM sandbox_clock AS clock WHERE clock.is_only
+               ) AS decided_at,
+               array_agg(known.id) AS known_ids
           FROM unnest($3::text[], $4::text[]) AS wanted (origin, reference_id)
-          JOIN transactions AS known
-            ON known.shard = $1
-           AND known.reference_id = wanted.reference_id
-           AND known.origin = wanted.origin
+         CROSS JOIN LATERAL (
+                SELECT t.id
+                  FROM transactions AS t
+                 WHERE t.shard = $1 AND t.reference_id = wanted.reference_id AND t.origin = wanted.origin
+                OFFSET 0
+               ) AS known
        ) AS found
   LEFT JOIN wallets AS w ON w.shard = $1 AND w.id = ANY($2::uuid[]) AND w.locked;
 
@@ -51,7 +61,7 @@ SELECT found.decided_at, found.known_ids, w.id, w.asset_id, w.kind, w.locked, w.
 -- in:  $1 shard smallint, $2 transaction ids uuid[]
 -- out: the transactions with these ids
 -- why: only where a reference came back
-SELECT id, origin, reference_id, fingerprint, type, metadata, created_at, effective_at
+SELECT id, origin, reference_id, fingerprint, type, metadata, created_at, effective_at, hold_id, refund_of, details
   FROM transactions
  WHERE shard = $1 AND id = ANY($2::uuid[]);
 
@@ -59,26 +69,34 @@ SELECT id, origin, reference_id, fingerprint, type, metadata, created_at, effect
 -- in:  $1 shard smallint, $2 transaction ids uuid[]
 -- out: their entries, in order of leg within each
 -- why: only where a reference came back; its first answer is given again whole
-SELECT transaction_id, leg, wallet_id, asset_id, direction, amount, position, balance_after
-  FROM ledger_entries
- WHERE shard = $1 AND transaction_id = ANY($2::uuid[])
- ORDER BY transaction_id, leg;
+SELECT e.transaction_id, e.leg, e.wallet_id, e.asset_id, e.direction, e.amount, e.position, e.balance_after
+  FROM (
+        SELECT shard, transaction_id, leg, wallet_id, asset_id, direction, amount, position, balance_after
+          FROM ledger_entries
+         WHERE transaction_id = ANY($2::uuid[])
+        OFFSET 0
+       ) AS e
+ WHERE e.shard = $1
+ ORDER BY e.transaction_id, e.leg;
 
 -- name: write_batch
 -- in:  $1 shard, $2 batch id, $3 decided_at,
---      transactions: $4 ids, $5 origins, $6 references, $7 types, $8 fingerprints, $9 metadata;
+--      transactions that are nothing but a row and entries (the others: write_more): $4 ids, $5 origins, $6 references, $7 types, $8 fingerprints, $9 metadata;
 --      entries: $10 transaction ids, $11 legs, $12 wallets, $13 assets, $14 changes (direction * amount),
 --      $15 versions (null: unlocked), $16 balances after;
---      wallets: $17 ids, $18 balances, $19 versions; deltas: $20 wallets, $21 amounts
+--      wallets of which nothing else changed: $17 ids, $18 balances, $19 versions; deltas: $20 wallets, $21 amounts;
+--      $22 the number of all transactions
 -- out: seq, and how many rows of each kind were written; the caller compares
 -- why: one round trip whatever the batch size; each row once, in its final state. Transactions go in in order of
---      their unique key, so that disjoint batches with the same references wait but never deadlock
+--      their unique key, so that disjoint batches with the same references wait but never deadlock; so all of a batch
+--      go here, or all go there. The guard on wallets says once more what was decided, so that a fault is counted: no
+--      movement takes more than is available
 WITH next AS MATERIALIZED (
     SELECT nextval('batch_seq') AS seq
 ),
 batch AS (
     INSERT INTO batches (seq, created_at, transactions, shard, id)
-    SELECT seq, $3, cardinality($4::uuid[]), $1, $2 FROM next
+    SELECT seq, $3, $22, $1, $2 FROM next
     RETURNING seq
 ),
 posted AS (
@@ -108,7 +126,9 @@ moved AS (
     UPDATE wallets
        SET balance = w.balance, version = w.version, last_entry_at = $3
       FROM unnest($17::uuid[], $18::bigint[], $19::bigint[]) AS w (id, balance, version)
-     WHERE wallets.shard = $1 AND wallets.id = w.id
+     WHERE wallets.shard = $1
+       AND wallets.id = w.id
+       AND (w.balance >= wallets.balance OR w.balance - wallets.held >= -wallets.overdraft_limit)
     RETURNING 1
 ),
 netted AS (

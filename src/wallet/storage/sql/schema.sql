@@ -4,7 +4,7 @@
 -- the ledger: one database has shard 0 only, a cluster distributes by it. Hot tables have no foreign keys
 -- (docs/adr/0003): their rows come only from states read under lock in the same database transaction, deletion
 -- is refused, and `wallet verify` proves that there is no orphan. Columns are in order of falling alignment, so
--- that rows carry no padding.
+-- that rows carry no padding; those that came later are at the end.
 
 -- The order of batches. Never cached, so along it each wallet's versions rise.
 CREATE SEQUENCE batch_seq AS bigint CACHE 1;
@@ -25,11 +25,22 @@ CREATE TABLE assets (
     revenue_wallet_id uuid NOT NULL,
     breakage_wallet_id uuid NOT NULL,
     created_at timestamptz NOT NULL,
+    -- For how long a refund into an expired lot opens a new one, where that is the policy.
+    grace_seconds integer NOT NULL DEFAULT 2592000,
+    draw_order text COLLATE "C" NOT NULL DEFAULT 'expiring_first',
+    on_refund_to_expired text COLLATE "C" NOT NULL DEFAULT 'grace',
+    -- The policy that it was made with, which may have been changed since; null: what the columns are by default.
+    made_grace_seconds integer,
+    made_draw_order text COLLATE "C",
+    made_on_refund_to_expired text COLLATE "C",
     CONSTRAINT assets_pk PRIMARY KEY (id),
     CONSTRAINT assets_code_uq UNIQUE (code),
     CONSTRAINT assets_code_ck CHECK (code ~ '^[A-Z0-9_]{1,16}$'),
     CONSTRAINT assets_scale_ck CHECK (scale BETWEEN 0 AND 18),
-    CONSTRAINT assets_max_supply_ck CHECK (max_supply > 0)
+    CONSTRAINT assets_max_supply_ck CHECK (max_supply > 0),
+    CONSTRAINT assets_grace_seconds_ck CHECK (grace_seconds >= 1),
+    CONSTRAINT assets_draw_order_ck CHECK (draw_order IN ('expiring_first', 'main_first')),
+    CONSTRAINT assets_on_refund_to_expired_ck CHECK (on_refund_to_expired IN ('grace', 'forfeit', 'to_main'))
 );
 
 CREATE TABLE users (
@@ -40,6 +51,8 @@ CREATE TABLE users (
     metadata text,
     CONSTRAINT users_pk PRIMARY KEY (shard, id)
 );
+
+CREATE INDEX users_name_ix ON users (shard, name, id);
 
 CREATE TABLE wallets (
     -- Sum of entries, sum of open holds. Both stay zero on unlocked wallets, whose balance is in system_deltas.
@@ -52,7 +65,7 @@ CREATE TABLE wallets (
     max_balance bigint,
     created_at timestamptz NOT NULL,
     last_entry_at timestamptz,
-    -- The earliest instant at which something is due here (a hold's or a lot's expiry).
+    -- Nothing is due here before this instant (a hold's or a lot's expiry, also of a hold captured into it then).
     next_due_at timestamptz,
     closed_at timestamptz,
     asset_id integer NOT NULL,
@@ -69,15 +82,35 @@ CREATE TABLE wallets (
     kind text COLLATE "C" NOT NULL,
     label text,
     metadata text,
+    -- Sum of the remainders of its lots; what is left of the balance is main credit.
+    lot_balance bigint NOT NULL DEFAULT 0,
+    -- Spending limits: in any 24 hours, and in a calendar month (UTC).
+    limit_day bigint,
+    limit_month bigint,
     CONSTRAINT wallets_pk PRIMARY KEY (shard, id),
     CONSTRAINT wallets_kind_ck CHECK (kind IN ('user', 'treasury', 'revenue', 'breakage')),
     CONSTRAINT wallets_held_ck CHECK (held >= 0),
     CONSTRAINT wallets_overdraft_limit_ck CHECK (overdraft_limit >= 0),
-    CONSTRAINT wallets_available_ck CHECK (balance - held >= -overdraft_limit),
+    CONSTRAINT wallets_lot_balance_ck CHECK (lot_balance >= 0),
+    CONSTRAINT wallets_limit_day_ck CHECK (limit_day >= 0),
+    CONSTRAINT wallets_limit_month_ck CHECK (limit_month >= 0),
+    CONSTRAINT wallets_merged_ck CHECK (merged_into IS NULL OR closed_at IS NOT NULL),
     CONSTRAINT wallets_unlocked_ck CHECK (locked OR (balance = 0 AND held = 0 AND version = 0))
 ) WITH (fillfactor = 70);
 
-CREATE INDEX wallets_user_ix ON wallets (user_id) WHERE user_id IS NOT NULL;
+CREATE INDEX wallets_user_ix ON wallets (shard, user_id, id) WHERE user_id IS NOT NULL;
+CREATE INDEX wallets_label_ix ON wallets (shard, label, id) WHERE label IS NOT NULL;
+CREATE INDEX wallets_due_ix ON wallets (next_due_at) WHERE next_due_at IS NOT NULL;
+CREATE INDEX wallets_merged_ix ON wallets (shard, merged_into) WHERE merged_into IS NOT NULL;
+
+-- As a wallet with an id of the client's was made, where it can be changed later.
+CREATE TABLE wallet_creations (
+    shard smallint NOT NULL,
+    wallet_id uuid NOT NULL,
+    label text,
+    metadata text,
+    CONSTRAINT wallet_creations_pk PRIMARY KEY (shard, wallet_id)
+);
 
 CREATE TABLE batches (
     seq bigint NOT NULL,
@@ -87,6 +120,10 @@ CREATE TABLE batches (
     id uuid NOT NULL,
     CONSTRAINT batches_pk PRIMARY KEY (shard, seq)
 );
+
+-- Which batches stand out of the order of time, where a balance is asked for at an instant. A few bytes per thousands.
+CREATE INDEX batches_created_ix ON batches USING brin (seq, created_at)
+    WITH (pages_per_range = 32, autosummarize = on);
 
 CREATE TABLE transactions (
     seq bigint NOT NULL,
@@ -111,6 +148,12 @@ CREATE TABLE transactions (
     CONSTRAINT transactions_effective_ck CHECK (effective_at <= created_at)
 );
 
+CREATE INDEX transactions_refund_ix ON transactions (shard, refund_of) WHERE refund_of IS NOT NULL;
+CREATE INDEX transactions_hold_ix ON transactions (shard, hold_id) WHERE hold_id IS NOT NULL;
+-- The four types that most transactions are of are found along the primary key instead.
+CREATE INDEX transactions_type_ix ON transactions (shard, type, id)
+    WHERE type NOT IN ('topup', 'bonus', 'spend', 'transfer');
+
 CREATE TABLE ledger_entries (
     -- The wallet's version; on unlocked wallets seq << 20 | ordinal in the batch.
     position bigint NOT NULL,
@@ -133,6 +176,206 @@ CREATE TABLE ledger_entries (
 
 -- Not unique on purpose: the entries of one transaction share one deduplicated index tuple.
 CREATE INDEX ledger_entries_transaction_ix ON ledger_entries (transaction_id);
+
+-- Entries whose effective time is not the time they were posted at, for balances on the effective axis.
+CREATE TABLE backdated_entries (
+    effective_at timestamptz NOT NULL,
+    created_at timestamptz NOT NULL,
+    position bigint NOT NULL,
+    -- direction * amount.
+    change bigint NOT NULL,
+    shard smallint NOT NULL,
+    wallet_id uuid NOT NULL,
+    transaction_id uuid NOT NULL,
+    CONSTRAINT backdated_entries_pk PRIMARY KEY (shard, wallet_id, effective_at, position),
+    CONSTRAINT backdated_entries_effective_ck CHECK (effective_at < created_at)
+);
+
+-- By how long ago they took effect, in powers of two: those that span an instant are few of each length, next to it.
+CREATE FUNCTION lag_class(effective_at timestamptz, created_at timestamptz) RETURNS integer LANGUAGE sql IMMUTABLE AS $$
+    SELECT ceil(ln(extract(epoch FROM created_at - effective_at)::float8 * 1000000) / ln(2::float8))::integer
+$$;
+CREATE INDEX backdated_entries_lag_ix ON backdated_entries (
+    shard, wallet_id, lag_class(effective_at, created_at), effective_at
+);
+
+-- Funds reserved. The id is that of the transaction that placed it. A row changes only under its wallet's lock.
+CREATE TABLE holds (
+    -- All that was ever reserved: amount = captured + released + what remains, always.
+    amount bigint NOT NULL,
+    captured bigint NOT NULL DEFAULT 0,
+    released bigint NOT NULL DEFAULT 0,
+    created_at timestamptz NOT NULL,
+    expires_at timestamptz,
+    asset_id integer NOT NULL,
+    shard smallint NOT NULL,
+    capture_at_expiry boolean NOT NULL,
+    id uuid NOT NULL,
+    wallet_id uuid NOT NULL,
+    -- Null: the asset's revenue wallet.
+    target_wallet_id uuid,
+    status text COLLATE "C" NOT NULL,
+    -- What remains, in the order it was reserved in; a null lot is main credit.
+    slice_lots uuid[] NOT NULL,
+    slice_amounts bigint[] NOT NULL,
+    CONSTRAINT holds_pk PRIMARY KEY (shard, id),
+    CONSTRAINT holds_status_ck CHECK (status IN ('open', 'captured', 'voided', 'expired')),
+    CONSTRAINT holds_amounts_ck CHECK (captured >= 0 AND released >= 0 AND captured + released <= amount),
+    CONSTRAINT holds_open_ck CHECK ((status = 'open') = (captured + released < amount)),
+    CONSTRAINT holds_slices_ck CHECK (cardinality(slice_lots) = cardinality(slice_amounts))
+);
+
+CREATE INDEX holds_wallet_ix ON holds (shard, wallet_id, id);
+CREATE INDEX holds_open_ix ON holds (shard, wallet_id, expires_at) WHERE status = 'open';
+CREATE INDEX holds_target_ix ON holds (shard, target_wallet_id, expires_at)
+    WHERE status = 'open' AND target_wallet_id IS NOT NULL;
+
+-- The history of holds. Each takes a version of its wallet.
+CREATE TABLE hold_steps (
+    position bigint NOT NULL,
+    -- By how much the wallet's `held` changed, and to what.
+    held_change bigint NOT NULL,
+    held_after bigint NOT NULL,
+    -- Of the hold's amount, by this step.
+    captured bigint NOT NULL,
+    released bigint NOT NULL,
+    created_at timestamptz NOT NULL,
+    expires_at timestamptz,
+    shard smallint NOT NULL,
+    wallet_id uuid NOT NULL,
+    hold_id uuid NOT NULL,
+    transaction_id uuid NOT NULL,
+    kind text COLLATE "C" NOT NULL,
+    CONSTRAINT hold_steps_pk PRIMARY KEY (shard, wallet_id, position),
+    CONSTRAINT hold_steps_kind_ck CHECK (
+        kind IN ('place', 'increase', 'extend', 'capture', 'void', 'expire', 'move_out', 'move_in')
+    ),
+    CONSTRAINT hold_steps_held_ck CHECK (held_after >= 0)
+);
+
+CREATE INDEX hold_steps_hold_ix ON hold_steps (shard, hold_id);
+
+-- Parcels of credit with a category and an expiry. A row changes only under its wallet's lock.
+CREATE TABLE lots (
+    -- What it was opened with, what is left of that, and how much of this is reserved by open holds.
+    amount bigint NOT NULL,
+    remaining bigint NOT NULL,
+    held bigint NOT NULL DEFAULT 0,
+    opened_at timestamptz NOT NULL,
+    expires_at timestamptz,
+    asset_id integer NOT NULL,
+    -- How often something of it was posted to breakage.
+    expiries integer NOT NULL DEFAULT 0,
+    shard smallint NOT NULL,
+    -- The lower number is drawn first.
+    priority smallint NOT NULL,
+    id uuid NOT NULL,
+    wallet_id uuid NOT NULL,
+    opened_by uuid NOT NULL,
+    programme_id uuid,
+    category text COLLATE "C" NOT NULL,
+    CONSTRAINT lots_pk PRIMARY KEY (shard, id),
+    CONSTRAINT lots_category_ck CHECK (category IN ('paid', 'promotional')),
+    CONSTRAINT lots_amounts_ck CHECK (amount > 0 AND held >= 0 AND remaining BETWEEN held AND amount)
+);
+
+CREATE INDEX lots_wallet_ix ON lots (shard, wallet_id, id);
+CREATE INDEX lots_live_ix ON lots (shard, wallet_id) WHERE remaining > 0;
+CREATE INDEX lots_opened_by_ix ON lots (shard, opened_by);
+
+-- The history of lots: what became of the remainder, and of what of it is held.
+CREATE TABLE lot_moves (
+    change bigint NOT NULL,
+    held_change bigint NOT NULL,
+    created_at timestamptz NOT NULL,
+    -- Place among the moves of its transaction, from 0.
+    ordinal integer NOT NULL,
+    shard smallint NOT NULL,
+    lot_id uuid NOT NULL,
+    wallet_id uuid NOT NULL,
+    transaction_id uuid NOT NULL,
+    CONSTRAINT lot_moves_pk PRIMARY KEY (shard, transaction_id, ordinal)
+);
+
+CREATE INDEX lot_moves_lot_ix ON lot_moves (shard, lot_id);
+
+-- What of an original was refunded so far. The row is the mutex between its refunds, for an original may have moved
+-- nothing but wallets that are never locked. Refunds of a general transaction have no one amount: they are counted.
+CREATE TABLE refund_states (
+    refunded bigint NOT NULL DEFAULT 0,
+    refunds integer NOT NULL DEFAULT 0,
+    shard smallint NOT NULL,
+    original_id uuid NOT NULL,
+    CONSTRAINT refund_states_pk PRIMARY KEY (shard, original_id),
+    CONSTRAINT refund_states_refunded_ck CHECK (refunded >= 0 AND refunds >= 0)
+);
+
+-- A change of what a wallet may do. `id` is the request's: a second look at the same try finds it by that.
+CREATE TABLE wallet_events (
+    seq bigint NOT NULL,
+    position bigint NOT NULL,
+    created_at timestamptz NOT NULL,
+    shard smallint NOT NULL,
+    wallet_id uuid NOT NULL,
+    id uuid NOT NULL,
+    kind text COLLATE "C" NOT NULL,
+    -- Canonical JSON text: field names and new values.
+    changes text NOT NULL,
+    CONSTRAINT wallet_events_pk PRIMARY KEY (shard, wallet_id, position),
+    CONSTRAINT wallet_events_id_uq UNIQUE (shard, id, wallet_id),
+    CONSTRAINT wallet_events_kind_ck CHECK (kind IN ('change', 'close', 'reopen', 'merge_out', 'merge_in'))
+);
+
+-- Credit that comes again every period.
+CREATE TABLE programmes (
+    amount bigint NOT NULL,
+    -- How much of it may be left unspent before a period brings less; null: any.
+    rollover_max bigint,
+    created_at timestamptz NOT NULL,
+    ends_at timestamptz,
+    -- Of the lots that it opens, from the start of their period; null: they stay.
+    expires_in_seconds integer,
+    asset_id integer NOT NULL,
+    shard smallint NOT NULL,
+    priority smallint NOT NULL,
+    id uuid NOT NULL,
+    per text COLLATE "C" NOT NULL,
+    category text COLLATE "C" NOT NULL,
+    CONSTRAINT programmes_pk PRIMARY KEY (shard, id),
+    CONSTRAINT programmes_amount_ck CHECK (amount > 0),
+    CONSTRAINT programmes_rollover_max_ck CHECK (rollover_max >= 0),
+    CONSTRAINT programmes_expires_in_seconds_ck CHECK (expires_in_seconds > 0),
+    CONSTRAINT programmes_per_ck CHECK (per IN ('day', 'week', 'month')),
+    CONSTRAINT programmes_category_ck CHECK (category IN ('paid', 'promotional'))
+);
+
+-- Period k starts k times `per` after the anchor. next_at: when period next_period starts; null: there is none.
+CREATE TABLE programme_wallets (
+    anchor_at timestamptz NOT NULL,
+    next_at timestamptz,
+    ended_at timestamptz,
+    next_period integer NOT NULL DEFAULT 0,
+    shard smallint NOT NULL,
+    programme_id uuid NOT NULL,
+    wallet_id uuid NOT NULL,
+    CONSTRAINT programme_wallets_pk PRIMARY KEY (shard, programme_id, wallet_id),
+    CONSTRAINT programme_wallets_ended_ck CHECK (ended_at IS NULL OR next_at IS NULL)
+);
+
+CREATE INDEX programme_wallets_due_ix ON programme_wallets (next_at) WHERE next_at IS NOT NULL;
+CREATE INDEX programme_wallets_wallet_ix ON programme_wallets (shard, wallet_id);
+
+-- The members of metadata that can be filtered by: those at the top that are text, numbers or booleans, as text, up to
+-- 255 characters. owner_kind: t transaction, u user, w wallet. Kept by trigger, in the order that lists are read in.
+CREATE TABLE metadata_members (
+    shard smallint NOT NULL,
+    owner_kind "char" NOT NULL,
+    owner_id uuid NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    value text COLLATE "C" NOT NULL,
+    CONSTRAINT metadata_members_pk PRIMARY KEY (shard, owner_kind, key, value, owner_id),
+    CONSTRAINT metadata_members_owner_kind_ck CHECK (owner_kind IN ('t', 'u', 'w'))
+);
 
 -- What a batch did to a system wallet that it did not lock: one net amount.
 CREATE TABLE system_deltas (
@@ -179,6 +422,20 @@ CREATE TABLE declines (
 CREATE INDEX declines_reference_ix ON declines (shard, reference_id);
 CREATE INDEX declines_created_ix ON declines USING brin (created_at);
 
+-- How far the ledger's clock is ahead of the database's. Zero but in a sandbox; forward only.
+CREATE TABLE sandbox_clock (
+    advanced interval NOT NULL,
+    is_only boolean NOT NULL DEFAULT true,
+    CONSTRAINT sandbox_clock_pk PRIMARY KEY (is_only),
+    CONSTRAINT sandbox_clock_only_ck CHECK (is_only),
+    CONSTRAINT sandbox_clock_advanced_ck CHECK (advanced >= interval '0')
+);
+
+-- The ledger's clock. Every decision and every expiry goes by it, and by no other.
+CREATE FUNCTION ledger_now() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
+    SELECT clock_timestamp() + advanced FROM sandbox_clock
+$$;
+
 -- SQLSTATE WL001: somebody tried to change history.
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -198,8 +455,49 @@ BEGIN
 END
 $$;
 
+-- json, not jsonb: a number is filtered by as it was written.
+CREATE FUNCTION filterable_members(metadata text) RETURNS TABLE (key text, value text)
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT member.key, member.value #>> '{}'
+      FROM json_each(metadata::json) AS member
+     WHERE json_typeof(member.value) IN ('string', 'number', 'boolean')
+       AND char_length(member.key) <= 255
+       AND char_length(member.value #>> '{}') <= 255
+$$;
+
+-- Decides nothing: what a row's metadata says is written down once more, where a filter finds it.
+CREATE FUNCTION keep_members() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        DELETE FROM metadata_members AS kept
+         USING filterable_members(OLD.metadata) AS gone
+         WHERE kept.shard = OLD.shard
+           AND kept.owner_kind = TG_ARGV[0]::"char"
+           AND kept.key = gone.key
+           AND kept.value = gone.value
+           AND kept.owner_id = OLD.id;
+    END IF;
+    INSERT INTO metadata_members (shard, owner_kind, owner_id, key, value)
+    SELECT NEW.shard, TG_ARGV[0]::"char", NEW.id, member.key, member.value
+      FROM filterable_members(NEW.metadata) AS member
+        ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END
+$$;
+
 CREATE TRIGGER ledger_entries_balanced AFTER INSERT ON ledger_entries
     REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION refuse_unbalanced();
+
+-- A row without metadata fails the condition, and no function is called.
+CREATE TRIGGER transactions_members_kept AFTER INSERT ON transactions
+    FOR EACH ROW WHEN (new.metadata <> '{}') EXECUTE FUNCTION keep_members('t');
+CREATE TRIGGER users_members_kept AFTER INSERT ON users
+    FOR EACH ROW WHEN (new.metadata <> '{}') EXECUTE FUNCTION keep_members('u');
+CREATE TRIGGER wallets_members_kept AFTER INSERT ON wallets
+    FOR EACH ROW WHEN (new.metadata <> '{}') EXECUTE FUNCTION keep_members('w');
+-- Movements do not set the column, so this is not theirs to pay for either.
+CREATE TRIGGER wallets_members_changed AFTER UPDATE OF metadata ON wallets
+    FOR EACH ROW WHEN (old.metadata IS DISTINCT FROM new.metadata) EXECUTE FUNCTION keep_members('w');
 
 CREATE TRIGGER transactions_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON transactions
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
@@ -211,7 +509,21 @@ CREATE TRIGGER system_deltas_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON 
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER system_snapshots_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON system_snapshots
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER hold_steps_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON hold_steps
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER lot_moves_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON lot_moves
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER wallet_events_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON wallet_events
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER backdated_entries_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON backdated_entries
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER wallets_not_deleted BEFORE DELETE OR TRUNCATE ON wallets
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER holds_not_deleted BEFORE DELETE OR TRUNCATE ON holds
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER lots_not_deleted BEFORE DELETE OR TRUNCATE ON lots
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER refund_states_not_deleted BEFORE DELETE OR TRUNCATE ON refund_states
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 ALTER TABLE ledger_entries ENABLE ALWAYS TRIGGER ledger_entries_balanced;
@@ -220,8 +532,16 @@ ALTER TABLE ledger_entries ENABLE ALWAYS TRIGGER ledger_entries_append_only;
 ALTER TABLE batches ENABLE ALWAYS TRIGGER batches_append_only;
 ALTER TABLE system_deltas ENABLE ALWAYS TRIGGER system_deltas_append_only;
 ALTER TABLE system_snapshots ENABLE ALWAYS TRIGGER system_snapshots_append_only;
+ALTER TABLE hold_steps ENABLE ALWAYS TRIGGER hold_steps_append_only;
+ALTER TABLE lot_moves ENABLE ALWAYS TRIGGER lot_moves_append_only;
+ALTER TABLE wallet_events ENABLE ALWAYS TRIGGER wallet_events_append_only;
+ALTER TABLE backdated_entries ENABLE ALWAYS TRIGGER backdated_entries_append_only;
 ALTER TABLE wallets ENABLE ALWAYS TRIGGER wallets_not_deleted;
+ALTER TABLE holds ENABLE ALWAYS TRIGGER holds_not_deleted;
+ALTER TABLE lots ENABLE ALWAYS TRIGGER lots_not_deleted;
+ALTER TABLE refund_states ENABLE ALWAYS TRIGGER refund_states_not_deleted;
 
 INSERT INTO service_secrets (name, secret)
 VALUES ('cursors', sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8')));
 INSERT INTO watermarks (seq, moved_at, shard) VALUES (0, clock_timestamp(), 0);
+INSERT INTO sandbox_clock (advanced) VALUES (interval '0');

@@ -1,0 +1,197 @@
+"""POST /batches: up to 10,000 items, all or none, or each for itself."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Annotated, Final, Literal, Union
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from wallet.errors import FieldError, Malformed, OutcomeUnknown, Overloaded, WalletError
+from wallet.http.decoding import ERRORS_MAX, decode, malformed
+from wallet.http.failures import problem
+from wallet.http.items import ITEM_TYPES, ItemResult, Items, written_item
+from wallet.http.options import Headers, amounts_as_strings, ensure_json
+from wallet.http.portions import SLICE_ITEMS, Portion, read_items
+from wallet.http.writing import JSON, Answer
+from wallet.ledger.outcomes import Grouped, RefusalCode, Refused
+from wallet.ledger.requests import Single
+from wallet.service.bulk import GROUP_ITEMS_MAX
+from wallet.service.wallets import WalletService
+
+PORTIONS_IN_FLIGHT_MAX: Final = 2
+"""Of one independent batch: one is being decided, the next one is there when that is done."""
+
+UNDER_WAY_BYTES_MAX: Final = 96 * 1024 * 1024
+"""Of all batches that have arrived and are not answered, in one process."""
+
+ITEM_BYTES_MIN: Final = 2048
+"""What an item counts for at least: about what it takes with its answer, however short its text was."""
+
+_log = logging.getLogger(__name__)
+
+
+_MODE: Final = "`atomic`: all items or none. `independent`: each for itself. Either way in order."
+
+
+Batch: Final = msgspec.defstruct(
+    "Batch",
+    [
+        ("mode", Annotated[Literal["atomic", "independent"], Meta(description=_MODE)]),
+        ("items", Annotated[list[Union[ITEM_TYPES]], Meta(min_length=1, max_length=GROUP_ITEMS_MAX)]),  # type: ignore[valid-type]  # noqa: UP007  # made from a tuple
+        ("dry_run", bool, False),
+    ],
+    kw_only=True,
+    forbid_unknown_fields=True,
+    namespace={"__doc__": "Up to 10,000 items: the bodies of single operations, with what their paths name."},
+)
+"""What a batch is, for the OpenAPI document."""
+
+
+class BatchAnswer(Struct, kw_only=True):
+    """One per item, in order."""
+
+    items: list[ItemResult]
+
+
+class _Batch(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Batch, whose items are read one by one."""
+
+    mode: Literal["atomic", "independent"]
+    items: Annotated[list[Raw], Meta(min_length=1, max_length=GROUP_ITEMS_MAX)]
+    dry_run: bool | UnsetType = UNSET
+
+
+class _Shape(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Batch, for finding everything that is wrong around the items."""
+
+    mode: Literal["atomic", "independent"]
+    items: Annotated[list[object], Meta(min_length=1, max_length=GROUP_ITEMS_MAX)]
+    dry_run: bool | UnsetType = UNSET
+
+
+_decode: Final = msgspec.json.Decoder(_Batch).decode
+
+
+class Batches:
+    """Answers whole batches."""
+
+    def __init__(self, service: WalletService) -> None:
+        self._bulk = service.bulk
+        self._items = Items(service)
+        self._bytes_under_way = 0
+
+    async def batch(self, body: bytes, *, headers: Headers, query: bytes, request_id: str) -> Answer:
+        """Raises WalletError where there is nothing to answer with."""
+        ensure_json(headers)
+        as_strings = amounts_as_strings(query)
+        with self._under_way(len(body)):
+            batch = _decoded(body)
+            with self._under_way(max(0, len(batch.items) * ITEM_BYTES_MIN - len(body))):
+                answering = self._atomic if batch.mode == "atomic" else self._independent
+                try:
+                    return await answering(batch, request_id, as_strings)
+                except WalletError:
+                    raise
+                except Exception as error:
+                    # Money may have moved: whatever keeps us from saying so must not look like a no.
+                    _log.exception("batch of request %s failed", request_id)
+                    raise OutcomeUnknown("the batch could not be answered") from error
+
+    @contextmanager
+    def _under_way(self, size: int) -> Iterator[None]:
+        if self._bytes_under_way and self._bytes_under_way + size > UNDER_WAY_BYTES_MAX:
+            raise Overloaded("Too many large batches are under way.")
+        self._bytes_under_way += size
+        try:
+            yield
+        finally:
+            self._bytes_under_way -= size
+
+    async def _atomic(self, batch: _Batch, request_id: str, as_strings: bool) -> Answer:
+        is_dry = batch.dry_run is True
+        requests: list[Single] = []
+        errors: list[FieldError] = []
+        for index, item in enumerate(batch.items):
+            if index % SLICE_ITEMS == 0:
+                await asyncio.sleep(0)
+            try:
+                requests.append(self._request_of_group(index, item, is_dry=is_dry))
+            except Malformed as error:
+                errors += error.errors
+                if len(errors) >= ERRORS_MAX:
+                    break
+        if errors:
+            raise Malformed(errors[:ERRORS_MAX])
+        grouped = await self._bulk.all_or_none(requests, dry_run=is_dry)
+        await self._items.prepare_answers(grouped.outcomes)
+        written: list[bytes] = []
+        statuses: set[int] = set()
+        for index, (request, outcome) in enumerate(zip(requests, grouped.outcomes, strict=True)):
+            if index % SLICE_ITEMS == 0:
+                await asyncio.sleep(0)
+            answer = self._items.answer(request, outcome, request_id=request_id, amounts_as_strings=as_strings)
+            statuses.add(answer.status)
+            written.append(written_item(index, request.reference_id, answer))
+        if grouped.is_refused:
+            return _refused(written, grouped, request_id)
+        return _answered(201 if 201 in statuses else 200, written)
+
+    def _request_of_group(self, index: int, item: Raw, *, is_dry: bool) -> Single:
+        path = f"items[{index}]."
+        request = self._items.request(bytes(item), path=path, dry_run=is_dry)
+        if request.options.dry_run and not is_dry:
+            # All of an atomic batch happens, or none: a part that only might cannot be asked for.
+            raise malformed(f"{path}dry_run", "Only an atomic batch as a whole can be dry.")
+        return request
+
+    async def _independent(self, batch: _Batch, request_id: str, as_strings: bool) -> Answer:
+        written: list[bytes] = []
+        in_flight: deque[Portion] = deque()
+
+        async def answer_oldest() -> None:
+            portion = in_flight.popleft()
+            answered = await portion.answered(self._items, request_id=request_id, amounts_as_strings=as_strings)
+            written.extend(written_item(item.place, item.reference_id, answer) for item, answer in answered)
+
+        texts = ((index, bytes(item)) for index, item in enumerate(batch.items))
+        while portion := tuple(islice(texts, self._bulk.chunk_items_max)):
+            items = await read_items(self._items, portion, dry_run=batch.dry_run is True)
+            if len(in_flight) >= PORTIONS_IN_FLIGHT_MAX:
+                await answer_oldest()
+            in_flight.append(await Portion.begin(self._bulk, items))
+        while in_flight:
+            await answer_oldest()
+        return _answered(200, written)
+
+
+def _decoded(body: bytes) -> _Batch:
+    try:
+        batch = _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        decode(_Shape, body)  # knows everything that is wrong
+        raise malformed("", "The body does not fit.") from None
+    # Around the items there is nothing that could hold a colon but the members' own.
+    colons = body.count(b":") - sum(bytes(item).count(b":") for item in batch.items)
+    if colons != len(("mode", "items")) + (batch.dry_run is not UNSET):
+        raise malformed("", "A key appears twice in one object.")
+    return batch
+
+
+def _answered(status: int, written: Sequence[bytes]) -> Answer:
+    return Answer(status, b'{"items":[%b]}' % b",".join(written), (JSON,))
+
+
+def _refused(written: Sequence[bytes], grouped: Grouped, request_id: str) -> Answer:
+    """A problem, as every refusal is one, with the items as a member of its own."""
+    index, first = next(
+        (index, outcome)
+        for index, outcome in enumerate(grouped.outcomes)
+        if isinstance(outcome, Refused) and outcome.code is not RefusalCode.GROUP_REFUSED
+    )
+    detail = f"Nothing was applied, because items[{index}] was refused: {first.detail}"
+    return problem("group_refused", detail, request_id=request_id, items=[Raw(each) for each in written])

@@ -1,0 +1,94 @@
+"""The types of single fields that several bodies share, and the checks that a type alone cannot say."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, TypeAlias
+
+from msgspec import Meta
+
+from wallet.errors import FieldError, Malformed
+from wallet.ledger.model import AMOUNT_MAX
+
+# The very end, for us and for readers of the OpenAPI document: Python's $ alone lets a last line feed pass, and its
+# \Z means nothing elsewhere.
+_END = r"$(?!\n)"
+_ID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}" + _END
+_NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f-\x9f]*" + _END
+_DAY: Final = 24 * 3600
+
+# An id in its canonical form. Text here, because making a UUID object costs more than checking one.
+Id: TypeAlias = Annotated[str, Meta(pattern=_ID, examples=["aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"])]
+Amount: TypeAlias = Annotated[
+    Annotated[int, Meta(ge=1, le=AMOUNT_MAX)] | Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,18}" + _END)],
+    Meta(description="Minor units of the asset: an integer, or the same in a string.", examples=[1000]),
+]
+Bound: TypeAlias = Annotated[
+    Annotated[int, Meta(ge=0, le=AMOUNT_MAX)] | Annotated[str, Meta(pattern=r"^(?:0|[1-9][0-9]{0,18})" + _END)],
+    Meta(description="Minor units of the asset, or none: an integer, or the same in a string.", examples=[5000]),
+]
+SignedAmount: TypeAlias = Annotated[
+    Annotated[int, Meta(ge=-AMOUNT_MAX, le=AMOUNT_MAX)]
+    | Annotated[str, Meta(pattern=r"^(?:0|-?[1-9][0-9]{0,18})" + _END)],
+    Meta(description="Minor units of the asset, below zero too: an integer, or the same in a string.", examples=[0]),
+]
+AssetCode: TypeAlias = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9_]{1,16}" + _END, description="In either case.", examples=["gold"])
+]
+Reference: TypeAlias = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=255,
+        pattern=_NO_CONTROL_CHARACTERS,
+        description="Your promise that two requests are one. May come as the header Idempotency-Key instead.",
+        examples=["txn-001"],
+    ),
+]
+Label: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255, pattern=_NO_CONTROL_CHARACTERS)]
+TypeName: TypeAlias = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern=_NO_CONTROL_CHARACTERS,
+        description="Free text that is no built-in name, such as topup.",
+        examples=["exchange"],
+    ),
+]
+Metadata: TypeAlias = Annotated[
+    dict[str, Any], Meta(description="Any JSON object of at most 4 KiB and depth 4. Immutable, given back as it is.")
+]
+Instant: TypeAlias = Annotated[datetime, Meta(tz=True, description="RFC 3339.", examples=["2026-01-31T12:00:00Z"])]
+Version: TypeAlias = Annotated[int, Meta(ge=0, le=AMOUNT_MAX, description="Of a wallet, as its balance shows it.")]
+HoldSeconds: TypeAlias = Annotated[int, Meta(ge=1, le=400 * _DAY, description="From now; 400 days at most.")]
+# The database keeps them in 32 bits.
+LotSeconds: TypeAlias = Annotated[int, Meta(ge=1, le=2**31 - 1, description="From now.")]
+Priority: TypeAlias = Annotated[int, Meta(ge=0, le=100, description="Of lots that expire together, lower is first.")]
+
+YEARS: Final = range(2, 9999)
+_REFERENCE: Final = re.compile(r"\A[^\x00-\x1f\x7f-\x9f]{1,255}\Z")
+
+
+def amount(value: int | str, field: str) -> int:
+    """An Amount, Bound or SignedAmount as a number: the one bound that its type cannot say is that of its text."""
+    number = int(value)
+    if not -AMOUNT_MAX <= number <= AMOUNT_MAX:
+        at = "most" if number > 0 else "least"
+        raise Malformed([FieldError(field, f"Must be at {at} {AMOUNT_MAX if number > 0 else -AMOUNT_MAX}.")])
+    return number
+
+
+def utc(instant: datetime, field: str) -> datetime:
+    """An Instant in UTC. Raises Malformed at the ends of the calendar, which an offset can lead out of, and where the
+    database's driver takes the first and the last microsecond for infinity.
+    """
+    if instant.year not in YEARS:
+        raise Malformed([FieldError(field, f"Must be in the years {YEARS[0]} to {YEARS[-1]}.")])
+    return instant.astimezone(UTC)
+
+
+def reference(text: str) -> str:
+    """A reference from a query. Raises Malformed if no request could have carried it."""
+    if _REFERENCE.match(text) is None:
+        raise Malformed([FieldError("reference_id", "Must be 1 to 255 characters without control characters.")])
+    return text

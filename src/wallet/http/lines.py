@@ -1,0 +1,71 @@
+"""From the pieces that a body arrives in to its lines."""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+LINE_BYTES_MAX: Final = 64 * 1024
+"""Of one line, without its line feed."""
+
+
+class Line(NamedTuple):
+    """`place` counts every line from 0, blank ones included. `text` is None where it was too long to be kept."""
+
+    place: int
+    text: bytes | None
+
+
+class Lines:
+    """Takes pieces and gives lines, blank ones left out. A line beyond LINE_BYTES_MAX is not kept, but counted."""
+
+    def __init__(self) -> None:
+        self._whole: deque[Line] = deque()
+        self._unfinished = b""
+        self._next_place = 0
+
+    def feed(self, piece: bytes) -> None:
+        """Take the next piece of the body."""
+        *whole, rest = piece.split(b"\n")
+        for text in whole:
+            self._add(self._unfinished + text if self._unfinished else text)
+            self._unfinished = b""
+        # What is too long already is known by one byte too many.
+        self._unfinished = (self._unfinished + rest)[: LINE_BYTES_MAX + 1]
+
+    def end(self) -> None:
+        """The body has ended; what has no line feed is a line all the same."""
+        self._add(self._unfinished)
+        self._unfinished = b""
+
+    def __len__(self) -> int:
+        return len(self._whole)
+
+    @property
+    def next_place(self) -> int:
+        """Of the next line that has not been taken."""
+        return self._whole[0].place if self._whole else self._next_place
+
+    @property
+    def lines(self) -> int:
+        """How many lines have ended so far."""
+        return self._next_place
+
+    def take(self, *, lines_max: int, bytes_max: int) -> Sequence[Line]:
+        """The next lines, at least one if there is any."""
+        taken: list[Line] = []
+        bytes_left = bytes_max
+        while self._whole and len(taken) < lines_max:
+            text = self._whole[0].text
+            bytes_left -= 0 if text is None else len(text)
+            if bytes_left < 0 and taken:
+                break
+            taken.append(self._whole.popleft())
+        return taken
+
+    def _add(self, text: bytes) -> None:
+        place = self._next_place
+        self._next_place += 1
+        if len(text) > LINE_BYTES_MAX:
+            self._whole.append(Line(place, None))
+        elif not text.isspace() and text:
+            self._whole.append(Line(place, text))

@@ -1,0 +1,99 @@
+"""Portions of a batch or an import: items that are read together, decided in one database transaction, and answered.
+
+Reading and answering make way for others in this process after every few items.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from wallet.errors import Malformed, WalletError
+from wallet.http.decoding import malformed
+from wallet.http.items import ItemAnswer, Items, no_answer, reference_of
+from wallet.http.lines import LINE_BYTES_MAX
+from wallet.ledger.outcomes import Applied, Predicted, Replayed
+from wallet.ledger.requests import Single
+from wallet.service.bulk import Bulk, Chunk
+
+SLICE_ITEMS: Final = 50
+"""Items that are read or answered before others in this process get their turn: well below a millisecond."""
+
+
+_WITHOUT_BODY: Final[Mapping[type, ItemAnswer]] = {
+    Applied: ItemAnswer(201, False, b""),
+    Replayed: ItemAnswer(200, True, b""),
+    Predicted: ItemAnswer(200, False, b""),
+}
+
+
+class Item(NamedTuple):
+    """An item as it was read: its place, its reference if it has one, and its request or what is wrong with it."""
+
+    place: int
+    reference_id: str | None
+    request: Single | Malformed
+
+
+class AnsweredItem(NamedTuple):
+    """An item and what it came to."""
+
+    item: Item
+    answer: ItemAnswer
+
+
+async def read_items(items: Items, texts: Iterable[tuple[int, bytes | None]], *, dry_run: bool = False) -> list[Item]:
+    """The items at these places; None for a text that was too long to be kept."""
+    made: list[Item] = []
+    for place, text in texts:
+        if text is None:
+            made.append(Item(place, None, malformed("", f"A line may have {LINE_BYTES_MAX} bytes.")))
+        else:
+            try:
+                request = items.request(text, dry_run=dry_run)
+                made.append(Item(place, request.reference_id, request))
+            except Malformed as error:
+                made.append(Item(place, reference_of(text), error))
+        if len(made) % SLICE_ITEMS == 0:
+            await asyncio.sleep(0)
+    return made
+
+
+class Portion:
+    """Items under way."""
+
+    def __init__(self, items: Sequence[Item], chunk: Chunk) -> None:
+        self._items = items
+        self._chunk = chunk
+
+    @classmethod
+    async def begin(cls, bulk: Bulk, items: Sequence[Item]) -> "Portion":
+        """Have the items decided, in order, after all that was begun before. Waits for a place in the queue."""
+        requests = [item.request for item in items if not isinstance(item.request, Malformed)]
+        return cls(items, await bulk.begin(requests))
+
+    @property
+    def refusal(self) -> WalletError | None:
+        """Why nothing of it was begun, if so."""
+        return self._chunk.refusal
+
+    async def answered(
+        self, maker: Items, *, request_id: str, amounts_as_strings: bool, failures_only: bool = False
+    ) -> list[AnsweredItem]:
+        """All of the items, in order, once they are decided. `failures_only`: successes have no body."""
+        outcomes = await self._chunk.answers()
+        if not failures_only:
+            await maker.prepare_answers(outcomes)
+        rest = iter(outcomes)
+        answered: list[AnsweredItem] = []
+        for item in self._items:
+            if isinstance(item.request, Malformed):
+                answer = no_answer(item.request, request_id=request_id)
+            else:
+                outcome = next(rest)
+                answer = (failures_only and _WITHOUT_BODY.get(type(outcome))) or maker.answer(
+                    item.request, outcome, request_id=request_id, amounts_as_strings=amounts_as_strings
+                )
+            answered.append(AnsweredItem(item, answer))
+            if len(answered) % SLICE_ITEMS == 0:
+                await asyncio.sleep(0)
+        return answered

@@ -1,0 +1,61 @@
+"""Routes that change what a wallet is called and what it may do, and that end it."""
+
+from typing import Annotated, Any
+
+from litestar import Request, Response, patch, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import PathParameter
+
+from wallet.http import bodies
+from wallet.http.answers import WalletAnswer
+from wallet.http.routes.shared import as_response, asked, documented, documented_movement, problems
+from wallet.http.wallet_changes import WalletChanges
+
+_Request = Request[Any, Any, Any]
+_WalletId = Annotated[str, PathParameter(description="The wallet.")]
+_TargetId = Annotated[str, PathParameter(description="The wallet that gets everything.")]
+
+
+def wallet_change_routes(changes: WalletChanges) -> list[HTTPRouteHandler]:
+    """Handlers bound to the operations they serve."""
+
+    @patch(
+        "/wallets/{wallet_id:str}",
+        operation_class=documented(bodies.WalletChange),
+        responses=problems(400, 404, 409, 413, 415, 422, 503),
+        tags=["wallets"],
+    )
+    async def change_wallet(wallet_id: _WalletId, request: _Request) -> Response[WalletAnswer]:
+        """Change a wallet. What is absent stays as it is, null clears."""
+        return as_response(await changes.change(wallet_id, **await asked(request)))
+
+    @post("/wallets/{wallet_id:str}/close", **_documented_step())
+    async def close_wallet(wallet_id: _WalletId, request: _Request) -> Response[WalletAnswer]:
+        """Close a wallet in which nothing is left."""
+        return as_response(await changes.close_or_reopen("close", wallet_id, **await asked(request)))
+
+    @post("/wallets/{wallet_id:str}/reopen", **_documented_step())
+    async def reopen_wallet(wallet_id: _WalletId, request: _Request) -> Response[WalletAnswer]:
+        """Reopen a wallet that was closed, and not by a merge."""
+        return as_response(await changes.close_or_reopen("reopen", wallet_id, **await asked(request)))
+
+    @post(
+        "/wallets/{wallet_id:str}/merge-into/{target_wallet_id:str}",
+        **documented_movement(bodies.Merge, WalletAnswer),
+    )
+    async def merge_wallet(
+        wallet_id: _WalletId, target_wallet_id: _TargetId, request: _Request
+    ) -> Response[WalletAnswer]:
+        """Merge: balance, lots, open holds and grants move to the other wallet, and this one ends for good."""
+        return as_response(await changes.merge(wallet_id, target_wallet_id, **await asked(request)))
+
+    return [change_wallet, close_wallet, reopen_wallet, merge_wallet]
+
+
+def _documented_step() -> dict[str, Any]:
+    return {
+        "operation_class": documented(bodies.WalletStep, required=False),
+        "responses": problems(400, 404, 409, 413, 415, 422, 503),
+        "status_code": 200,
+        "tags": ["wallets"],
+    }

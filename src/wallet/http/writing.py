@@ -1,0 +1,58 @@
+"""How answers are written: JSON, instants, and amounts as numbers or strings."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+JSON: Final = (b"content-type", b"application/json")
+REPLAYED: Final = (JSON, (b"idempotency-replayed", b"true"))
+"""The headers of a replay."""
+AMOUNT_FIELDS: Final = frozenset(
+    {"amount", "balance", "held", "available", "required", "balance_after", "max_supply", "issued", "revenue",
+     "breakage", "circulating", "captured", "released", "remaining", "requested_amount", "forfeited", "paid",
+     "promotional", "main", "refundable", "overdraft_limit", "max_balance", "limit", "used", "rollover_max",
+     "opening_balance", "closing_balance", "credits", "debits"}
+)  # fmt: skip
+"""Members that hold amounts, wherever they are in an answer."""
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+class Answer(NamedTuple):
+    """A whole HTTP answer, the same for both lanes. Content-Length is added by whoever sends it."""
+
+    status: int
+    body: bytes
+    headers: Sequence[tuple[bytes, bytes]] = (JSON,)
+
+
+def written(body: Any, *, amounts_as_strings: bool = False) -> bytes:
+    """The JSON of an answer."""
+    if amounts_as_strings:
+        body = _with_string_amounts(msgspec.json.decode(_encode(body)))
+    return _encode(body)
+
+
+@lru_cache(maxsize=64)  # all movements of a batch are of one instant
+def rfc3339(instant: datetime) -> str:
+    """An instant in UTC, always with six digits of a second."""
+    return instant.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _with_string_amounts(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: str(each) if key in AMOUNT_FIELDS and isinstance(each, int) else _kept(key, each)
+            for key, each in value.items()
+        }
+    if isinstance(value, list):
+        return [_with_string_amounts(each) for each in value]
+    return value
+
+
+def _kept(key: str, value: Any) -> Any:
+    # Metadata is the caller's: whatever it calls an amount is none of ours.
+    return value if key == "metadata" else _with_string_amounts(value)

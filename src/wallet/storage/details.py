@@ -1,0 +1,126 @@
+"""What an answer has beyond rows, as canonical JSON text and back. Replays are answered from it, so it is for ever.
+
+A field may be added, never renamed or given another meaning: what was stored before must still be read. What is left
+out is what the field is by default. Members are in a fixed order, without spaces; times are RFC 3339 in UTC with
+microseconds.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+# The driver's own type, as in everything else that storage reads.
+from asyncpg.pgproto import pgproto
+
+from wallet.ledger.model import Details, Drawn, Hold, HoldStatus, LotCategory, Slice
+
+_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_decode: Final = json.JSONDecoder().decode
+_CATEGORY_BY_NAME: Final = {category.value: category for category in LotCategory}
+_STATUS_BY_NAME: Final = {status.value: status for status in HoldStatus}
+
+
+def details_text(details: Details) -> str:
+    """The canonical text of `details`: equal details, equal text."""
+    members: dict[str, Any] = {
+        "requested_amount": details.requested_amount,
+        "drawn": [_drawn_members(drawn) for drawn in details.drawn],
+        "opened": [str(lot_id) for lot_id in details.opened],
+        "forfeited": details.forfeited,
+        "hold": None if details.hold is None else _hold_members(details.hold),
+        "skipped": details.skipped,
+    }
+    return _encode({name: value for name, value in members.items() if value is not None and value != []})
+
+
+def details_of(text: str) -> Details:
+    """The details that `details_text` made this of."""
+    members = _decode(text)
+    hold = members.get("hold")
+    return Details(
+        requested_amount=members.get("requested_amount"),
+        drawn=tuple(_drawn(each) for each in members.get("drawn", ())),
+        opened=tuple(_id(lot_id) for lot_id in members.get("opened", ())),
+        forfeited=members.get("forfeited"),
+        hold=None if hold is None else _hold(hold),
+        skipped=members.get("skipped"),
+    )
+
+
+def changes_text(changes: Sequence[tuple[str, str | int | bool | None]]) -> str:
+    """The canonical text of what a wallet event changed: names in order, null where something was cleared."""
+    return _encode(dict(sorted(changes)))
+
+
+def _drawn_members(drawn: Drawn) -> Mapping[str, Any]:
+    if drawn.lot_id is None or drawn.category is None:
+        return {"wallet_id": str(drawn.wallet_id), "amount": drawn.amount}
+    return {
+        "wallet_id": str(drawn.wallet_id),
+        "lot_id": str(drawn.lot_id),
+        "category": drawn.category.value,
+        "amount": drawn.amount,
+    }
+
+
+def _drawn(members: Mapping[str, Any]) -> Drawn:
+    lot_id, category = members.get("lot_id"), members.get("category")
+    return Drawn(
+        _id(members["wallet_id"]),
+        None if lot_id is None else _id(lot_id),
+        None if category is None else _CATEGORY_BY_NAME[category],
+        members["amount"],
+    )
+
+
+def _hold_members(hold: Hold) -> Mapping[str, Any]:
+    members = {
+        "id": str(hold.id),
+        "wallet_id": str(hold.wallet_id),
+        "asset_id": hold.asset_id,
+        "target": None if hold.target is None else str(hold.target),
+        "amount": hold.amount,
+        "captured": hold.captured,
+        "released": hold.released,
+        "expires_at": None if hold.expires_at is None else _time_text(hold.expires_at),
+        "capture_at_expiry": hold.capture_at_expiry,
+        "status": hold.status.value,
+        "created_at": _time_text(hold.created_at),
+        "slices": [
+            {"amount": each.amount} if each.lot_id is None else {"lot_id": str(each.lot_id), "amount": each.amount}
+            for each in hold.slices
+        ],
+    }
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _hold(members: Mapping[str, Any]) -> Hold:
+    target, expires_at = members.get("target"), members.get("expires_at")
+    return Hold(
+        _id(members["id"]),
+        _id(members["wallet_id"]),
+        members["asset_id"],
+        None if target is None else _id(target),
+        members["amount"],
+        members["captured"],
+        members["released"],
+        None if expires_at is None else datetime.fromisoformat(expires_at),
+        members["capture_at_expiry"],
+        _STATUS_BY_NAME[members["status"]],
+        datetime.fromisoformat(members["created_at"]),
+        tuple(
+            Slice(None if (lot_id := each.get("lot_id")) is None else _id(lot_id), each["amount"])
+            for each in members["slices"]
+        ),
+    )
+
+
+def _id(text: str) -> UUID:
+    made: UUID = pgproto.UUID(text)
+    return made
+
+
+def _time_text(time: datetime) -> str:
+    return f"{time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"

@@ -1,0 +1,112 @@
+"""What a batch is decided on, read after its wallets were locked.
+
+One statement is enough for wallets and requests that are plain; what the others need is read by storage.loading_more.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final, NamedTuple
+
+import asyncpg
+
+from wallet.ledger.batch import Context
+from wallet.ledger.model import Posted, ReferenceKey, TransactionId, WalletId, WalletKind, WalletState
+from wallet.ledger.naming import is_plain, singles
+from wallet.ledger.requests import ChangeWallet, Request, Settle
+from wallet.storage.assets import AssetCache
+from wallet.storage.loading_more import load_more
+from wallet.storage.named import Named
+from wallet.storage.postings import load_posted
+from wallet.storage.statements import load_statements
+
+_SQL = load_statements("commit.sql")
+_KIND_BY_NAME: Final = {kind.value: kind for kind in WalletKind}
+
+
+class Loaded(NamedTuple):
+    """A context, and the instant to decide it at. `is_plain`: no wallet and no request needed more than its row."""
+
+    context: Context
+    decided_at: datetime
+    is_plain: bool
+
+
+async def load(
+    connection: asyncpg.Connection, batch: Sequence[Request], shard: int, assets: AssetCache, names: Named
+) -> Loaded:
+    """All that a batch is decided on. What is still missing, if a wallet was merged meanwhile, the context tells."""
+    keys = _reference_keys(batch)
+    rows = await connection.fetch(
+        _SQL["load"],
+        shard,
+        list(names.locked),
+        [origin for origin, _ in keys],
+        [reference for _, reference in keys],
+    )
+    decided_at: datetime = rows[0][0]
+    known_ids: Sequence[TransactionId] | None = rows[0][1]
+    states = dict(names.unlocked)
+    special: list[WalletId] = []
+    for row in rows:
+        _, _, id_, asset_id, kind, locked, balance, held, version, overdraft_limit, max_balance, last, is_special = row
+        if id_ is None:
+            break
+        states[id_] = WalletState(
+            id_,
+            asset_id,
+            _KIND_BY_NAME[kind],
+            locked,
+            balance,
+            held,
+            version,
+            overdraft_limit,
+            max_balance,
+            last,
+        )
+        if is_special:
+            special.append(id_)
+        # The database's clock may be set back; along a wallet's versions, time does not.
+        if last is not None and last > decided_at:
+            decided_at = last
+    await _load_strangers(connection, states, shard, assets, names)
+    known = await _load_known(connection, shard, known_ids) if known_ids else {}
+    context = Context(states, names.assets, known, shard, assets.by_id)
+    if not special and all(map(is_plain, batch)):
+        return Loaded(context, decided_at, is_plain=True)
+    context = await load_more(connection, batch, context, special, decided_at)
+    return Loaded(context, decided_at, is_plain=False)
+
+
+def _reference_keys(batch: Sequence[Request]) -> Mapping[ReferenceKey, None]:
+    # Those without a row of their own: a group and a settlement leave none, a change of a wallet is found by its id.
+    return {
+        (request.origin, request.reference_id): None
+        for request in singles(batch)
+        if type(request) is not Settle and type(request) is not ChangeWallet
+    }
+
+
+async def _load_strangers(
+    connection: asyncpg.Connection,
+    states: dict[WalletId, WalletState],
+    shard: int,
+    assets: AssetCache,
+    names: Named,
+) -> None:
+    # Neither locked nor a system wallet that we know: one of an asset that another process made, or nothing.
+    if strange := names.locked.keys() - states.keys():
+        await assets.load_wallets(connection, shard, strange)
+        for wallet_id in strange:
+            if (unlocked := assets.unlocked(wallet_id)) is not None:
+                states[wallet_id] = unlocked
+    # Whoever writes the answer needs their codes.
+    if foreign := {state.asset_id for state in states.values()} - assets.by_id.keys():
+        await assets.load_ids(connection, foreign)
+
+
+async def _load_known(
+    connection: asyncpg.Connection, shard: int, ids: Sequence[TransactionId]
+) -> Mapping[ReferenceKey, Posted]:
+    rows = await connection.fetch(_SQL["load_known"], shard, ids)
+    known = await load_posted(connection, _SQL["load_entries"], shard, rows)
+    return {(posted.origin, posted.reference_id): posted for posted in known}

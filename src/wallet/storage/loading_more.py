@@ -1,0 +1,259 @@
+"""What special wallets and requests need beyond rows of wallets: standings, holds, lots, originals and the like.
+
+A constant number of statements, each only where something needs it. All of it is read after the wallets were locked;
+what no wallet's lock protects, refund states and attachments, is locked here, after the wallets, in one order.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import asyncpg
+
+from wallet.ledger.batch import Context
+from wallet.ledger.instants import DAY, month_after
+from wallet.ledger.model import (
+    ORDINARY,
+    Asset,
+    AssetId,
+    Attachment,
+    Hold,
+    HoldId,
+    HoldStatus,
+    Lot,
+    LotCategory,
+    LotId,
+    OnRefundToExpired,
+    Original,
+    Policy,
+    Posted,
+    ReferenceKey,
+    Slice,
+    Standing,
+    TransactionId,
+    WalletId,
+    WalletState,
+)
+from wallet.ledger.naming import Named, named, singles
+from wallet.ledger.requests import ORIGIN_WALLET, ChangeWallet, Group, Refund, Request, Single
+from wallet.storage.postings import load_posted
+from wallet.storage.statements import load_statements
+
+_SQL = load_statements("load_more.sql")
+_LOAD_ENTRIES: Final = load_statements("commit.sql")["load_entries"]
+_CATEGORY_BY_NAME: Final = {category.value: category for category in LotCategory}
+_STATUS_BY_NAME: Final = {status.value: status for status in HoldStatus}
+_MOMENT: Final = timedelta(microseconds=1)
+TARGETED_MAX: Final = 10_001
+"""More holds than one batch can close, so that one that is elsewhere is always among them."""
+
+
+async def load_more(
+    connection: asyncpg.Connection,
+    batch: Sequence[Request],
+    context: Context,
+    special: Sequence[WalletId],
+    decided_at: datetime,
+) -> Context:
+    """The context with all that its wallets and the batch ask for. `special`: wallets that have a standing."""
+    loader = _Loader(connection, context.shard, context.assets, decided_at)
+    asked = named(batch, context.assets)
+    requests = list(singles(batch))
+    states = dict(context.wallets)
+    await loader.load_standings(states, special, _given_limits(requests))
+    originals = await loader.load_originals(asked.originals, _to_be_refunded(batch))
+    due = [
+        wallet_id
+        for wallet_id in special
+        if (at := states[wallet_id].standing.next_due_at) is not None and at <= decided_at
+    ]
+    with_lots = [wallet_id for wallet_id in special if states[wallet_id].standing.lot_balance]
+    attached_to = {wallet_id for _, wallet_id in asked.attachments} | set(asked.merging)
+    lots = await loader.load_lots(with_lots, originals)
+    # An original may be of this very batch, and so is not among those that are there.
+    are_lots_used = lots or asked.originals or attached_to or any(each.options.lot is not None for each in requests)
+    return context._replace(
+        wallets=states,
+        known={**context.known, **await loader.load_known_events(requests)},
+        holds=await loader.load_holds(asked, due),
+        lots=lots,
+        originals=originals,
+        policies=await loader.load_policies(states) if are_lots_used else {},
+        next_due=await loader.load_next_due(due),
+        targeted=await loader.load_targeted(asked.ending),
+        attachments=await loader.load_attachments(attached_to),
+    )
+
+
+def _given_limits(requests: Iterable[Single]) -> set[WalletId]:
+    """Wallets that the batch itself gives a spending limit: what follows must be judged by it."""
+    return {
+        request.wallet_id
+        for request in requests
+        if type(request) is ChangeWallet and any(name in ("limit_day", "limit_month") for name, _ in request.changes)
+    }
+
+
+def _to_be_refunded(batch: Iterable[Request]) -> set[TransactionId]:
+    """The originals of refunds that are not just tried: a dry run leaves nothing, not even a mutex."""
+    return {
+        request.original_id
+        for outer in batch
+        if not outer.options.dry_run
+        for request in (outer.items if type(outer) is Group else (outer,))
+        if type(request) is Refund and not request.options.dry_run
+    }
+
+
+class _Loader:
+    """One method per statement, or the few that belong together. None asks for nothing."""
+
+    def __init__(
+        self, connection: asyncpg.Connection, shard: int, assets: Mapping[str, Asset], decided_at: datetime
+    ) -> None:
+        self._connection = connection
+        self._shard = shard
+        self._assets = assets
+        self._decided_at = decided_at
+
+    async def _fetch(self, name: str, *arguments: Any) -> Sequence[Any]:
+        rows: Sequence[Any] = await self._connection.fetch(_SQL[name], self._shard, *arguments)
+        return rows
+
+    async def load_standings(
+        self, states: dict[WalletId, WalletState], special: Sequence[WalletId], limited: set[WalletId]
+    ) -> None:
+        """Complete the states of special wallets, and of those that will be limited."""
+        standings = dict.fromkeys(limited & {each.id for each in states.values() if each.locked}, ORDINARY)
+        by_day, by_month = set(standings), set(standings)
+        if special:
+            for id_, *columns in await self._fetch("load_standings", special):
+                standings[id_] = standing = Standing(*columns)
+                if standing.limit_day is not None:
+                    by_day.add(id_)
+                if standing.limit_month is not None:
+                    by_month.add(id_)
+        if by_day or by_month:
+            await self._load_spent(states, standings, list(by_day), list(by_month))
+        for wallet_id, standing in standings.items():
+            # Ordinary ones are told by identity.
+            states[wallet_id] = states[wallet_id]._replace(standing=ORDINARY if standing == ORDINARY else standing)
+
+    async def _load_spent(
+        self,
+        states: Mapping[WalletId, WalletState],
+        standings: dict[WalletId, Standing],
+        by_day: Sequence[WalletId],
+        by_month: Sequence[WalletId],
+    ) -> None:
+        resets_at = month_after(self._decided_at)
+        month_at = (resets_at - DAY).replace(day=1)
+        # The day's window is open at its beginning, the month's includes it.
+        starts = [self._decided_at - DAY] * len(by_day) + [month_at - _MOMENT] * len(by_month)
+        wallets = [*by_day, *by_month]
+        rows = await self._fetch("load_spent", wallets, [states[each].version for each in wallets], starts)
+        for wallet_id, (amount, first_at) in zip(by_day, rows[: len(by_day)], strict=True):
+            standings[wallet_id] = standings[wallet_id]._replace(
+                spent_day=int(amount), day_resets_at=None if first_at is None else first_at + DAY
+            )
+        for wallet_id, (amount, first_at) in zip(by_month, rows[len(by_day) :], strict=True):
+            standings[wallet_id] = standings[wallet_id]._replace(
+                spent_month=int(amount), month_resets_at=None if first_at is None else resets_at
+            )
+
+    async def load_originals(
+        self, ids: Sequence[TransactionId], refunded: set[TransactionId]
+    ) -> Mapping[TransactionId, Original]:
+        """The originals; those to be refunded are locked before."""
+        if not ids:
+            return {}
+        wanted = set(ids) - refunded
+        if refunded:
+            await self._connection.execute(_SQL["make_refund_states"], self._shard, list(refunded))
+            wanted |= {row["original_id"] for row in await self._fetch("lock_refund_states", list(refunded))}
+        rows = await self._fetch("load_originals", list(wanted))
+        posted = await load_posted(self._connection, _LOAD_ENTRIES, self._shard, rows)
+        return {
+            each.id: Original(each, row["refunded"], row["refunds"]) for each, row in zip(posted, rows, strict=True)
+        }
+
+    async def load_holds(self, asked: Named, due: Sequence[WalletId]) -> Mapping[HoldId, Hold]:
+        if not (asked.holds or due or asked.ending):
+            return {}
+        rows = await self._fetch("load_holds", asked.holds, due, self._decided_at, asked.ending)
+        return {row["id"]: _hold(row) for row in rows}
+
+    async def load_targeted(self, ending: Sequence[WalletId]) -> Mapping[WalletId, frozenset[HoldId]]:
+        if not ending:
+            return {}
+        rows = await self._fetch("load_targeted", ending, TARGETED_MAX)
+        return {row["wallet_id"]: frozenset(row["holds"]) for row in rows}
+
+    async def load_lots(
+        self, wallets: Sequence[WalletId], originals: Mapping[TransactionId, Original]
+    ) -> Mapping[LotId, Lot]:
+        if not (wallets or originals):
+            return {}
+        drawn = {
+            each.lot_id
+            for original in originals.values()
+            if original.posted.details is not None
+            for each in original.posted.details.drawn
+            if each.lot_id is not None
+        }
+        rows = await self._fetch("load_lots", wallets, list(drawn), list(originals))
+        return {
+            id_: Lot(id_, wallet_id, asset_id, _CATEGORY_BY_NAME[category], *rest)
+            for id_, wallet_id, asset_id, category, *rest in rows
+        }
+
+    async def load_next_due(self, due: Sequence[WalletId]) -> Mapping[WalletId, datetime | None]:
+        if not due:
+            return {}
+        rows = await self._fetch("load_next_due", due, self._decided_at)
+        return {row["wallet_id"]: row["next_due_at"] for row in rows}
+
+    async def load_policies(self, states: Mapping[WalletId, WalletState]) -> Mapping[AssetId, Policy]:
+        asset_ids = {each.asset_id for each in states.values()} | {each.id for each in self._assets.values()}
+        rows = await self._connection.fetch(_SQL["load_policies"], list(asset_ids))
+        return {
+            id_: Policy(draw_order == "main_first", OnRefundToExpired(on_refund), grace_seconds)
+            for id_, draw_order, on_refund, grace_seconds in rows
+        }
+
+    async def load_attachments(self, wallets: set[WalletId]) -> Mapping[tuple[Any, WalletId], Attachment]:
+        if not wallets:
+            return {}
+        rows = await self._fetch("load_attachments", list(wallets))
+        return {
+            (programme_id, wallet_id): Attachment(programme_id, wallet_id, n) for programme_id, wallet_id, n in rows
+        }
+
+    async def load_known_events(self, requests: Iterable[Single]) -> Mapping[ReferenceKey, Posted]:
+        """Changes of wallets that this very try has made already."""
+        changes = {request.id: request for request in requests if type(request) is ChangeWallet}
+        if not changes:
+            return {}
+        rows = await self._fetch("load_known_events", list(changes))
+        return {
+            (ORIGIN_WALLET, reference): Posted(id_, ORIGIN_WALLET, reference, b"", kind, None, at, at, ())
+            for id_, kind, at in rows
+            if (reference := changes[id_].reference_id)
+        }
+
+
+def _hold(row: Any) -> Hold:
+    return Hold(
+        row["id"],
+        row["wallet_id"],
+        row["asset_id"],
+        row["target_wallet_id"],
+        row["amount"],
+        row["captured"],
+        row["released"],
+        row["expires_at"],
+        row["capture_at_expiry"],
+        _STATUS_BY_NAME[row["status"]],
+        row["created_at"],
+        tuple(map(Slice, row["slice_lots"], row["slice_amounts"])),
+    )

@@ -1,0 +1,308 @@
+-- What is loaded only for wallets and requests that are not plain. Each statement is run only where it is needed, once
+-- per batch, after the wallets are locked (but for `resolve`).
+--
+-- OFFSET 0 keeps a look-up a look-up: the planner may not turn it into a join, for which it would read a whole index
+-- where it believes the table to be small (docs/adr/0005).
+
+-- name: resolve
+-- in:  $1 shard smallint, $2 holds uuid[], $3 originals uuid[], $4 wallets uuid[]
+-- out: pairs of one of these ids and a wallet that whoever names it must lock: both ends of a hold, the wallets of an
+--      original, a wallet itself; where these were merged, step by step; and the other ends of holds that are due there
+-- why: before BEGIN, so that all of them are locked at once and in order. What changes until then shows after the locks
+WITH RECURSIVE clock AS MATERIALIZED (
+    SELECT clock_timestamp() + advanced AS now_at FROM sandbox_clock WHERE is_only
+),
+pointed AS (
+    SELECT holds.id AS named_id, ends.wallet_id
+      FROM holds
+     CROSS JOIN LATERAL (VALUES (holds.wallet_id), (holds.target_wallet_id)) AS ends (wallet_id)
+     WHERE holds.shard = $1 AND holds.id = ANY($2::uuid[])
+    UNION ALL
+    SELECT entered.transaction_id, entered.wallet_id
+      FROM (
+            SELECT e.shard, e.transaction_id, e.wallet_id
+              FROM ledger_entries AS e
+             WHERE e.transaction_id = ANY($3::uuid[])
+            OFFSET 0
+           ) AS entered
+     WHERE entered.shard = $1
+    UNION ALL
+    SELECT asked.id AS named_id, asked.id AS wallet_id FROM unnest($4::uuid[]) AS asked (id)
+),
+reached AS (
+    SELECT named_id, wallet_id FROM pointed WHERE wallet_id IS NOT NULL
+    UNION
+    SELECT reached.named_id, further.wallet_id
+      FROM reached
+     CROSS JOIN LATERAL (
+            SELECT ends.wallet_id
+              FROM (
+                    SELECT w.merged_into AS wallet_id
+                      FROM wallets AS w
+                     WHERE w.shard = $1 AND w.id = reached.wallet_id
+                    UNION ALL
+                    SELECT h.target_wallet_id
+                      FROM holds AS h
+                     WHERE h.shard = $1
+                       AND h.wallet_id = reached.wallet_id
+                       AND h.status = 'open'
+                       AND h.capture_at_expiry
+                       AND h.expires_at <= (SELECT clock.now_at FROM clock)
+                    UNION ALL
+                    SELECT h.wallet_id
+                      FROM holds AS h
+                     WHERE h.shard = $1
+                       AND h.target_wallet_id = reached.wallet_id
+                       AND h.status = 'open'
+                       AND h.capture_at_expiry
+                       AND h.expires_at <= (SELECT clock.now_at FROM clock)
+                   ) AS ends
+            OFFSET 0
+           ) AS further
+     WHERE further.wallet_id IS NOT NULL
+)
+SELECT named_id, wallet_id FROM reached;
+
+-- name: load_standings
+-- in:  $1 shard smallint, $2 ids uuid[] of wallets that are special
+-- out: what else there is to know of them
+SELECT id, closed_at IS NOT NULL AS closed, merged_into, freeze_outgoing, freeze_incoming, limit_day, limit_month,
+       next_due_at, lot_balance
+  FROM wallets
+ WHERE shard = $1 AND id = ANY($2::uuid[]);
+
+-- name: load_spent
+-- in:  $1 shard smallint; of each window: $2 wallets uuid[], $3 their versions bigint[], $4 times timestamptz[] which
+--      all of the window comes after
+-- out: of each window in order of $2 the debits that count for spending limits, summed up, and when the first was made
+-- why: time rises along a wallet's positions, so the window begins at a position, which is found by halving: one index
+--      look-up for each doubling of the wallet's history, not all of it. There may be gaps: other lines of history take
+--      positions, too. What the service posted counts from the instant it was due at, which is never after
+WITH RECURSIVE bisected (ordinal, wallet_id, after_at, outside, inside) AS (
+    SELECT asked.ordinal, asked.wallet_id, asked.after_at, 0::bigint, asked.version + 1
+      FROM unnest($2::uuid[], $3::bigint[], $4::timestamptz[])
+             WITH ORDINALITY AS asked (wallet_id, version, after_at, ordinal)
+    UNION ALL
+    SELECT b.ordinal, b.wallet_id, b.after_at,
+           CASE WHEN probe.is_inside THEN b.outside ELSE middle.position END,
+           CASE WHEN probe.is_inside THEN middle.position ELSE b.inside END
+      FROM bisected AS b
+     CROSS JOIN LATERAL (SELECT b.outside + (b.inside - b.outside) / 2 AS position) AS middle
+     CROSS JOIN LATERAL (
+            SELECT coalesce((
+                       SELECT e.created_at > b.after_at
+                         FROM ledger_entries AS e
+                        WHERE e.shard = $1 AND e.wallet_id = b.wallet_id AND e.position <= middle.position
+                        ORDER BY e.position DESC
+                        LIMIT 1
+                   ), false) AS is_inside
+           ) AS probe
+     WHERE b.inside - b.outside > 1
+)
+SELECT spent.amount, spent.first_at
+  FROM bisected AS b
+ CROSS JOIN LATERAL (
+        SELECT coalesce(sum(e.amount), 0) AS amount, min(made.counts_at) AS first_at
+          FROM ledger_entries AS e
+         CROSS JOIN LATERAL (
+                SELECT t.type, CASE WHEN t.origin = 'service' THEN t.effective_at ELSE t.created_at END AS counts_at
+                  FROM transactions AS t
+                 WHERE t.shard = $1 AND t.id = e.transaction_id
+                OFFSET 0
+               ) AS made
+         WHERE e.shard = $1
+           AND e.wallet_id = b.wallet_id
+           AND e.position >= b.inside
+           AND e.direction = -1
+           AND made.type NOT IN ('topup', 'bonus', 'grant', 'refund', 'expiry', 'merge')
+           AND made.counts_at > b.after_at
+       ) AS spent
+ WHERE b.inside - b.outside = 1
+ ORDER BY b.ordinal;
+
+-- name: load_holds
+-- in:  $1 shard smallint, $2 ids uuid[], $3 wallets uuid[] where something may be due, $4 decided_at,
+--      $5 wallets uuid[] that are to end
+-- out: the holds with these ids; those that are due at these wallets, or are captured into them then (also by way of a
+--      wallet that was merged into one); all open ones of wallets that are to end
+WITH RECURSIVE targets AS (
+    SELECT asked.id FROM unnest($3::uuid[]) AS asked (id)
+    UNION
+    SELECT merged.id
+      FROM targets
+     CROSS JOIN LATERAL (
+            SELECT w.id FROM wallets AS w WHERE w.shard = $1 AND w.merged_into = targets.id OFFSET 0
+           ) AS merged
+),
+wanted AS (
+    SELECT asked.id FROM unnest($2::uuid[]) AS asked (id)
+    UNION
+    SELECT h.id
+      FROM holds AS h
+     WHERE h.shard = $1 AND h.wallet_id = ANY($3::uuid[]) AND h.status = 'open' AND h.expires_at <= $4
+    UNION
+    SELECT due.id
+      FROM targets
+     CROSS JOIN LATERAL (
+            SELECT h.id
+              FROM holds AS h
+             WHERE h.shard = $1
+               AND h.target_wallet_id = targets.id
+               AND h.status = 'open'
+               AND h.capture_at_expiry
+               AND h.expires_at <= $4
+            OFFSET 0
+           ) AS due
+    UNION
+    SELECT h.id FROM holds AS h WHERE h.shard = $1 AND h.wallet_id = ANY($5::uuid[]) AND h.status = 'open'
+)
+SELECT found.*
+  FROM wanted
+ CROSS JOIN LATERAL (
+        SELECT h.id, h.wallet_id, h.asset_id, h.target_wallet_id, h.amount, h.captured, h.released, h.expires_at,
+               h.capture_at_expiry, h.status, h.created_at, h.slice_lots, h.slice_amounts
+          FROM holds AS h
+         WHERE h.shard = $1 AND h.id = wanted.id
+        OFFSET 0
+       ) AS found;
+
+-- name: load_targeted
+-- in:  $1 shard smallint, $2 ids uuid[], $3 how many holds at most
+-- out: of each, open holds that are to be captured into it, also by way of a wallet that was merged into one
+WITH RECURSIVE targets AS (
+    SELECT asked.id AS wallet_id, asked.id FROM unnest($2::uuid[]) AS asked (id)
+    UNION
+    SELECT targets.wallet_id, merged.id
+      FROM targets
+     CROSS JOIN LATERAL (
+            SELECT w.id FROM wallets AS w WHERE w.shard = $1 AND w.merged_into = targets.id OFFSET 0
+           ) AS merged
+)
+SELECT targets.wallet_id, array_agg(aimed.id) AS holds
+  FROM targets
+ CROSS JOIN LATERAL (
+        SELECT h.id
+          FROM holds AS h
+         WHERE h.shard = $1 AND h.target_wallet_id = targets.id AND h.status = 'open'
+         LIMIT $3
+       ) AS aimed
+ GROUP BY targets.wallet_id;
+
+-- name: make_refund_states
+-- in:  $1 shard smallint, $2 originals uuid[]
+-- why: a row that does not exist cannot be locked. In order of id, for two batches may make the same ones
+INSERT INTO refund_states (shard, original_id)
+SELECT $1, t.id FROM transactions AS t WHERE t.shard = $1 AND t.id = ANY($2::uuid[]) ORDER BY t.id
+ON CONFLICT DO NOTHING;
+
+-- name: lock_refund_states
+-- in:  $1 shard smallint, $2 originals uuid[]
+-- out: those that are locked now
+-- why: after the wallets, in one order. What is locked is read by a statement after this one; one that has appeared
+--      since the last one is not among them, and must not be refunded
+SELECT original_id
+  FROM refund_states
+ WHERE shard = $1 AND original_id = ANY($2::uuid[])
+ ORDER BY original_id
+   FOR NO KEY UPDATE;
+
+-- name: load_originals
+-- in:  $1 shard smallint, $2 ids uuid[]
+-- out: the transactions with these ids, and what of them was refunded
+SELECT t.id, t.origin, t.reference_id, t.fingerprint, t.type, t.metadata, t.created_at, t.effective_at, t.hold_id,
+       t.refund_of, t.details, coalesce(s.refunded, 0) AS refunded, coalesce(s.refunds, 0) AS refunds
+  FROM transactions AS t
+  LEFT JOIN refund_states AS s ON s.shard = t.shard AND s.original_id = t.id
+ WHERE t.shard = $1 AND t.id = ANY($2::uuid[]);
+
+-- name: load_lots
+-- in:  $1 shard smallint, $2 wallets uuid[], $3 ids uuid[], $4 transactions uuid[]
+-- out: the lots of these wallets that have a remainder; whatever is left, those with these ids, and those that these
+--      transactions opened
+WITH wanted AS (
+    SELECT asked.id FROM unnest($3::uuid[]) AS asked (id)
+    UNION
+    SELECT lot.id FROM lots AS lot WHERE lot.shard = $1 AND lot.wallet_id = ANY($2::uuid[]) AND lot.remaining > 0
+    UNION
+    SELECT lot.id FROM lots AS lot WHERE lot.shard = $1 AND lot.opened_by = ANY($4::uuid[])
+)
+SELECT found.*
+  FROM wanted
+ CROSS JOIN LATERAL (
+        SELECT lot.id, lot.wallet_id, lot.asset_id, lot.category, lot.priority, lot.expires_at, lot.opened_at,
+               lot.opened_by, lot.amount, lot.remaining, lot.held, lot.expiries, lot.programme_id
+          FROM lots AS lot
+         WHERE lot.shard = $1 AND lot.id = wanted.id
+        OFFSET 0
+       ) AS found;
+
+-- name: load_next_due
+-- in:  $1 shard smallint, $2 wallets uuid[], $3 decided_at
+-- out: of each, the earliest instant after $3 at which something is due there, or null
+-- why: one look-up per kind of thing and wallet, however many holds point at it
+WITH RECURSIVE targets AS (
+    SELECT asked.id AS wallet_id, asked.id FROM unnest($2::uuid[]) AS asked (id)
+    UNION
+    SELECT targets.wallet_id, merged.id
+      FROM targets
+     CROSS JOIN LATERAL (
+            SELECT w.id FROM wallets AS w WHERE w.shard = $1 AND w.merged_into = targets.id OFFSET 0
+           ) AS merged
+)
+SELECT targets.wallet_id, min(due.expires_at) AS next_due_at
+  FROM targets
+ CROSS JOIN LATERAL (
+        (
+            SELECT h.expires_at
+              FROM holds AS h
+             WHERE h.shard = $1 AND h.wallet_id = targets.id AND h.status = 'open' AND h.expires_at > $3
+             ORDER BY h.expires_at
+             LIMIT 1
+        )
+        UNION ALL
+        (
+            SELECT h.expires_at
+              FROM holds AS h
+             WHERE h.shard = $1
+               AND h.target_wallet_id = targets.id
+               AND h.status = 'open'
+               AND h.capture_at_expiry
+               AND h.expires_at > $3
+             ORDER BY h.expires_at
+             LIMIT 1
+        )
+        UNION ALL
+        SELECT min(lot.expires_at)
+          FROM lots AS lot
+         WHERE lot.shard = $1
+           AND lot.wallet_id = targets.id
+           AND lot.remaining > 0
+           AND lot.remaining > lot.held
+           AND lot.expires_at > $3
+       ) AS due
+ GROUP BY targets.wallet_id;
+
+-- name: load_policies
+-- in:  $1 ids integer[]
+-- out: what these assets say about lots
+-- why: unlike all else of an asset it may change, so it is never cached
+SELECT id, draw_order, on_refund_to_expired, grace_seconds
+  FROM assets
+ WHERE id = ANY($1::integer[]);
+
+-- name: load_attachments
+-- in:  $1 shard smallint, $2 wallets uuid[]
+-- out: the programmes attached to these wallets, locked until commit
+-- why: after the wallets, in one order; they are attached and detached without a wallet's lock
+SELECT programme_id, wallet_id, next_period
+  FROM programme_wallets
+ WHERE shard = $1 AND wallet_id = ANY($2::uuid[]) AND ended_at IS NULL
+ ORDER BY programme_id, wallet_id
+   FOR NO KEY UPDATE;
+
+-- name: load_known_events
+-- in:  $1 shard smallint, $2 ids uuid[]
+-- out: the changes of wallets that were made by requests with these ids
+SELECT id, kind, created_at
+  FROM wallet_events
+ WHERE shard = $1 AND id = ANY($2::uuid[]);

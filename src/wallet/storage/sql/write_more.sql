@@ -1,0 +1,255 @@
+-- What is written only for batches that are not plain, after write_batch and in the same database transaction.
+--
+-- Rows to update are found by their keys first, and then by where they are: a join the planner is free in would read a
+-- whole index where it believes the table to be small (docs/adr/0005). They are locked, so they stay where they are.
+
+-- name: write_more
+-- in:  $1 shard, $2 seq, $3 decided_at,
+--      transactions, all of the batch or none: $4 ids, $5 origins, $6 references, $7 types, $8 fingerprints,
+--      $9 metadata, $10 effective times, $11 holds, $12 originals, $13 details;
+--      wallets: $14 ids, $15 balances, $16 versions, $17 held, $18 overdraft limits, $19 greatest balances, $20 times
+--      of the last line of history, $21 closed, $22 merged into, $23 and $24 frozen outgoing and incoming,
+--      $25 and $26 limits per day and month, $27 next due, $28 lot balances;
+--      backdated entries: $29 positions, $30 changes, $31 effective times, $32 wallets, $33 transactions;
+--      holds: $34 ids, $35 wallets, $36 assets, $37 targets, $38 amounts, $39 captured, $40 released, $41 expiries,
+--      $42 captured at expiry, $43 statuses, $44 created, $45 lots and $46 amounts of slices, each as an array's text;
+--      hold steps: $47 transactions, $48 holds, $49 wallets, $50 versions, $51 kinds, $52 changes of held, $53 held
+--      after, $54 captured, $55 released, $56 expiries;
+--      lots: $57 ids, $58 wallets, $59 assets, $60 categories, $61 priorities, $62 expiries, $63 opened, $64 opened by,
+--      $65 amounts, $66 remainders, $67 held, $68 times expired, $69 programmes;
+--      lot moves: $70 transactions, $71 ordinals, $72 lots, $73 wallets, $74 changes, $75 changes of held;
+--      wallet events: $76 ids, $77 wallets, $78 versions, $79 kinds, $80 changes as text;
+--      refund states: $81 originals, $82 amounts, $83 counts (a row is locked, or its original is of this batch)
+-- out: how many rows of each kind were written; the caller compares
+-- why: one round trip whatever there is; each row once, in its final state, and history in lines. Transactions go in
+--      in order of their unique key, as in write_batch
+WITH posted AS (
+    INSERT INTO transactions (
+        seq, created_at, effective_at, shard, id, hold_id, refund_of, origin, reference_id, type, fingerprint,
+        metadata, details
+    )
+    SELECT $2, $3, t.effective_at, $1, t.id, t.hold_id, t.refund_of, t.origin, t.reference_id, t.type,
+           t.fingerprint, t.metadata, t.details
+      FROM unnest($4::uuid[], $5::text[], $6::text[], $7::text[], $8::bytea[], $9::text[], $10::timestamptz[],
+                  $11::uuid[], $12::uuid[], $13::text[])
+             AS t (id, origin, reference_id, type, fingerprint, metadata, effective_at, hold_id, refund_of, details)
+     ORDER BY t.reference_id COLLATE "C", t.origin COLLATE "C"
+    RETURNING 1
+),
+changed AS (
+    UPDATE wallets
+       SET balance = w.balance, version = w.version, held = w.held, overdraft_limit = w.overdraft_limit,
+           max_balance = w.max_balance, last_entry_at = w.last_entry_at,
+           -- One that was closed may have been reopened and closed again within the batch.
+           closed_at = CASE
+                           WHEN NOT w.closed THEN NULL
+                           WHEN w.id = ANY(ARRAY(
+                                SELECT e.wallet_id
+                                  FROM unnest($77::uuid[], $79::text[]) AS e (wallet_id, kind)
+                                 WHERE e.kind IN ('close', 'merge_out')
+                           )) THEN $3
+                           ELSE wallets.closed_at
+                       END,
+           merged_into = w.merged_into, freeze_outgoing = w.freeze_outgoing, freeze_incoming = w.freeze_incoming,
+           limit_day = w.limit_day, limit_month = w.limit_month, next_due_at = w.next_due_at,
+           lot_balance = w.lot_balance
+      FROM (
+            SELECT asked.*, stored.ctid AS place
+              FROM unnest($14::uuid[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[],
+                          $20::timestamptz[], $21::boolean[], $22::uuid[], $23::boolean[], $24::boolean[],
+                          $25::bigint[], $26::bigint[], $27::timestamptz[], $28::bigint[])
+                     AS asked (id, balance, version, held, overdraft_limit, max_balance, last_entry_at, closed,
+                               merged_into, freeze_outgoing, freeze_incoming, limit_day, limit_month, next_due_at,
+                               lot_balance)
+             CROSS JOIN LATERAL (
+                    SELECT wallets.ctid FROM wallets WHERE wallets.shard = $1 AND wallets.id = asked.id OFFSET 0
+                   ) AS stored
+           ) AS w
+     WHERE wallets.ctid = w.place
+    RETURNING 1
+),
+backdated AS (
+    INSERT INTO backdated_entries (effective_at, created_at, position, change, shard, wallet_id, transaction_id)
+    SELECT b.effective_at, $3, b.position, b.change, $1, b.wallet_id, b.transaction_id
+      FROM unnest($29::bigint[], $30::bigint[], $31::timestamptz[], $32::uuid[], $33::uuid[])
+             AS b (position, change, effective_at, wallet_id, transaction_id)
+    RETURNING 1
+),
+held AS (
+    INSERT INTO holds (
+        amount, captured, released, created_at, expires_at, asset_id, shard, capture_at_expiry, id, wallet_id,
+        target_wallet_id, status, slice_lots, slice_amounts
+    )
+    SELECT h.amount, h.captured, h.released, h.created_at, h.expires_at, h.asset_id, $1, h.capture_at_expiry, h.id,
+           h.wallet_id, h.target_wallet_id, h.status, h.slice_lots::uuid[], h.slice_amounts::bigint[]
+      FROM unnest($34::uuid[], $35::uuid[], $36::integer[], $37::uuid[], $38::bigint[], $39::bigint[], $40::bigint[],
+                  $41::timestamptz[], $42::boolean[], $43::text[], $44::timestamptz[], $45::text[], $46::text[])
+             AS h (id, wallet_id, asset_id, target_wallet_id, amount, captured, released, expires_at,
+                   capture_at_expiry, status, created_at, slice_lots, slice_amounts)
+    ON CONFLICT (shard, id) DO UPDATE
+       SET amount = excluded.amount, captured = excluded.captured, released = excluded.released,
+           expires_at = excluded.expires_at, wallet_id = excluded.wallet_id, status = excluded.status,
+           slice_lots = excluded.slice_lots, slice_amounts = excluded.slice_amounts
+    RETURNING 1
+),
+stepped AS (
+    INSERT INTO hold_steps (
+        position, held_change, held_after, captured, released, created_at, expires_at, shard, wallet_id, hold_id,
+        transaction_id, kind
+    )
+    SELECT s.version, s.held_change, s.held_after, s.captured, s.released, $3, s.expires_at, $1, s.wallet_id,
+           s.hold_id, s.transaction_id, s.kind
+      FROM unnest($47::uuid[], $48::uuid[], $49::uuid[], $50::bigint[], $51::text[], $52::bigint[], $53::bigint[],
+                  $54::bigint[], $55::bigint[], $56::timestamptz[])
+             AS s (transaction_id, hold_id, wallet_id, version, kind, held_change, held_after, captured, released,
+                   expires_at)
+    RETURNING 1
+),
+parcelled AS (
+    INSERT INTO lots (
+        amount, remaining, held, opened_at, expires_at, asset_id, expiries, shard, priority, id, wallet_id, opened_by,
+        programme_id, category
+    )
+    SELECT l.amount, l.remaining, l.held, l.opened_at, l.expires_at, l.asset_id, l.expiries, $1, l.priority, l.id,
+           l.wallet_id, l.opened_by, l.programme_id, l.category
+      FROM unnest($57::uuid[], $58::uuid[], $59::integer[], $60::text[], $61::smallint[], $62::timestamptz[],
+                  $63::timestamptz[], $64::uuid[], $65::bigint[], $66::bigint[], $67::bigint[], $68::integer[],
+                  $69::uuid[])
+             AS l (id, wallet_id, asset_id, category, priority, expires_at, opened_at, opened_by, amount, remaining,
+                   held, expiries, programme_id)
+    ON CONFLICT (shard, id) DO UPDATE
+       SET remaining = excluded.remaining, held = excluded.held, expiries = excluded.expiries,
+           wallet_id = excluded.wallet_id
+    RETURNING 1
+),
+drawn AS (
+    INSERT INTO lot_moves (change, held_change, created_at, ordinal, shard, lot_id, wallet_id, transaction_id)
+    SELECT m.change, m.held_change, $3, m.ordinal, $1, m.lot_id, m.wallet_id, m.transaction_id
+      FROM unnest($70::uuid[], $71::integer[], $72::uuid[], $73::uuid[], $74::bigint[], $75::bigint[])
+             AS m (transaction_id, ordinal, lot_id, wallet_id, change, held_change)
+    RETURNING 1
+),
+happened AS (
+    INSERT INTO wallet_events (seq, position, created_at, shard, wallet_id, id, kind, changes)
+    SELECT $2, e.version, $3, $1, e.wallet_id, e.id, e.kind, e.changes
+      FROM unnest($76::uuid[], $77::uuid[], $78::bigint[], $79::text[], $80::text[])
+             AS e (id, wallet_id, version, kind, changes)
+    RETURNING 1
+),
+refunded AS (
+    INSERT INTO refund_states (refunded, refunds, shard, original_id)
+    SELECT r.refunded, r.refunds, $1, r.original_id
+      FROM unnest($81::uuid[], $82::bigint[], $83::integer[]) AS r (original_id, refunded, refunds)
+    ON CONFLICT (shard, original_id) DO UPDATE
+       SET refunded = excluded.refunded, refunds = excluded.refunds
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM posted) AS transactions,
+       (SELECT count(*) FROM changed) AS wallets,
+       (SELECT count(*) FROM backdated) AS backdated_entries,
+       (SELECT count(*) FROM held) AS holds,
+       (SELECT count(*) FROM stepped) AS hold_steps,
+       (SELECT count(*) FROM parcelled) AS lots,
+       (SELECT count(*) FROM drawn) AS lot_moves,
+       (SELECT count(*) FROM happened) AS wallet_events,
+       (SELECT count(*) FROM refunded) AS refund_states;
+
+-- name: name_wallets
+-- in:  $1 shard, $2 wallets, $3 whether there is a new label, $4 label, $5 whether there is new metadata, $6 metadata
+-- out: how many wallets were changed
+-- why: nothing is decided on these, so they are no part of a wallet's state; only here are they set at all
+WITH named AS (
+    UPDATE wallets
+       SET label = CASE WHEN w.has_label THEN w.label ELSE wallets.label END,
+           metadata = CASE WHEN w.has_metadata THEN w.metadata ELSE wallets.metadata END
+      FROM (
+            SELECT asked.*, stored.ctid AS place
+              FROM unnest($2::uuid[], $3::boolean[], $4::text[], $5::boolean[], $6::text[])
+                     AS asked (id, has_label, label, has_metadata, metadata)
+             CROSS JOIN LATERAL (
+                    SELECT wallets.ctid FROM wallets WHERE wallets.shard = $1 AND wallets.id = asked.id OFFSET 0
+                   ) AS stored
+           ) AS w
+     WHERE wallets.ctid = w.place
+    RETURNING 1
+)
+SELECT count(*) AS wallets FROM named;
+
+-- name: move_attachments
+-- in:  $1 shard, $2 decided_at, $3 programmes, $4 wallets they were attached to, $5 wallets they go to, or null
+-- out: how many ended and how many began
+-- why: the old row stays and says when it ended. A row of the new wallet may be there from earlier, and have ended
+WITH moved AS MATERIALIZED (
+    SELECT m.target_wallet_id, stored.*
+      FROM unnest($3::uuid[], $4::uuid[], $5::uuid[]) AS m (programme_id, wallet_id, target_wallet_id)
+     CROSS JOIN LATERAL (
+            SELECT attached.ctid AS place, attached.anchor_at, attached.next_at, attached.next_period,
+                   attached.programme_id
+              FROM programme_wallets AS attached
+             WHERE attached.shard = $1
+               AND attached.programme_id = m.programme_id
+               AND attached.wallet_id = m.wallet_id
+               AND attached.ended_at IS NULL
+            OFFSET 0
+           ) AS stored
+),
+ended AS (
+    UPDATE programme_wallets AS attached
+       SET ended_at = $2, next_at = NULL
+      FROM moved
+     WHERE attached.ctid = moved.place
+    RETURNING 1
+),
+begun AS (
+    INSERT INTO programme_wallets (anchor_at, next_at, next_period, shard, programme_id, wallet_id)
+    SELECT moved.anchor_at, moved.next_at, moved.next_period, $1, moved.programme_id, moved.target_wallet_id
+      FROM moved
+     WHERE moved.target_wallet_id IS NOT NULL
+    ON CONFLICT (shard, programme_id, wallet_id) DO UPDATE
+       SET anchor_at = excluded.anchor_at, next_at = excluded.next_at, next_period = excluded.next_period,
+           ended_at = NULL
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM ended) AS ended, (SELECT count(*) FROM begun) AS begun;
+
+-- name: advance_attachments
+-- in:  $1 shard, $2 programmes, $3 wallets, $4 the first periods granted or skipped, $5 the next ones
+-- out: how many were as expected and are now one or more periods on
+-- why: compare and set: a period is granted once, whoever asks. Each start is computed from the anchor, so that a month
+--      that is too short does not shift those after it
+WITH due AS (
+    SELECT stored.place, granted.next_period, programme.ends_at,
+           (stored.anchor_at AT TIME ZONE 'UTC'
+            + granted.next_period * CASE programme.per
+                                         WHEN 'day' THEN interval '1 day'
+                                         WHEN 'week' THEN interval '7 days'
+                                         ELSE interval '1 month'
+                                    END) AT TIME ZONE 'UTC' AS starts_at
+      FROM unnest($2::uuid[], $3::uuid[], $4::integer[], $5::integer[])
+             AS granted (programme_id, wallet_id, period, next_period)
+     CROSS JOIN LATERAL (
+            SELECT attached.ctid AS place, attached.anchor_at
+              FROM programme_wallets AS attached
+             WHERE attached.shard = $1
+               AND attached.programme_id = granted.programme_id
+               AND attached.wallet_id = granted.wallet_id
+               AND attached.next_period = granted.period
+               AND attached.ended_at IS NULL
+            OFFSET 0
+           ) AS stored
+     CROSS JOIN LATERAL (
+            SELECT programmes.per, programmes.ends_at
+              FROM programmes
+             WHERE programmes.shard = $1 AND programmes.id = granted.programme_id
+            OFFSET 0
+           ) AS programme
+),
+advanced AS (
+    UPDATE programme_wallets AS attached
+       SET next_period = due.next_period,
+           next_at = CASE WHEN due.ends_at IS NULL OR due.starts_at < due.ends_at THEN due.starts_at END
+      FROM due
+     WHERE attached.ctid = due.place
+    RETURNING 1
+)
+SELECT count(*) AS advanced FROM advanced;
