@@ -6,7 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
-from tests.ledger.oracle import Answer, Oracle, merged
+from tests.ledger.oracle import Oracle
+from tests.ledger.oracle_effects import Answer, merged
 from tests.ledger.scripts import every_wallet_settled
 from tests.ledger.worlds import World, named
 from wallet.ledger.batch import Decision

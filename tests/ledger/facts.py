@@ -124,8 +124,9 @@ def lots_add_up(after: World) -> None:
         assert lot.held == sum(move.held_change for move in moves), "moves of what is held of a lot"
         here = [move for move in moves if move.wallet_id == lot.wallet_id]
         assert lot.remaining == sum(move.change for move in here), "moves of a lot in its wallet"
-    places = [(move.transaction_id, move.ordinal) for move in after.lot_moves]
-    assert len(set(places)) == len(places)
+    for transaction in {move.transaction_id for move in after.lot_moves}:
+        ordinals = [move.ordinal for move in after.lot_moves if move.transaction_id == transaction]
+        assert ordinals == list(range(len(ordinals))), "places of lot moves"
     for id_, state in after.wallets.items():
         remainders = sum(lot.remaining for lot in after.lots.values() if lot.wallet_id == id_)
         assert state.standing.lot_balance == remainders, f"lots of {id_}"

@@ -47,7 +47,11 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
     """Every mutant of a module, one change each."""
     tree = ast.parse(path.read_text("utf-8"))
     nodes = list(ast.walk(tree))
+    guards = {id(node.value) for node in nodes if isinstance(node, ast.keyword) and node.arg == "strict"}
+    strict = {number for number, node in enumerate(nodes) if id(node) in guards}
     for number, node in enumerate(nodes):
+        if isinstance(node, ast.Constant) and number in strict:
+            continue  # zip(strict=…) is a guard
         for what, _ in _changes(node):
             copied = deepcopy(tree)
             twin = list(ast.walk(copied))[number]

@@ -177,6 +177,8 @@ class Refusals:
             self.refuse("expiry_out_of_range")
         if request.options.up_to:
             source = sides[0][0]
+            if not books.is_locked(source):
+                self.refuse("system_wallet", source)
             if -sides[0][1] < request.options.min_amount:
                 available = max(0, books.balance(source) - books.held(source))
                 self.refuse("insufficient_funds", source, available=available, required=request.options.min_amount)

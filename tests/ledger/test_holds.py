@@ -159,6 +159,17 @@ def test_a_wallet_at_which_nothing_is_due_any_more_is_ordinary_again(here: World
     assert told(here, "h: hold alice 30 in 60", "+60", "settle alice").state("alice").standing is ORDINARY
 
 
+def test_what_becomes_free_of_a_lot_while_what_was_due_is_posted_falls_due_in_its_turn(here: World) -> None:
+    here = told(here, "topup alice 3 lot paid in 70", "h: hold alice 3 in 60", "i: hold alice 1 in 90")
+    after = told(here, "+60", "settle alice")
+    assert after.state("alice").standing.next_due_at == NOON + timedelta(seconds=70)
+    assert seen(told(after, "+10", "settle alice"), "alice") == "100 held 1"
+
+
+def test_a_target_is_not_concerned_with_a_hold_that_will_be_released(here: World) -> None:
+    assert told(here, "h: hold alice 3 to bob in 60").state("bob").standing is ORDINARY
+
+
 def test_what_is_due_next_is_known_once_what_was_due_is_posted(here: World) -> None:
     here = told(here, "h: hold alice 3 in 60", "i: hold alice 3 in 90", "topup alice 1 lot paid in 80")
     after = told(here, "+60", "settle alice")

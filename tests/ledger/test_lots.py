@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.ledger.scripts import answer, in_columns, lines_of, seen, told
+from tests.ledger.scripts import answer, ask, in_columns, lines_of, seen, told
 from tests.ledger.worlds import NOON, World, named, wallet_id, world
 from wallet.ledger.model import LotCategory, Policy
 from wallet.ledger.outcomes import Applied
@@ -72,8 +72,10 @@ topup dora 5 lot paid; spend dora 3                                          -> 
 topup dora 5 lot paid; spend dora 12                                         -> 3 lots 3
 topup dora 5 lot paid; spend dora 18                                         -> -3
 topup dora 5 lot paid; h: hold dora 12                                       -> 15 held 12 lots 5(2)
+spend dora 10; topup dora 5 lot paid; hold dora 3; topup dora 6; spend dora 6 -> 5 held 3 lots 5(3)
 hold dora 10; spend dora 5; topup dora 8 lot paid; spend dora 3              -> 10 held 10 lots 5
 topup dora 5 lot paid; hold dora 9; spend dora 4                             -> 11 held 9 lots 2
+topup dora 5 lot paid; h: hold dora 12; topup dora 4; increase h 6; capture h -> 1 lots 1
 """
 
 
@@ -187,6 +189,25 @@ def test_a_lot_may_be_given_its_expiry_as_an_instant(here: World) -> None:
 def test_the_answer_names_the_lot_that_was_opened(here: World) -> None:
     after = told(here, "t: topup alice 5 lot paid")
     assert after.posted("t").details.opened == (after.lots_of("alice")[0].id,)  # type: ignore[union-attr]
+
+
+def test_a_lot_is_drawn_from_carried_over_held_and_refunded_in_the_batch_that_opened_it(here: World) -> None:
+    lines = (
+        "t: topup alice 9 lot paid",
+        "s: spend alice 2",
+        "x: transfer alice bob 3",
+        "h: hold bob 1",
+        "r: refund s 1",
+    )
+    decision = here.decide(*(ask(line, here) for line in lines))
+    after = here.left_by(decision)
+    assert [named(outcome) for outcome in decision.outcomes] == ["applied"] * 5
+    assert (seen(after, "alice"), seen(after, "bob")) == ("15 lots 5", "3 held 1 lots 3(1)")
+
+
+def test_lots_that_go_along_together_keep_their_order(here: World) -> None:
+    opened = [f"topup alice {amount} lot paid" for amount in (1, 2, 3, 4, 5)]
+    assert seen(told(here, *opened, "transfer alice bob 15"), "bob") == "15 lots 1+2+3+4+5"
 
 
 def test_a_credit_that_repays_a_debt_whole_opens_no_lot(here: World) -> None:

@@ -16,7 +16,7 @@ from tests.ledger.scripts import ask, group
 from tests.ledger.worlds import World
 from wallet.ledger.requests import Request
 
-STORIES = int(os.environ.get("WALLET_STORIES", "150"))
+STORIES = int(os.environ.get("WALLET_STORIES", "400"))
 STEPS = int(os.environ.get("WALLET_STORY_STEPS", "25"))
 _picks = st.integers(0, 3)
 # Mostly decided at once; sometimes together with what follows.

@@ -67,6 +67,7 @@ g: grant gym alice 5 period 0                      | k: grant gym alice 5 period
                                                    | s: spend alice 5 when GOLD.revenue balance 0.. -> system_wallet
                                                    | t: topup dora 5 when COIN.treasury balance -1000.. -> applied
                                                    | t: topup GOLD.revenue 5 lot paid             -> system_wallet
+                                                   | x: transfer GOLD.revenue alice 5 upto        -> system_wallet
 merge alice bob                                    | s: spend alice 5                             -> wallet_merged
 merge alice bob                                    | t: topup alice 5                             -> wallet_merged
 merge alice bob                                    | h: hold alice 5                              -> wallet_merged
@@ -83,6 +84,10 @@ close eve                                          | m: merge eve alice         
 close eve                                          | x: change eve max_balance=5                  -> wallet_closed
 close eve                                          | x: close eve                                 -> applied
 close eve; reopen eve                              | t: topup eve 5                               -> applied
+topup eve 5; h: hold eve 5; void h; spend eve 5; close eve | i: increase h 1                      -> wallet_closed
+topup eve 5; h: hold eve 5; void h; spend eve 5; close eve | c: capture h                         -> wallet_closed
+topup eve 5; h: hold eve 5; void h; spend eve 5; close eve | v: void h                            -> hold_closed
+h: hold alice 5; capture h; merge alice bob        | c: capture h                                 -> hold_closed
 topup eve 5; s: spend eve 5; close eve             | r: refund s                                  -> wallet_closed
 change alice freeze_outgoing=yes                   | s: spend alice 5                             -> wallet_frozen
 change alice freeze_outgoing=yes                   | t: topup alice 5                             -> applied
@@ -176,6 +181,7 @@ h: hold alice 5 to bob                             | c: capture h when bob balan
 h: hold alice 5                                    | i: increase h 5 when alice balance 100..100  -> applied
 h: hold alice 5                                    | i: increase h 5 when alice balance ..99      -> condition_failed
 h: hold alice 5                                    | v: void h when alice balance 100..100        -> applied
+h: hold alice 5                                    | i: increase h 5 when alice version 0         -> version_conflict
 h: hold alice 5                                    | v: void h when alice version 0               -> version_conflict
 h: hold alice 5                                    | v: void h when alice balance 101..           -> condition_failed
 h: hold alice 5                                    | v: void h when bob balance 0..               -> condition_failed
@@ -296,6 +302,18 @@ def test_a_spending_limit_says_limit_used_and_when_it_resets(here: World) -> Non
     here = told(here, "change alice limit_day=9", "spend alice 3", "+60", "h: hold alice 4")
     refused = refusal(here, "s: spend alice 3")
     assert dict(refused.members) == {"per": "day", "limit": 9, "used": 7, "resets_at": "2026-01-02T12:00:00.000000Z"}
+
+
+def test_a_limit_reset_is_counted_from_the_first_debit_of_the_same_batch_too(here: World) -> None:
+    here = told(here, "change alice limit_day=9")
+    refused = here.decide(ask("s: spend alice 6", here), ask("t: spend alice 6", here)).outcomes[1]
+    assert isinstance(refused, Refused)
+    assert dict(refused.members)["resets_at"] == "2026-01-02T12:00:00.000000Z"
+
+
+def test_an_overdrawn_wallet_that_is_to_be_merged_says_by_how_much(here: World) -> None:
+    refused = refusal(told(here, "spend bob 60"), "m: merge bob alice")
+    assert (refused.wallet_id, refused.available, refused.required) == (wallet_id("bob"), -10, 0)
 
 
 def test_a_monthly_limit_resets_when_the_month_ends(here: World) -> None:

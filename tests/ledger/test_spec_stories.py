@@ -1,13 +1,15 @@
 """Sentences of docs/ledger.md that no other test of the core tells: what is refused, and what a story leaves behind."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from tests.ledger.scripts import answer, ask, in_columns, lines_of, programme_id, seen, told
-from tests.ledger.worlds import World, named, wallet_id, world
+from tests.ledger.worlds import NOON, World, named, wallet_id, world
 from wallet.ledger.fingerprint import LAYOUTS
-from wallet.ledger.model import ORIGIN_SERVICE, Attachment
+from wallet.ledger.instants import DAY, rfc3339
+from wallet.ledger.model import ORIGIN_SERVICE, Attachment, Policy
 from wallet.ledger.outcomes import Refused
 from wallet.ledger.requests import ChangeWallet
 
@@ -35,7 +37,10 @@ change bob freeze_incoming=yes                               | h: hold alice 5 t
 h: hold alice 5 to bob; merge bob alice                      | v: void h                      -> applied
 topup bob 5 lot paid; h: hold bob 5; spend bob 5; void h     | x: close bob                   -> wallet_not_empty
 spend bob 1                                                  | x: close bob                   -> wallet_not_empty
+hold bob 1                                                   | x: close bob                   -> wallet_not_empty
 h: hold alice 5 in 60; extend h 34560000; +9                 | e: extend h 34560000           -> expiry_out_of_range
+h: hold alice 5                                              | h: hold alice 6 origin user:7 (again) -> applied
+h: hold alice 5                                              | h: hold alice 6 (again)        -> reference_reused
 """
 
 STORIES = """
@@ -44,6 +49,8 @@ topup alice 5 lot promotional; bonus bob 3 from alice                      -> 10
 topup alice 5 lot promotional; bonus bob 3 from alice lot paid             -> 102 lots 2   | 3 lots 3
 topup alice 5 lot paid; spend bob 9; topup cyd 5 lot paid; merge cyd bob   -> 105 lots 5   | -4 lots 5
 topup alice 5 lot paid; h: hold alice 2; topup alice 9 lot paid in 60; capture h -> 112 lots 9+3 | 0
+topup bob 5 lot paid in 9; h: hold bob 5; spend bob 5; void h; change bob overdraft_limit=0; +9; settle bob -> 100 | -5
+hold alice 5 to bob in 9 on-expiry-capture; hold bob 5 to cyd in 9 on-expiry-capture; +9; settle cyd -> 95 | 0
 t: topup alice 8; topup alice 5 lot paid; refund t 3                       -> 110 lots 2   | 0
 g: grant gym alice 5 period 0; topup alice 9 lot paid in 60; refund g      -> 109 lots 9   | 0
 """
@@ -82,9 +89,7 @@ def test_an_expiry_is_not_refundable(here: World, story: str) -> None:
     own = [posted.reference_id for posted in here.history if posted.origin == ORIGIN_SERVICE]
     assert own
     for reference in own:
-        request = ask("r: refund nothing", here)._replace(original_id=here.posted(reference).id)
-        (refused,) = here.decide(request).outcomes
-        assert named(refused) == "not_refundable"
+        assert named(answer(here, f"r: refund {reference}")) == "not_refundable"
 
 
 def test_a_capture_is_refused_where_its_target_is_closed_however_it_came_to_be(here: World) -> None:
@@ -176,3 +181,53 @@ def test_a_refusal_for_want_of_something_says_what_there_is_and_what_was_asked_f
     assert isinstance(refused, Refused)
     assert (refused.available, refused.required) == numbers
     assert refused.wallet_id is not None
+
+
+def test_a_period_is_granted_once_however_often_a_batch_asks_for_it(here: World) -> None:
+    batch = [
+        ask(f"{name}: grant gym alice 5 period {period}", here)
+        for name, period in (("a", 0), ("b", 0), ("c", 1), ("d", 0))
+    ]
+    outcomes = here.decide(*batch).outcomes
+    assert [named(outcome) for outcome in outcomes] == [
+        "applied", "programme_not_found", "applied", "programme_not_found",
+    ]  # fmt: skip
+
+
+def test_grace_counts_from_the_refund_and_not_from_when_the_lot_expired(here: World) -> None:
+    here = replace(here, policies={1: Policy(grace_seconds=50)})
+    after = told(here, "topup alice 5 lot paid in 9", "s: spend alice 5", "+30", "refund s")
+    assert [lot.expires_at for lot in after.lots_of("alice")] == [NOON + timedelta(seconds=30 + 50)]
+
+
+def test_a_limit_resets_when_the_first_of_what_counts_no_longer_does(here: World) -> None:
+    here = told(here, "change alice limit_day=10", "spend alice 3", "+60")
+    batch = [ask(line, here) for line in ("a: spend alice 3", "b: hold alice 2", "c: spend alice 3")]
+    refused = here.decide(*batch).outcomes[-1]
+    assert isinstance(refused, Refused)
+    assert dict(refused.members) == {"per": "day", "limit": 10, "used": 8, "resets_at": rfc3339(NOON + DAY)}
+
+
+# Alice may spend 10 a day. What counts is the same when all of it is decided in one batch.
+ONE_BATCH = """
+batch                                             -> last
+a: spend alice 6; b: spend alice 4                -> applied
+a: spend alice 6; b: spend alice 5                -> limit_exceeded
+a: transfer alice bob 6; b: spend alice 5         -> limit_exceeded
+a: move alice-6,bob+6; b: spend alice 5           -> limit_exceeded
+a: hold alice 6; b: spend alice 5                 -> limit_exceeded
+a: hold alice 6; b: capture a; c: spend alice 5   -> limit_exceeded
+a: hold alice 6; b: void a; c: spend alice 10     -> applied
+a: spend alice 6; b: refund a; c: spend alice 5   -> limit_exceeded
+a: topup alice 6; b: refund a; c: spend alice 10  -> applied
+a: bonus bob 6 from alice; b: spend alice 10      -> applied
+a: merge cyd alice; b: spend alice 10             -> applied
+"""
+
+
+@pytest.mark.parametrize("row", in_columns(ONE_BATCH), ids=" | ".join)
+def test_what_counts_for_a_limit_counts_within_a_batch_as_well(here: World, row: list[str]) -> None:
+    lines, expected = row
+    here = told(here, "change alice limit_day=10")
+    outcomes = here.decide(*(ask(line, here) for line in lines_of(lines))).outcomes
+    assert [named(outcome) for outcome in outcomes] == ["applied"] * (len(outcomes) - 1) + [expected]

@@ -8,7 +8,7 @@ import pytest
 from tests.ledger.scripts import answer, ask, in_columns, lines_of, programme_id, seen, told, transaction_id
 from tests.ledger.worlds import NOON, World, named, wallet_id, world
 from wallet.ledger.model import Attachment, HoldStatus, WalletEvent
-from wallet.ledger.outcomes import Applied
+from wallet.ledger.outcomes import Applied, Refused
 
 WALLETS = """
 wallet asset balance overdraft_limit
@@ -263,7 +263,9 @@ def test_a_wallet_below_zero_is_not_merged(here: World) -> None:
 
 def test_what_is_held_on_an_overdraft_is_not_merged_into_a_wallet_that_cannot_cover_it(here: World) -> None:
     here = told(here, "change cyd overdraft_limit=30", "hold cyd 21")
-    assert named(answer(here, "m: merge cyd bob")) == "insufficient_funds"
+    refused = answer(here, "m: merge cyd bob")
+    assert isinstance(refused, Refused)
+    assert (named(refused), refused.available, refused.required) == ("insufficient_funds", -1, 0)
     assert named(answer(told(here, "topup bob 1"), "m: merge cyd bob")) == "applied"
 
 

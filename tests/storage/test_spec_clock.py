@@ -54,7 +54,9 @@ async def test_all_that_a_batch_posts_has_one_time_due_steps_included(
         await post(writer, topup(alice, 9, "money"), hold(alice, 5, "h", expires_in_seconds=60))
         await advance(connection, seconds=90)
         before = await connection.fetchval("SELECT ledger_now()")
-        [one, other] = await soon(writer.commit([spend(alice, 9, "s"), topup(bob, 1, "t")]))
+        one, other = await soon(writer.commit([spend(alice, 9, "s"), topup(bob, 1, "t")]))
+    assert isinstance(one, Applied)
+    assert isinstance(other, Applied)
     assert one.posted.created_at == other.posted.created_at >= before
     rows = await connection.fetch("SELECT * FROM transactions WHERE created_at = $1", one.posted.created_at)
     assert {row["reference_id"] for row in rows} == set((await references(connection))[2:])

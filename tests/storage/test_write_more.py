@@ -172,6 +172,8 @@ async def test_a_wallets_changes_are_columns_and_events(
     assert isinstance(reopened, Applied)
     await commit(writer, change(bob, label="still closed"))
     assert (await row_of(connection, bob))["closed_at"] == closed.posted.created_at
+    *_, again_closed = await commit(writer, change(bob, "reopen"), change(bob, "close"))
+    assert (await row_of(connection, bob))["closed_at"] == again_closed.posted.created_at
     await commit(writer, change(bob, "reopen"))
     assert (await row_of(connection, bob))["closed_at"] is None
     await assert_books_balance(connection)

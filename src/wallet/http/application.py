@@ -1,12 +1,13 @@
 """The framework's application: routes, problems for everything that goes wrong, and nothing else."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from litestar import Litestar, MediaType, Request, Response
+from litestar import Litestar, MediaType, Request, Response, route
 from litestar.config.compression import CompressionConfig
 from litestar.config.cors import CORSConfig
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.types import ControllerRouterHandler
 
 from wallet.errors import FieldError, Malformed
 from wallet.http.asgi import ClientGone
@@ -49,22 +50,23 @@ def make_framework(
 ) -> Litestar:
     """Everything that the fast lane does not serve, and all that it does."""
 
+    handlers: list[Any] = [
+        *movement_routes(movements),
+        *hold_routes(movements),
+        *refund_routes(movements),
+        *wallet_change_routes(WalletChanges(service, movements.operations)),
+        *resource_routes(service, balances),
+        *bulk_routes(Batches(service), Imports(service)),
+        *holding_routes(service),
+        *history_routes(service),
+        *statement_routes(service),
+        *programme_routes(service),
+        *sandbox_routes(service),
+        *status_routes(service),
+        *page_routes(),
+    ]
     return Litestar(
-        route_handlers=[
-            *movement_routes(movements),
-            *hold_routes(movements),
-            *refund_routes(movements),
-            *wallet_change_routes(WalletChanges(service, movements.operations)),
-            *resource_routes(service, balances),
-            *bulk_routes(Batches(service), Imports(service)),
-            *holding_routes(service),
-            *history_routes(service),
-            *statement_routes(service),
-            *programme_routes(service),
-            *sandbox_routes(service),
-            *status_routes(service),
-            *page_routes(),
-        ],
+        route_handlers=[*_options_routes(handlers), *handlers],
         guards=[refuse_unknown_parameters, refuse_idempotency_key],
         exception_handlers={
             HTTPException: _http_problem,
@@ -84,6 +86,29 @@ def make_framework(
     )
 
 
+def _options_routes(handlers: Iterable[Any]) -> list[ControllerRouterHandler]:
+    """An answer to OPTIONS per path. The framework's own knows only the methods of a path's first handler."""
+    methods: dict[str, set[str]] = {}
+    for handler in handlers:
+        for path in handler.paths:
+            methods.setdefault(path, {"OPTIONS"}).update(handler.http_methods)
+    return [_options_route(path, _allowed(taken)) for path, taken in methods.items()]
+
+
+def _options_route(path: str, allowed: str) -> ControllerRouterHandler:
+    @route(path, http_method="OPTIONS", status_code=204, include_in_schema=False, sync_to_thread=False)
+    def options() -> Response[None]:
+        return Response(None, headers={"allow": allowed})
+
+    return options
+
+
+def _allowed(methods: Iterable[str]) -> str:
+    """The header Allow: HEAD is taken wherever GET is."""
+    taken = set(methods)
+    return ", ".join(sorted(taken | {"HEAD"} if "GET" in taken else taken))
+
+
 def _problem(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     return as_response(failure(error, request_id=request_id(request), moves_money=moves_money(request)))
 
@@ -99,7 +124,7 @@ def _http_problem(request: Request[Any, Any, Any], error: HTTPException) -> Resp
     answer = problem(code, f"{error.detail}.".replace("..", "."), request_id=request_id(request))
     response = as_response(answer)
     for name, value in (error.headers or {}).items():
-        response.headers[name] = value
+        response.headers[name] = _allowed(value.split(", ")) if name.lower() == "allow" else value
     return response
 
 

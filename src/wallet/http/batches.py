@@ -32,6 +32,10 @@ UNDER_WAY_BYTES_MAX: Final = 96 * 1024 * 1024
 ITEM_BYTES_MIN: Final = 2048
 """What an item counts for at least: about what it takes with its answer, however short its text was."""
 
+LOOKED_THROUGH_BYTES_MAX: Final = 1024 * 1024
+"""Of a body that is wrong around its items and is looked through for everything that is. Of a larger one the first
+wrong field is named: millions of values would be made for the rest, while nobody else is served."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -172,7 +176,10 @@ class Batches:
 def _decoded(body: bytes) -> _Batch:
     try:
         batch = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if len(body) > LOOKED_THROUGH_BYTES_MAX and isinstance(error, msgspec.ValidationError):
+            reason, _, field = str(error).partition(" - at `$")
+            raise malformed(field.strip(".`"), f"{reason}.") from None
         decode(_Shape, body)  # knows everything that is wrong
         raise malformed("", "The body does not fit.") from None
     # Around the items there is nothing that could hold a colon but the members' own.

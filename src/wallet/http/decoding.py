@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any, Final, NoReturn, TypeVar
 
 import msgspec
-from msgspec.inspect import ListType, Metadata, StructType, Type, UnionType, type_info
+from msgspec.inspect import ListType, LiteralType, Metadata, StructType, Type, UnionType, type_info
 
 from wallet.errors import FieldError, Malformed
 
@@ -199,8 +199,15 @@ def _wrong_in(type_: Any, value: Any, path: str) -> Iterator[FieldError]:
     elif isinstance(kind, ListType) and isinstance(kind.item_type, StructType) and inner:
         for at, each in enumerate(value):
             yield from _wrong_in(kind.item_type.cls, each, f"{path}[{at}]")
+    elif choices := not inner and isinstance(value, str) and _choices(kind):
+        yield FieldError(path, f"Must be one of {', '.join(choices)}.")
     else:
         yield FieldError(path + inner.removesuffix("`"), f"{reason}.")
+
+
+def _choices(kind: Type) -> list[str]:
+    kinds = kind.types if isinstance(kind, UnionType) else (kind,)
+    return [str(value) for each in kinds if isinstance(each, LiteralType) for value in each.values]
 
 
 def _kind_for(kind: Type, value: Any) -> Type:

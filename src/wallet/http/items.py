@@ -11,9 +11,10 @@ from typing import Any, Final, NamedTuple, Union
 import msgspec
 
 from wallet.errors import FieldError, Malformed, OutcomeUnknown, StorageUnavailable, WalletError
-from wallet.http.decoding import refuse_what_json_leaves_open
+from wallet.http.decoding import malformed, refuse_what_json_leaves_open
 from wallet.http.failures import failure
 from wallet.http.fields import Id, Reference
+from wallet.http.lines import LINE_BYTES_MAX
 from wallet.http.operations import OPERATIONS, Operations
 from wallet.http.options import path_id
 from wallet.http.outcomes import item_answer, missing_assets
@@ -104,6 +105,9 @@ class Items:
 
         `path` is put before the names of fields in errors, such as `items[3].`.
         """
+        if len(item) > LINE_BYTES_MAX:
+            # Of an import's lines this is known already. Nobody else in this process is served while an item is read.
+            raise _below(path, malformed("", f"An item may have {LINE_BYTES_MAX} bytes."))
         try:
             decoded: Any = _decode(item)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -52,7 +52,8 @@ async def read_items(items: Items, texts: Iterable[tuple[int, bytes | None]], *,
                 request = items.request(text, dry_run=dry_run)
                 made.append(Item(place, request.reference_id, request))
             except Malformed as error:
-                made.append(Item(place, reference_of(text), error))
+                # A new one: the traceback of this one leads to this frame, which leads to it again.
+                made.append(Item(place, reference_of(text), Malformed(error.errors)))
         if len(made) % SLICE_ITEMS == 0:
             await asyncio.sleep(0)
     return made

@@ -79,16 +79,7 @@ KINDS: Mapping[type[Single], Kind] = {
 def apply_batch(batch: Sequence[Request], context: Context, decided_at: datetime) -> Decision:
     """Decide a batch at one instant. Raises InvariantViolated where a law of the ledger would be broken."""
     book = Book(context, decided_at)
-    known = book.known
-    outcomes: list[Outcome] = []
-    for request in batch:
-        if type(request) is Post and (request.origin, request.reference_id) not in known:
-            posted = move_if_plain(request, book)
-            if posted is not None:
-                outcomes.append(Applied(posted))
-                continue
-        outcomes.append(_decide(request, book))
-        known = book.known
+    outcomes = [_decide(request, book) for request in batch]
     changes = book.changes()
     return Decision(
         tuple(outcomes), tuple(book.posted), book.states, book.deltas, changes if any(changes) else NO_CHANGES
@@ -96,11 +87,28 @@ def apply_batch(batch: Sequence[Request], context: Context, decided_at: datetime
 
 
 def _decide(request: Request, book: Book) -> Outcome:
+    if type(request) is Post:
+        # Nearly all requests, so they come first.
+        return _decide_post(request, book)
     if type(request) is Group:
         return _decide_group(request, book)
+    return _decide_dry_or_not(request, book)  # type: ignore[arg-type]  # all others are single
+
+
+def _decide_post(post: Post, book: Book) -> SingleOutcome:
+    return _applied_if_plain(post, book) or _decide_dry_or_not(post, book)
+
+
+def _applied_if_plain(post: Post, book: Book) -> Applied | None:
+    if (post.origin, post.reference_id) not in book.known and (posted := move_if_plain(post, book)) is not None:
+        return Applied(posted)
+    return None
+
+
+def _decide_dry_or_not(request: Single, book: Book) -> SingleOutcome:
     if request.options.dry_run:
-        return _predicted(_decide_single(request, book.copy()))  # type: ignore[arg-type]  # a group was handled above
-    return _decide_single(request, book)  # type: ignore[arg-type]
+        return _predicted(_decide_single(request, book.copy()))
+    return _decide_single(request, book)
 
 
 def _decide_single(request: Single, book: Book) -> SingleOutcome:
@@ -122,7 +130,9 @@ def _decide_group(group: Group, book: Book) -> Grouped:
     trial = book.copy()
     outcomes: list[SingleOutcome] = []
     for item in group.items:
-        outcomes.append(_decide_single(item, trial))
+        # Whether it is dry is a matter of the group: a dry one's items are, and see what the ones before them did.
+        plain = _applied_if_plain(item, trial) if type(item) is Post else None
+        outcomes.append(plain or _decide_single(item, trial))
         if isinstance(outcomes[-1], Refused):
             break
     else:

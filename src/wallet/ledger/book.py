@@ -59,14 +59,16 @@ class Book:
         self.originals = dict(context.originals)
         self.attachments = dict(context.attachments)
         self.next_due = dict(context.next_due)
-        self._holds_at: dict[WalletId, tuple[HoldId, ...]] = {}
-        self._lots_of: dict[WalletId, tuple[LotId, ...]] = {}
+        # Ids in order, without values: a wallet may have tens of thousands, and each is found at once.
+        self._holds_at: dict[WalletId, dict[HoldId, None]] = {}
+        self._lots_of: dict[WalletId, dict[LotId, None]] = {}
         for hold in context.holds.values():
             self._index_hold(hold)
         for lot in context.lots.values():
             self._index_lot(lot)
         # What the batch comes to so far.
         self.posted: list[Posted] = []
+        self._posted_seen = 0
         self.states: dict[WalletId, WalletState] = {}
         self.deltas: dict[WalletId, int] = {}
         self.holds_changed: dict[HoldId, Hold] = {}
@@ -85,6 +87,8 @@ class Book:
         for name, value in vars(self).items():
             if isinstance(value, dict | list):
                 setattr(other, name, value.copy())
+        other._holds_at = {wallet_id: ids.copy() for wallet_id, ids in self._holds_at.items()}
+        other._lots_of = {wallet_id: ids.copy() for wallet_id, ids in self._lots_of.items()}
         return other
 
     def adopt(self, other: "Book") -> None:
@@ -143,10 +147,9 @@ class Book:
 
     def original(self, transaction_id: TransactionId) -> Original | None:
         """A transaction that is to be refunded: loaded, or posted by this very batch."""
-        if transaction_id not in self.originals:
-            for posted in self.posted:
-                if posted.id == transaction_id:
-                    self.originals[transaction_id] = Original(posted)
+        for posted in self.posted[self._posted_seen :]:
+            self.originals[posted.id] = Original(posted)
+        self._posted_seen = len(self.posted)
         return self.originals.get(transaction_id)
 
     def target_of(self, hold: Hold) -> WalletState | None:
@@ -170,7 +173,8 @@ class Book:
         for lot in preferred:
             taken.append(Slice(lot.id, min(left, lot.free)))
             left -= taken[-1].amount
-        others = [lot for lot in self.lots_of(state.id) if lot not in preferred]
+        first_ids = {lot.id for lot in preferred}
+        others = [lot for lot in self.lots_of(state.id) if lot.id not in first_ids]
         main_first = self.policy(state.asset_id).main_first
         rest = draw(left, draw_order(others), main_free=self.main_free(state), main_first=main_first) if left else ()
         return (*(each for each in taken if each.amount), *rest)
@@ -189,9 +193,10 @@ class Book:
     # What becomes of it.
 
     def merged(self, source: WalletId, target: WalletId) -> None:
-        """What is due at `source` is due at `target` from now on."""
-        both = (*self._holds_at.get(target, ()), *self._holds_at.pop(source, ()))
-        self._holds_at[target] = tuple(dict.fromkeys(both))
+        """What is due at `source` is due at `target` from now on, and what was to be captured there comes here."""
+        self._holds_at.setdefault(target, {}).update(self._holds_at.pop(source, {}))
+        aimed = self.targeted.get(target, frozenset()) | self.targeted.get(source, frozenset())
+        self.targeted = {**self.targeted, target: aimed}
 
     def put(self, state: WalletState) -> None:
         self.wallets[state.id] = self.states[state.id] = state
@@ -223,14 +228,10 @@ class Book:
 
     def _index_hold(self, hold: Hold) -> None:
         for wallet_id in self.ends_of(hold):
-            if hold.id not in self._holds_at.get(wallet_id, ()):
-                self._holds_at[wallet_id] = (*self._holds_at.get(wallet_id, ()), hold.id)
+            self._holds_at.setdefault(wallet_id, {})[hold.id] = None
 
     def _index_lot(self, lot: Lot) -> None:
         before = self.lots.get(lot.id)
         if before is not None and before.wallet_id != lot.wallet_id:
-            self._lots_of[before.wallet_id] = tuple(
-                each for each in self._lots_of.get(before.wallet_id, ()) if each != lot.id
-            )
-        if lot.id not in self._lots_of.get(lot.wallet_id, ()):
-            self._lots_of[lot.wallet_id] = (*self._lots_of.get(lot.wallet_id, ()), lot.id)
+            del self._lots_of[before.wallet_id][lot.id]
+        self._lots_of.setdefault(lot.wallet_id, {})[lot.id] = None

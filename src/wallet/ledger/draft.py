@@ -99,7 +99,8 @@ class Draft:
             return
         for parcel in after_repaying(parcels, debt):
             if parcel.lot is not None:
-                if parcel.lot.wallet_id != wallet_id:
+                # As it is by now: several parcels may be of one lot.
+                if self.book.lots[parcel.lot.id].wallet_id != wallet_id:
                     # It was empty when its wallet was merged into this one.
                     self.take_over_lot(self.book.lots[parcel.lot.id], wallet_id)
                 self.move_lot(self.book.lots[parcel.lot.id], parcel.amount, 0)

@@ -81,17 +81,21 @@ async def _lock_and_load(
     names: Named,
     clock: "_Laps",
 ) -> Loaded:
-    """Begin, and begin anew for as long as what was loaded points at a wallet that was not locked."""
+    """Begin, and begin anew for as long as what was loaded is, or points at, a wallet that was not locked."""
     for _ in range(BEGINNINGS_MAX):
-        await connection.execute(_SQL["begin_and_lock"].format(shard=shard, ids=",".join(map(str, names.locked))))
+        tag = await connection.execute(_SQL["begin_and_lock"].format(shard=shard, ids=",".join(map(str, names.locked))))
         clock.lap("lock")
         loaded = await load(connection, batch, shard, assets, names)
         clock.lap("load")
-        if loaded.is_plain or not (missing := names.lacks(wallets_implied(loaded.context))):
+        missing = [] if loaded.is_plain else names.lacks(wallets_implied(loaded.context))
+        # A wallet may have been made since the locks were taken: then more are loaded than the tag, `SELECT n`, says.
+        is_locked = tag == f"SELECT {sum(state.locked for state in loaded.context.wallets.values())}"
+        if is_locked and not missing:
             return loaded
         # A lock taken now would be out of order.
         await _roll_back(connection)
-        await find_more(connection, shard, names, missing)
+        if missing:
+            await find_more(connection, shard, names, missing)
     raise StaleContext("the wallets to lock changed each time")
 
 

@@ -18,15 +18,19 @@ def settle(book: Book, wallets: Iterable[WalletId]) -> None:
     """Post all that is due at these wallets, and at those that share a due hold with them: in order of instant, holds
     before lots.
     """
-    reached = [wallet_id for wallet_id in dict.fromkeys(wallets) if _is_due(book, wallet_id)]
-    if not reached:
+    known = {wallet_id: None for wallet_id in wallets if _is_due(book, wallet_id)}
+    if not known:
         return
+    reached = list(known)
     steps: dict[tuple[datetime, int, HoldId | LotId], Hold | Lot] = {}
     for wallet_id in reached:  # grows while it is gone through
         for hold in book.holds_at(wallet_id):
             if _has_passed(hold.expires_at, book):
                 steps[hold.expires_at, 0, hold.id] = hold  # type: ignore[index]  # it has passed, so there is one
-                reached += [each for each in book.ends_of(hold) if each not in reached]
+                for each in book.ends_of(hold):
+                    if each not in known:
+                        known[each] = None
+                        reached.append(each)
         for lot in book.lots_of(wallet_id):
             if lot.remaining and _has_passed(lot.expires_at, book):
                 steps[lot.expires_at, 1, lot.id] = lot  # type: ignore[index]

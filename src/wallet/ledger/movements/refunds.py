@@ -25,7 +25,8 @@ def move_refund(request: Refund, book: Book) -> Posted:
             draft.debit(state.id, amount, takings[state.id], forced=request.force and is_forcible(side))
         else:
             draft.credit(state.id, amount, _given_back(state, amount, entry.wallet_id, original, book))
-    forfeited = sum(book.lots[lot_id].free for lot_id in draft.lapsed)
+    # A lot that a hold was increased from may have been given back in several parcels.
+    forfeited = sum(book.lots[lot_id].free for lot_id in dict.fromkeys(draft.lapsed))
     now = original._replace(refunded=original.refunded + made.amount, refunds=original.refunds + 1)
     book.originals[request.original_id] = now
     book.refunded[request.original_id] = (now.refunded, now.refunds)

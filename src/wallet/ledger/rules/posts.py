@@ -39,7 +39,7 @@ def first_refusal_post(post: Post, book: Book) -> Refused | None:
     if is_special:
         return (
             shared.first_unlocked_condition(post.options.conditions, states)
-            or _first_lot_for_a_system(post, sides)
+            or _first_asked_too_much(post, sides)
             or unbalanced
             or _first_special(post, sides, book)
         )
@@ -100,10 +100,15 @@ def _lot_expiry_out_of_range(post: Post, book: Book) -> Refused | None:
     return Refused(RefusalCode.EXPIRY_OUT_OF_RANGE, "The lot would have expired before it was opened.")
 
 
-def _first_lot_for_a_system(post: Post, sides: Sequence[Side]) -> Refused | None:
-    if post.options.lot is None:
-        return None
-    return shared.first_system(state for state, direction, _ in sides if direction is Direction.CREDIT)
+def _first_asked_too_much(post: Post, sides: Sequence[Side]) -> Refused | None:
+    """A lot for a system wallet, or up to what is in one that nobody locks."""
+    options = post.options
+    return shared.first_system(
+        state
+        for state, direction, _ in sides
+        if (direction is Direction.CREDIT and options.lot is not None)
+        or (direction is Direction.DEBIT and options.up_to and not state.locked)
+    )
 
 
 def _first_unbalanced(sides: Sequence[Side]) -> Refused | None:

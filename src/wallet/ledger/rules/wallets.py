@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from wallet.ledger.book import Book
-from wallet.ledger.model import Direction, HoldStatus, WalletId, WalletState
+from wallet.ledger.model import AMOUNT_MAX, Direction, HoldStatus, WalletId, WalletState
 from wallet.ledger.outcomes import RefusalCode, Refused
 from wallet.ledger.requests import ChangeWallet, Grant, Merge, Settle
 from wallet.ledger.rules import shared
@@ -73,8 +73,21 @@ def first_refusal_merge(request: Merge, book: Book) -> Refused | None:
         or shared.version_conflict(conditions, states)
         or _overdrawn(source, target)
         or shared.overfull(target, source.balance)
+        or _beyond_bits(source, target)
         or shared.condition_failed(conditions, sides, book)
     )
+
+
+def _beyond_bits(source: WalletState, target: WalletState) -> Refused | None:
+    """On large overdrafts, more can be held or in lots than there is: each wallet within 63 bits, both beyond. So may
+    be what is left of the balance once all that is held was captured and all lots have expired.
+    """
+    held = source.held + target.held
+    in_lots = source.standing.lot_balance + target.standing.lot_balance
+    if max(held, in_lots, held + in_lots - source.balance - target.balance) <= AMOUNT_MAX:
+        return None
+    detail = f"Wallet {target.id} would have {held} held and {in_lots} in lots, which is beyond what it may hold."
+    return Refused(RefusalCode.MAX_BALANCE_EXCEEDED, detail, target.id)
 
 
 def _overdrawn(source: WalletState, target: WalletState) -> Refused | None:

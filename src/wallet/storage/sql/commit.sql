@@ -11,6 +11,7 @@ SELECT FROM wallets
 
 -- name: begin_and_lock
 -- in:  {shard} and {ids}, put in as digits and as UUIDs that were parsed: nothing of a client's gets here as text
+-- out: no rows, but the tag of the last statement, `SELECT n`: how many wallets are locked
 -- why: The isolation level is said, not inherited. The writer has an xid before it takes a seq, which is what lets
 --      the fence tell when every batch up to a seq is settled. All writers lock in one total order, so two batches can
 --      wait for each other but never deadlock; a wallet that everybody uses comes last, so that nobody waits holding it

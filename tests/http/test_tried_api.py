@@ -1,0 +1,122 @@
+"""What trying the API as its clients and as its enemies do has found."""
+
+from typing import Any
+
+import pytest
+
+from tests.http.client import Api, code_of, fields_of, new_reference
+from tests.http.conftest import Lanes
+from wallet.errors import Malformed
+from wallet.http.batches import LOOKED_THROUGH_BYTES_MAX
+from wallet.http.decoding import malformed
+from wallet.http.lines import LINE_BYTES_MAX
+from wallet.http.portions import read_items
+from wallet.service.bulk import GROUP_ITEMS_MAX
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def api(lanes: Lanes) -> Api:
+    """One of them: nothing here has a fast lane."""
+    return lanes["fast lane"]
+
+
+def topup(wallet_id: str, **more: Any) -> dict[str, Any]:
+    reference_id = new_reference()
+    return {
+        "op": "topup",
+        "wallet_id": wallet_id,
+        "reference_id": reference_id,
+        "amount": 1,
+        "asset_code": "GOLD",
+    } | more
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/transactions", "GET, HEAD, OPTIONS, POST"),
+        ("/wallets/{wallet_id}", "GET, HEAD, OPTIONS, PATCH"),
+        ("/programmes/{wallet_id}/wallets/{wallet_id}", "DELETE, GET, HEAD, OPTIONS, POST"),
+        ("/wallets/{wallet_id}/topup", "OPTIONS, POST"),
+        ("/holds", "OPTIONS, POST"),
+    ],
+)
+async def test_all_methods_of_a_path_are_named_by_options_and_by_405(api: Api, path: str, allowed: str) -> None:
+    path = path.format(wallet_id=await api.wallet())
+    options, wrong = await api.send("OPTIONS", path), await api.send("PUT", path)
+    assert (options.status_code, options.content, options.headers["allow"]) == (204, b"", allowed)
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, allowed)
+
+
+@pytest.mark.parametrize("mode", ["atomic", "independent"])
+async def test_an_item_of_a_batch_is_as_long_as_a_line_of_an_import_may_be(api: Api, mode: str) -> None:
+    wallet = await api.wallet()
+    long = topup(wallet, metadata={"text": "x" * LINE_BYTES_MAX})
+    answer = await api.post("/batches", {"mode": mode, "items": [topup(wallet), long]})
+    if mode == "atomic":
+        assert code_of(answer) == (400, "invalid_request")
+        assert fields_of(answer) == ["items[1]"]
+        problem = answer.json()
+    else:
+        first, second = answer.json()["items"]
+        assert (first["status"], second["status"]) == (201, 400)
+        assert second["reference_id"] == long["reference_id"]
+        problem = second["body"]
+    assert f"{LINE_BYTES_MAX} bytes" in problem["detail"]
+
+
+@pytest.mark.parametrize("field", ["items", "mode"])
+async def test_a_large_batch_that_is_wrong_is_told_the_first_wrong_field(api: Api, field: str) -> None:
+    wrong: list[Any] = [{}] * (LOOKED_THROUGH_BYTES_MAX // 3)
+    answer = await api.post("/batches", {"mode": "atomic", "items": [1], field: wrong})
+    assert code_of(answer) == (400, "invalid_request")
+    assert fields_of(answer) == [field]
+
+
+async def test_a_small_batch_that_is_wrong_is_told_all_of_them(api: Api) -> None:
+    answer = await api.post("/batches", {"mode": "x", "items": [1] * (GROUP_ITEMS_MAX + 1), "zzz": 1})
+    assert fields_of(answer) == ["mode", "items", "zzz"]
+
+
+async def test_malformed_items_keep_no_frames() -> None:
+    class Refusing:
+        def request(self, text: bytes, *, dry_run: bool) -> None:
+            raise malformed("", "No.")
+
+    items = await read_items(Refusing(), [(0, b"{}"), (1, b"{")])  # type: ignore[arg-type]
+    for item in items:
+        assert isinstance(item.request, Malformed)
+        assert item.request.__traceback__ is None
+        assert item.request.__context__ is None
+
+
+async def test_items_of_a_dry_batch_see_what_those_before_them_would_do(api: Api) -> None:
+    wallet, other = await api.wallet(), await api.wallet()
+    transfer = {"op": "transfer", "from_wallet_id": wallet, "to_wallet_id": other, "amount": 3, "asset_code": "GOLD"}
+    hold = {"op": "hold", "wallet_id": other, "amount": 3, "asset_code": "GOLD"}
+    items = [topup(wallet, amount=3), *(each | {"reference_id": new_reference()} for each in (transfer, hold))]
+    answer = await api.post("/batches", {"mode": "atomic", "items": items, "dry_run": True})
+    assert (answer.status_code, [each["status"] for each in answer.json()["items"]]) == (200, [200, 200, 200])
+    assert await api.balance(wallet) == await api.balance(other) == 0
+    for_real = await api.post("/batches", {"mode": "atomic", "items": items})
+    assert (for_real.status_code, await api.balance(other)) == (201, 3)
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "choices"),
+    [
+        ("/batches", "mode", "atomic, independent"),
+        ("/programmes", "per", "day, week, month"),
+        ("/assets", "draw_order", "expiring_first, main_first"),
+        ("/holds", "on_expiry", "capture, release"),
+        ("/transfers", "amount_mode", "exact, up_to"),
+        ("/transactions", "legs[0].direction", "credit, debit"),
+    ],
+)
+async def test_who_gets_a_choice_wrong_is_told_what_there_is(api: Api, path: str, field: str, choices: str) -> None:
+    body = {"legs": [{"direction": "x"}] * 2} if "legs" in field else {field: "x"}
+    problem = (await api.post(path, body)).json()
+    message = next(each["message"] for each in problem["errors"] if each["field"] == field)
+    assert sorted(message.removeprefix("Must be one of ").removesuffix(".").split(", ")) == sorted(choices.split(", "))
