@@ -224,7 +224,8 @@ async def test_colons_and_options_do_not_make_an_item_suspicious(api: Api) -> No
         (b'{"mode":"atomic","mode":"atomic","items":[{}]}', [""]),
         (b'{"mode":"atomic","items":[{}],"items":[{}]}', [""]),
         (b'{"mode":"atomic","items":[{}],"dry_run":true,"dry_run":false}', [""]),
-        (b'{"mode":"atomic","items":[{}],"dry_run":null}', ["dry_run"]),
+        (b'{"mode":"atomic","items":[{}],"dry_run":0}', ["dry_run"]),
+        (b'{"mode":"atomic","items":[{}],"dry_run":null,"dry_run":null}', [""]),
     ],
 )
 async def test_what_is_wrong_around_the_items_is_400(api: Api, content: bytes, fields: list[str]) -> None:

@@ -237,7 +237,6 @@ class TestUpTo:
             ({"amount_mode": "up_to", "min_amount": 0}, "min_amount"),
             ({"amount_mode": "up_to", "min_amount": str(2**63)}, "min_amount"),
             ({"amount_mode": "most"}, "amount_mode"),
-            ({"amount_mode": None}, "amount_mode"),
         ],
     )
     async def test_what_does_not_fit_is_named(self, api: Api, fields: Any, wrong: str) -> None:

@@ -139,7 +139,13 @@ def test_what_it_accepts_is_what_was_sent(movement: tuple[_Object, bytes]) -> No
         assert decoded.metadata == json.loads(body)["metadata"]
 
 
-lots = st.sampled_from([_Object([("category", "paid"), ("priority", 3)]), _Object([("category", "promotional")])])
+lots = st.sampled_from(
+    [
+        _Object([("category", "paid"), ("priority", 3)]),
+        _Object([("category", "promotional")]),
+        _Object([("category", "paid"), ("priority", None)]),
+    ]
+)
 conditions = st.lists(
     st.sampled_from(
         [
@@ -150,7 +156,13 @@ conditions = st.lists(
     max_size=3,
 )
 options = st.fixed_dictionaries(
-    {}, optional={"lot": lots | st.none(), "conditions": conditions, "dry_run": st.booleans(), "metadata": objects}
+    {},
+    optional={
+        "lot": lots | st.none(),
+        "conditions": conditions,
+        "dry_run": st.booleans() | st.none(),
+        "metadata": objects,
+    },
 )
 
 

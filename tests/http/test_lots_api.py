@@ -121,7 +121,6 @@ async def test_a_dry_run_opens_none(api: Api) -> None:
         ({"category": "paid", "priority": -1}, ["lot.priority"]),
         ({"category": "paid", "priority": 101}, ["lot.priority"]),
         ({"category": "paid", "priority": 1.0}, ["lot.priority"]),
-        ({"category": "paid", "priority": None}, ["lot.priority"]),
         ({"category": "paid", "expires_in_seconds": 0}, ["lot.expires_in_seconds"]),
         ({"category": "paid", "expires_in_seconds": 2**31}, ["lot.expires_in_seconds"]),
         ({"category": "paid", "expires_in_seconds": "5"}, ["lot.expires_in_seconds"]),

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.http.client import MIKASA, MIKASA_WALLET, NOBODY, Api, code_of, new_reference, running_api
 from wallet.http.problems import PROBLEMS
+from wallet.http.writing import AMOUNT_FIELDS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -235,6 +236,47 @@ class TestDocument:
             "post /holds",
             "post /wallets/{wallet_id}/merge-into/{target_wallet_id}",
         }
+
+    async def test_a_problem_names_what_else_it_may_have(self, api: Api) -> None:
+        schemas = (await api.json("/openapi.json"))["components"]["schemas"]
+        problem = schemas["Problem"]
+        optional = set(problem["properties"]) - set(problem["required"])
+        assert optional == {
+            "errors", "available", "required", "differs", "wallet_id", "hold_status", "merged_into", "direction", "per",
+            "limit", "used", "resets_at", "version", "items",
+        }  # fmt: skip
+        assert set(schemas["WrongField"]["properties"]) == {"field", "message"}
+
+    async def test_a_statement_may_be_csv(self, api: Api) -> None:
+        operation = (await api.json("/openapi.json"))["paths"]["/wallets/{wallet_id}/statement"]["get"]
+        assert set(operation["responses"]["200"]["content"]) == {"application/json", "text/csv"}
+
+    async def test_a_merge_may_be_a_dry_run(self, api: Api) -> None:
+        document = await api.json("/openapi.json")
+        operation = document["paths"]["/wallets/{wallet_id}/merge-into/{target_wallet_id}"]["post"]
+        for status in ("200", "201"):
+            schema = operation["responses"][status]["content"]["application/json"]["schema"]
+            assert schema == {"$ref": "#/components/schemas/MergeAnswer"}
+        assert "dry_run" in document["components"]["schemas"]["MergeAnswer"]["properties"]
+        assert "dry_run" not in document["components"]["schemas"]["WalletAnswer"]["properties"]
+
+    async def test_where_nothing_is_required_a_body_is_not(self, api: Api) -> None:
+        paths = (await api.json("/openapi.json"))["paths"]
+        required = {path: each["post"]["requestBody"]["required"] for path, each in paths.items() if "{hold" in path
+                    and "post" in each}  # fmt: skip
+        assert required == {
+            f"/holds/{{hold_id}}/{step}": step in ("increase", "extend")
+            for step in ("capture", "void", "increase", "extend")
+        }
+
+    async def test_amounts_of_answers_are_integers_or_strings(self, api: Api) -> None:
+        schemas = (await api.json("/openapi.json"))["components"]["schemas"]
+        for name in ("BalanceAnswer", "DrawnAnswer", "AssetAnswer", "Problem", "SpendingLimitAnswer"):
+            for field, schema in schemas[name]["properties"].items():
+                if field in AMOUNT_FIELDS:
+                    kinds = {each["type"] for each in schema["oneOf"]}
+                    assert kinds - {"null"} == {"integer", "string"}, (name, field)
+        assert schemas["BalanceAnswer"]["properties"]["scale"] == {"type": "integer"}
 
     async def test_it_is_the_same_each_time(self, api: Api) -> None:
         assert (await api.get("/openapi.json")).content == (await api.get("/openapi.json")).content

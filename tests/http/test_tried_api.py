@@ -1,15 +1,18 @@
 """What trying the API as its clients and as its enemies do has found."""
 
+import codecs
+import json
 from typing import Any
 
 import pytest
 
+from tests.http.asked import leg, movement, step, transaction
 from tests.http.client import Api, code_of, fields_of, new_reference
 from tests.http.conftest import Lanes
 from wallet.errors import Malformed
 from wallet.http.batches import LOOKED_THROUGH_BYTES_MAX
 from wallet.http.decoding import malformed
-from wallet.http.lines import LINE_BYTES_MAX
+from wallet.http.lines import LINE_BYTES_MAX, Lines
 from wallet.http.portions import read_items
 from wallet.service.bulk import GROUP_ITEMS_MAX
 
@@ -120,3 +123,89 @@ async def test_who_gets_a_choice_wrong_is_told_what_there_is(api: Api, path: str
     problem = (await api.post(path, body)).json()
     message = next(each["message"] for each in problem["errors"] if each["field"] == field)
     assert sorted(message.removeprefix("Must be one of ").removesuffix(".").split(", ")) == sorted(choices.split(", "))
+
+
+@pytest.mark.parametrize(
+    ("path", "choices"),
+    [("/import?answers=x", ("all", "failures")), ("statement?axis=x", ("posted", "effective")),
+     ("statement?format=x", ("json", "csv")), ("balance?axis=x", ("posted", "effective"))],
+)  # fmt: skip
+async def test_who_gets_a_choice_of_a_query_wrong_is_told_what_there_is(
+    api: Api, path: str, choices: tuple[str, ...]
+) -> None:
+    headers = {"content-type": "application/x-ndjson"}
+    if path.startswith("/import"):
+        answer = await api.send("POST", path, b"", headers=headers)
+    else:
+        answer = await api.get(f"/wallets/{await api.wallet()}/{path}")
+    (error,) = answer.json()["errors"]
+    assert (code_of(answer), error["field"]) == ((400, "invalid_request"), path.partition("?")[2].partition("=")[0])
+    assert all(choice in error["message"] for choice in choices)
+
+
+async def test_legs_that_do_not_cancel_out_are_told_of_which_asset(api: Api) -> None:
+    legs = [leg(await api.wallet(9), "debit", 3), leg(await api.wallet(), "credit", 2)]
+    problem = (await api.post("/transactions", transaction(*legs))).json()
+    assert problem["detail"] == "In asset GOLD the debits are 1 too high; each asset must cancel out."
+
+
+async def test_the_items_of_a_refused_group_say_which_of_them_it_was(api: Api) -> None:
+    wallet = await api.wallet()
+    items = [topup(wallet), topup(wallet, op="spend", amount=5)]
+    problem = (await api.post("/batches", {"mode": "atomic", "items": items})).json()
+    for detail in (problem["detail"], problem["items"][0]["body"]["detail"]):
+        assert detail.startswith("Nothing was applied, because items[1] was refused")
+
+
+async def test_what_is_refunded_already_has_nothing_left(api: Api) -> None:
+    made = await api.moved("topup", await api.wallet(), 5)
+    await api.made(f"/transactions/{made['id']}/refund", step())
+    answer = await api.post(f"/transactions/{made['id']}/refund", step())
+    assert code_of(answer) == (422, "refund_exceeds_original")
+    assert answer.json()["detail"] == "Nothing is left to refund."
+
+
+async def test_instants_in_messages_are_written_as_everywhere(api: Api) -> None:
+    answer = await api.post(f"/wallets/{await api.wallet()}/topup", movement(effective_at="2999-01-01T00:00:00Z"))
+    assert code_of(answer) == (422, "effective_in_future")
+    assert "+00:00" not in answer.json()["detail"]
+    assert answer.json()["detail"].endswith("Z.")
+    answer = await api.get(f"/wallets/{await api.wallet()}/balance?at=2999-01-01T00:00:00Z")
+    assert code_of(answer) == (400, "invalid_request")
+    assert answer.json()["detail"].endswith("Z now")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "identity, gzip"])
+async def test_compressed_bodies_are_not_taken(api: Api, encoding: str) -> None:
+    bodies = {"/users": "application/json", f"/wallets/{await api.wallet()}/topup": "application/json"}
+    for path, type_ in (bodies | {"/batches": "application/json", "/import": "application/x-ndjson"}).items():
+        headers = {"content-type": type_, "content-encoding": encoding}
+        answer = await api.send("POST", path, b"\x1f\x8b", headers=headers)
+        assert code_of(answer) == (415, "unsupported_media_type"), path
+        assert "compressed" in answer.json()["detail"].lower()
+
+
+async def test_a_body_may_be_said_to_be_as_it_is(api: Api) -> None:
+    answer = await api.post("/users", {"name": "Jean"}, headers={"content-encoding": "Identity"})
+    assert answer.status_code == 201
+
+
+async def test_a_byte_order_mark_before_an_import_is_skipped(api: Api) -> None:
+    wallet = await api.wallet()
+    lines = b"\n".join(json.dumps(topup(wallet)).encode() for _ in range(2))
+    headers = {"content-type": "application/x-ndjson"}
+    answer = await api.send("POST", "/import", b"\xef\xbb\xbf" + lines, headers=headers)
+    assert [json.loads(line)["status"] for line in answer.content.splitlines()] == [201, 201]
+
+
+@pytest.mark.parametrize("size", [LINE_BYTES_MAX, LINE_BYTES_MAX + 1, LINE_BYTES_MAX + 100])
+@pytest.mark.parametrize("piece", [1, 2, 3, 4, 10**6])
+async def test_a_byte_order_mark_is_none_of_the_first_line_however_it_arrives(size: int, piece: int) -> None:
+    lines = Lines()
+    body = codecs.BOM_UTF8 + b"x" * size
+    for at in range(0, 8, piece):
+        lines.feed(body[at : min(8, at + piece)])
+    lines.feed(body[8:])
+    lines.end()
+    (line,) = lines.take(lines_max=2, bytes_max=10**6)
+    assert line == (0, b"x" * size if size <= LINE_BYTES_MAX else None)

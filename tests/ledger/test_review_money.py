@@ -9,6 +9,8 @@ import pytest
 
 from tests.ledger.scripts import answer, ask, seen, told, transaction_id
 from tests.ledger.worlds import NOON, World, named, wallet_id, world
+from wallet.ledger import book
+from wallet.ledger.lots import draw_order
 from wallet.ledger.model import AMOUNT_MAX, Lot, LotCategory, OnRefundToExpired, Policy, Standing
 
 WALLETS = """
@@ -98,3 +100,19 @@ def test_a_wallet_of_thousands_of_lots_is_not_looked_through_for_each_of_them(se
     CountedId.comparisons = 0
     assert named(answer(here, "s: spend alice 1")) == ("applied" if seconds else "insufficient_funds")
     assert CountedId.comparisons < 20 * count
+
+
+def test_the_lots_of_a_wallet_are_put_in_order_once_for_all_who_draw_from_it(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = told(here, "topup alice 3 lot paid in 60", "topup alice 3 lot paid in 30", "topup alice 3 lot paid in 90")
+    calls = []
+    monkeypatch.setattr(book, "draw_order", lambda lots: calls.append(1) or draw_order(lots))
+    lines = [f"s{number}: spend alice 1" for number in range(5)]
+    after = here.left_by(here.decide(*(ask(line, here) for line in lines)))
+    assert (seen(after, "alice"), len(calls)) == ("104 lots 1+3", 1)
+    # One that comes in between has its place.
+    calls.clear()
+    lines = ["s6: spend alice 1", "t: topup alice 2 lot paid in 10", "s7: spend alice 1", "s8: spend alice 2"]
+    after = after.left_by(after.decide(*(ask(line, after) for line in lines)))
+    assert (seen(after, "alice"), len(calls)) == ("102 lots 2", 2)

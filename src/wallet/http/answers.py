@@ -37,6 +37,7 @@ __all__ = [
     "HoldAnswer",
     "LedgerEntryAnswer",
     "LotAnswer",
+    "MergeAnswer",
     "PageAnswer",
     "RefundAnswer",
     "SpendingLimitAnswer",
@@ -117,6 +118,12 @@ class WalletAnswer(Struct, kw_only=True):
     version: int | None
     created_at: str
     closed_at: str | None
+
+
+class MergeAnswer(WalletAnswer, kw_only=True):
+    """The wallet that has ended by a merge; in a dry run, as it would be."""
+
+    dry_run: bool | UnsetType = UNSET
 
 
 class LotAnswer(Struct, kw_only=True):

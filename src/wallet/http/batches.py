@@ -47,7 +47,7 @@ Batch: Final = msgspec.defstruct(
     [
         ("mode", Annotated[Literal["atomic", "independent"], Meta(description=_MODE)]),
         ("items", Annotated[list[Union[ITEM_TYPES]], Meta(min_length=1, max_length=GROUP_ITEMS_MAX)]),  # type: ignore[valid-type]  # noqa: UP007  # made from a tuple
-        ("dry_run", bool, False),
+        ("dry_run", bool | None, False),
     ],
     kw_only=True,
     forbid_unknown_fields=True,
@@ -67,7 +67,7 @@ class _Batch(Struct, forbid_unknown_fields=True, kw_only=True):
 
     mode: Literal["atomic", "independent"]
     items: Annotated[list[Raw], Meta(min_length=1, max_length=GROUP_ITEMS_MAX)]
-    dry_run: bool | UnsetType = UNSET
+    dry_run: bool | UnsetType | None = UNSET
 
 
 class _Shape(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -75,7 +75,7 @@ class _Shape(Struct, forbid_unknown_fields=True, kw_only=True):
 
     mode: Literal["atomic", "independent"]
     items: Annotated[list[object], Meta(min_length=1, max_length=GROUP_ITEMS_MAX)]
-    dry_run: bool | UnsetType = UNSET
+    dry_run: bool | UnsetType | None = UNSET
 
 
 _decode: Final = msgspec.json.Decoder(_Batch).decode

@@ -23,6 +23,7 @@ ERRORS_MAX: Final = 100
 NAME_LENGTH_MAX: Final = 100
 INT64: Final = range(-(2**63), 2**63)
 _REQUIRED: Final = "This field is required."
+_LEFT_OUT: Final = (msgspec.UNSET, None)
 
 _Body = TypeVar("_Body", bound=msgspec.Struct)
 _canonical = msgspec.json.Encoder(order="sorted")
@@ -50,9 +51,14 @@ def decode(type_: type[_Body], body: bytes, *, also_required: Sequence[str] = ()
     if not reading.is_plain(decoded, body.count(b":")) or b"\\u0000" in body:
         refuse_what_json_leaves_open(body)
     for name in also_required:
-        if getattr(decoded, name) is msgspec.UNSET:
+        if getattr(decoded, name) in _LEFT_OUT:
             raise malformed(name, _REQUIRED)
     return decoded
+
+
+def may_be_left_out(type_: type[msgspec.Struct]) -> bool:
+    """Whether a body of this type may be absent altogether, because nothing in it is required."""
+    return _reading(type_).required == 0
 
 
 def converted(type_: type[_Body], members: Mapping[str, Any], *, also_required: Sequence[str] = ()) -> _Body:
@@ -63,7 +69,7 @@ def converted(type_: type[_Body], members: Mapping[str, Any], *, also_required: 
         errors = list(islice(_wrong_fields(type_, members, also_required), ERRORS_MAX))
         raise Malformed(errors or [FieldError("", "The object does not fit.")]) from None
     for name in also_required:
-        if getattr(body, name) is msgspec.UNSET:
+        if getattr(body, name) in _LEFT_OUT:
             raise malformed(name, _REQUIRED)
     return body
 
@@ -85,7 +91,7 @@ class _Reading:
     def __init__(self, type_: type[msgspec.Struct]) -> None:
         fields = msgspec.structs.fields(type_)
         self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(type_).decode
-        self._required = sum(field.required for field in fields)
+        self.required = sum(field.required for field in fields)
         self._takes_reference = any(field.name == "reference_id" for field in fields)
         self._defaults = tuple((field.name, field.default) for field in fields)
 
@@ -93,9 +99,9 @@ class _Reading:
         """Whether as many members were decoded as there are colons. No field is looked at if few were given."""
         if self._takes_reference:
             # What nearly all movements are: what is required, and a reference.
-            if colons == self._required + 1 and decoded.reference_id is not msgspec.UNSET:  # type: ignore[attr-defined]
+            if colons == self.required + 1 and decoded.reference_id is not msgspec.UNSET:  # type: ignore[attr-defined]
                 return True
-        elif colons == self._required:
+        elif colons == self.required:
             return True
         return colons == self.members(decoded)
 
@@ -178,9 +184,11 @@ def _wrong_fields(
 ) -> Iterator[FieldError]:
     fields = {field.name: field for field in msgspec.structs.fields(type_)}
     for name, field in fields.items():
-        if name in members:
+        if name in also_required and members.get(name) is None:
+            yield FieldError(path + name, _REQUIRED)
+        elif name in members:
             yield from _wrong_in(field.type, members[name], path + name)
-        elif field.required or name in also_required:
+        elif field.required:
             yield FieldError(path + name, _REQUIRED)
     for name in members:
         if name not in fields:
@@ -207,7 +215,8 @@ def _wrong_in(type_: Any, value: Any, path: str) -> Iterator[FieldError]:
 
 def _choices(kind: Type) -> list[str]:
     kinds = kind.types if isinstance(kind, UnionType) else (kind,)
-    return [str(value) for each in kinds if isinstance(each, LiteralType) for value in each.values]
+    plain = (each.type if isinstance(each, Metadata) else each for each in kinds)
+    return [str(value) for each in plain if isinstance(each, LiteralType) for value in each.values]
 
 
 def _kind_for(kind: Type, value: Any) -> Type:

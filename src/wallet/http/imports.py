@@ -19,7 +19,7 @@ from wallet.errors import OutcomeUnknown, Overloaded, StorageUnavailable, Wallet
 from wallet.http.asgi import BODY_STREAM, BodyStream, ClientGone, Receive, Scope, Send
 from wallet.http.items import Items, no_answer, written_item
 from wallet.http.lines import Lines
-from wallet.http.options import Headers, UnsupportedMediaType
+from wallet.http.options import Headers, UnsupportedMediaType, declared_type
 from wallet.http.portions import AnsweredItem, Portion, read_items
 from wallet.service.bulk import Bulk
 from wallet.service.wallets import WalletService
@@ -46,9 +46,8 @@ class ImportSummary(msgspec.Struct, kw_only=True):
 
 
 def ensure_ndjson(headers: Headers) -> None:
-    """Raise UnsupportedMediaType unless the body is declared as NDJSON."""
-    declared = next((value for name, value in headers if name == b"content-type"), b"")
-    if declared.lower().partition(b";")[0].strip() != NDJSON:
+    """Raise UnsupportedMediaType unless the body is declared as NDJSON, and not compressed."""
+    if declared_type(headers).lower().partition(b";")[0].strip() != NDJSON:
         raise UnsupportedMediaType("The body must be application/x-ndjson.")
 
 

@@ -114,7 +114,7 @@ class Items:
             return self._request_of_members(item, path, dry_run)
         try:
             kind = _KINDS[type(decoded)]
-            if not _is_plain(decoded, kind, item.count(b":")) or b"\\u0000" in item:
+            if not _is_plain(decoded, kind, item.count(b":")) or b"\\u00" in item:
                 refuse_what_json_leaves_open(item)
             operation = OPERATIONS[kind.op]
             target = path_id(operation.target, getattr(decoded, operation.target)) if operation.target else None

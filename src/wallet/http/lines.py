@@ -1,5 +1,6 @@
 """From the pieces that a body arrives in to its lines."""
 
+import codecs
 from collections import deque
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -16,7 +17,9 @@ class Line(NamedTuple):
 
 
 class Lines:
-    """Takes pieces and gives lines, blank ones left out. A line beyond LINE_BYTES_MAX is not kept, but counted."""
+    """Takes pieces and gives lines, without blank ones and a byte order mark at the beginning. A line beyond
+    LINE_BYTES_MAX is not kept, but counted.
+    """
 
     def __init__(self) -> None:
         self._whole: deque[Line] = deque()
@@ -29,8 +32,8 @@ class Lines:
         for text in whole:
             self._add(self._unfinished + text if self._unfinished else text)
             self._unfinished = b""
-        # What is too long already is known by one byte too many.
-        self._unfinished = (self._unfinished + rest)[: LINE_BYTES_MAX + 1]
+        # What is too long already is known by one byte too many, after a mark that does not count.
+        self._unfinished = (self._unfinished + rest)[: len(codecs.BOM_UTF8) + LINE_BYTES_MAX + 1]
 
     def end(self) -> None:
         """The body has ended; what has no line feed is a line all the same."""
@@ -65,6 +68,8 @@ class Lines:
     def _add(self, text: bytes) -> None:
         place = self._next_place
         self._next_place += 1
+        if place == 0:
+            text = text.removeprefix(codecs.BOM_UTF8)
         if len(text) > LINE_BYTES_MAX:
             self._whole.append(Line(place, None))
         elif not text.isspace() and text:

@@ -1,6 +1,7 @@
 """Bodies of everything that moves or reserves money, and of what changes a wallet.
 
-What is left out is None, False or UNSET, and costs next to nothing.
+What is left out is its default, and costs next to nothing. Null is another word for it: where the default is not None,
+both are possible, and mean the same. Only in a WalletChange null has a meaning of its own.
 """
 
 from typing import Annotated, Any, Literal, TypeAlias
@@ -40,7 +41,7 @@ class LotTerms(Struct, forbid_unknown_fields=True, kw_only=True):
     category: Literal["paid", "promotional"]
     expires_at: Instant | None = None
     expires_in_seconds: LotSeconds | None = None
-    priority: Priority = 50
+    priority: Priority | None = 50
 
 
 Conditions: TypeAlias = Annotated[
@@ -62,10 +63,10 @@ class WalletMovement(Struct, forbid_unknown_fields=True, kw_only=True):
 
     amount: Amount
     asset_code: AssetCode
-    reference_id: Reference | UnsetType = UNSET
+    reference_id: Reference | UnsetType | None = UNSET
     metadata: Metadata | None = None
     effective_at: EffectiveAt | None = None
-    dry_run: DryRun = False
+    dry_run: DryRun | None = False
     conditions: Conditions | None = None
 
 
@@ -86,7 +87,7 @@ class Spend(WalletMovement, kw_only=True):
     """A spend of the wallet in the path, to revenue or to a target wallet."""
 
     target_wallet_id: Id | None = None
-    amount_mode: AmountMode = "exact"
+    amount_mode: AmountMode | None = "exact"
     min_amount: MinAmount | None = None
 
 
@@ -97,12 +98,12 @@ class Transfer(Struct, forbid_unknown_fields=True, kw_only=True):
     to_wallet_id: Id
     amount: Amount
     asset_code: AssetCode
-    reference_id: Reference | UnsetType = UNSET
+    reference_id: Reference | UnsetType | None = UNSET
     metadata: Metadata | None = None
     effective_at: EffectiveAt | None = None
-    dry_run: DryRun = False
+    dry_run: DryRun | None = False
     conditions: Conditions | None = None
-    amount_mode: AmountMode = "exact"
+    amount_mode: AmountMode | None = "exact"
     min_amount: MinAmount | None = None
 
 
@@ -119,10 +120,10 @@ class Transaction(Struct, forbid_unknown_fields=True, kw_only=True):
 
     type: TypeName
     legs: Annotated[list[TransactionLeg], Meta(min_length=2, max_length=100)]
-    reference_id: Reference | UnsetType = UNSET
+    reference_id: Reference | UnsetType | None = UNSET
     metadata: Metadata | None = None
     effective_at: EffectiveAt | None = None
-    dry_run: DryRun = False
+    dry_run: DryRun | None = False
     conditions: Conditions | None = None
 
 
@@ -132,21 +133,21 @@ class NewHold(Struct, forbid_unknown_fields=True, kw_only=True):
     wallet_id: Id
     amount: Amount
     asset_code: AssetCode
-    reference_id: Reference | UnsetType = UNSET
+    reference_id: Reference | UnsetType | None = UNSET
     target_wallet_id: Id | None = None
     expires_in_seconds: HoldSeconds | None = None
-    on_expiry: Literal["release", "capture"] = "release"
+    on_expiry: Literal["release", "capture"] | None = "release"
     metadata: Metadata | None = None
-    dry_run: DryRun = False
+    dry_run: DryRun | None = False
     conditions: Conditions | None = None
 
 
 class Step(Struct, forbid_unknown_fields=True, kw_only=True):
     """What requests about a hold, a transaction or a wallet in the path have in common."""
 
-    reference_id: Reference | UnsetType = UNSET
+    reference_id: Reference | UnsetType | None = UNSET
     metadata: Metadata | None = None
-    dry_run: DryRun = False
+    dry_run: DryRun | None = False
     conditions: Conditions | None = None
 
 
@@ -170,8 +171,8 @@ class Capture(Step, kw_only=True):
     """Move part of a hold to its target; without an amount, all that remains."""
 
     amount: Amount | None = None
-    final: IsFinal = False
-    amount_mode: AmountMode = "exact"
+    final: IsFinal | None = False
+    amount_mode: AmountMode | None = "exact"
     min_amount: MinAmount | None = None
     effective_at: EffectiveAt | None = None
 
@@ -180,7 +181,7 @@ class Refund(Step, kw_only=True):
     """Undo a transaction, in part or whole; without an amount, all that is left to refund."""
 
     amount: Amount | None = None
-    force: Force = False
+    force: Force | None = False
     effective_at: EffectiveAt | None = None
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final, Protocol, TypeVar
 import msgspec
 
 from wallet.errors import OutcomeUnknown
-from wallet.http.decoding import decode, malformed
+from wallet.http.decoding import decode, malformed, may_be_left_out
 from wallet.http.operations import OPERATIONS, Operations
 from wallet.http.options import Headers, Options, ensure_json, path_id, read_options
 from wallet.http.outcomes import missing_assets, outcome_answer
@@ -64,8 +64,13 @@ class Movements:
 def decoded(type_: type[_Body], body: bytes, headers: Headers, options: Options) -> _Body:
     """The body of a movement, which has a reference unless the header has it. Raises Malformed and
     UnsupportedMediaType.
+
+    No body at all, of whatever type, is an empty object where nothing in it is required but the reference.
     """
-    ensure_json(headers)
+    if not body and may_be_left_out(type_):
+        body = b"{}"
+    else:
+        ensure_json(headers)
     return decode(type_, body, also_required=() if options.idempotency_key is not None else _REFERENCE)
 
 
@@ -75,6 +80,6 @@ def reference_of(given: Referenced, options: Options) -> str:
     key = options.idempotency_key
     if key is None:
         return str(reference)
-    if reference is not msgspec.UNSET and reference != key:
+    if reference is not msgspec.UNSET and reference is not None and reference != key:
         raise malformed("reference_id", "Differs from the header Idempotency-Key.")
     return key

@@ -20,6 +20,7 @@ from wallet import __version__
 from wallet.http import bodies
 from wallet.http.batches import Batch
 from wallet.http.programme_bodies import ClockAdvance, NewProgramme
+from wallet.http.writing import AMOUNT_FIELDS
 
 BODIES: Final = (
     bodies.TopUp,
@@ -60,6 +61,9 @@ _SHARED_PARAMETERS: Final = {
         "schema": {"type": "string", "pattern": "^[ !#-~]{1,255}$"},
     },
 }
+_AMOUNT_AS_STRING: Final = {"type": "string", "pattern": "^-?[0-9]+$", "description": "With ?amounts=string."}
+# What a route answers besides JSON, for who prefers it.
+_OTHER_MEDIA_TYPES: Final = {"/wallets/{wallet_id}/statement": "text/csv"}
 _PAGE: Final = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -105,7 +109,12 @@ def document(app: Litestar) -> bytes:
     """The whole document, in a stable order. Request bodies are described by the types that decode them."""
     schema = app.openapi_schema.to_schema()
     _, components = msgspec.json.schema_components(BODIES, ref_template=_REFERENCE)
-    schema.setdefault("components", {}).setdefault("schemas", {}).update(components)
+    answers = schema.setdefault("components", {}).setdefault("schemas", {})
+    for each in answers.values():
+        _let_amounts_be_strings(each.get("properties", {}))
+    answers.update(components)
+    for path, media_type in _OTHER_MEDIA_TYPES.items():
+        schema["paths"][path]["get"]["responses"]["200"]["content"][media_type] = {"schema": {"type": "string"}}
     schema["components"]["parameters"] = _SHARED_PARAMETERS
     for operations in schema["paths"].values():
         for operation in operations.values():
@@ -113,6 +122,14 @@ def document(app: Litestar) -> bytes:
             references = [{"$ref": f"#/components/parameters/{name}"} for name in shared]
             operation["parameters"] = [*operation.get("parameters", ()), *references]
     return msgspec.json.format(msgspec.json.encode(schema, order="sorted"), indent=2) + b"\n"
+
+
+def _let_amounts_be_strings(properties: dict[str, Any]) -> None:
+    """Amounts in answers are integers, or strings for who asks with ?amounts=string."""
+    for name in AMOUNT_FIELDS & properties.keys():
+        kinds = properties[name].get("oneOf", [properties[name]])
+        if {"type": "integer"} in kinds:
+            properties[name] = {"oneOf": [*kinds, _AMOUNT_AS_STRING]}
 
 
 def openapi_config() -> OpenAPIConfig:

@@ -180,7 +180,7 @@ class Operations:
         return self._commands.capture(
             hold_id=hold_id,
             amount=number,
-            final=given.final,
+            final=bool(given.final),
             reference_id=reference_id,
             metadata=canonical_metadata(given.metadata),
             options=up_to_options(given, number),
@@ -216,7 +216,7 @@ class Operations:
         return self._commands.refund(
             transaction_id=transaction_id,
             amount=_amount(given.amount),
-            force=given.force,
+            force=bool(given.force),
             reference_id=reference_id,
             metadata=canonical_metadata(given.metadata),
             options=dated_options(given),

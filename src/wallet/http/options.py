@@ -19,11 +19,12 @@ MEMBER: Final = "metadata."
 
 _MEMBER_LENGTHS: Final = range(1, MEMBER_LENGTH_MAX + 1)
 # Printable ASCII without quotes: the header's draft standard wraps keys in them, and guessing would part clients.
+_AS_IT_IS: Final = (b"identity", b"")
 _KEY: Final = re.compile(rb"\A[ !#-~]{1,255}\Z")
 
 
 class UnsupportedMediaType(WalletError):
-    """The body is declared to be something else than JSON."""
+    """The body is declared to be of another media type than is taken here, or compressed."""
 
 
 class Options(NamedTuple):
@@ -93,14 +94,27 @@ def parameters(query: bytes, *, known: Collection[str], filters_members: bool = 
 
 
 def ensure_json(headers: Headers) -> None:
-    """Raise UnsupportedMediaType unless the body is declared as JSON, in UTF-8."""
-    declared = next((value for name, value in headers if name == b"content-type"), b"")
+    """Raise UnsupportedMediaType unless the body is declared as JSON, in UTF-8, and not compressed."""
+    declared = declared_type(headers)
     if declared == b"application/json":
         return
     media_type, _, parameters = declared.lower().partition(b";")
     charset = parameters.strip().replace(b'"', b"")
     if media_type.strip() != b"application/json" or charset not in (b"", b"charset=utf-8"):
         raise UnsupportedMediaType("Bodies must be application/json, in UTF-8.")
+
+
+def declared_type(headers: Headers) -> bytes:
+    """The header Content-Type; empty if there is none. Raises UnsupportedMediaType if the body is compressed."""
+    declared = None
+    for name, value in headers:
+        if name == b"content-type":
+            declared = value if declared is None else declared
+        elif name == b"content-encoding" and value.strip().lower() not in _AS_IT_IS:
+            raise UnsupportedMediaType(
+                "Compressed bodies are not taken: send them as they are, without Content-Encoding."
+            )
+    return declared or b""
 
 
 def path_id(name: str, text: str) -> UUID:

@@ -17,13 +17,14 @@ from wallet.ledger.model import LotCategory
 from wallet.ledger.requests import NO_OPTIONS, Condition, LotTerms, Options
 
 _CATEGORIES: Final = {each.value: each for each in LotCategory}
+_PRIORITY: Final = 50
 
 
 class Optional(Protocol):
     """A body whose fields are looked at here."""
 
     @property
-    def dry_run(self) -> bool: ...
+    def dry_run(self) -> bool | None: ...
 
     @property
     def conditions(self) -> list[bodies.Condition] | None: ...
@@ -36,7 +37,7 @@ class Dated(Optional, Protocol):
 
 class UpTo(Dated, Protocol):
     @property
-    def amount_mode(self) -> str: ...
+    def amount_mode(self) -> str | None: ...
 
     @property
     def min_amount(self) -> int | str | None: ...
@@ -46,7 +47,7 @@ def step_options(body: Optional, taking_part: Collection[UUID] | None = None) ->
     """Of a request that moves nothing from wallet to wallet now. `taking_part`: see conditions."""
     if not body.conditions and not body.dry_run:
         return NO_OPTIONS
-    return Options(None, conditions(body.conditions, taking_part), body.dry_run)
+    return Options(None, conditions(body.conditions, taking_part), bool(body.dry_run))
 
 
 def dated_options(
@@ -58,14 +59,14 @@ def dated_options(
     return Options(
         effective_at(body),
         conditions(body.conditions, taking_part),
-        body.dry_run,
+        bool(body.dry_run),
         lot=None if lot is None else lot_terms(lot),
     )
 
 
 def up_to_options(body: UpTo, asked_for: int | None, taking_part: Collection[UUID] | None = None) -> Options:
     """Of a movement of up to `asked_for`; None: of all there is."""
-    if body.amount_mode == "exact":
+    if body.amount_mode != "up_to":
         if body.min_amount is not None:
             raise malformed("min_amount", "Only with amount_mode up_to.")
         return dated_options(body, taking_part)
@@ -73,7 +74,7 @@ def up_to_options(body: UpTo, asked_for: int | None, taking_part: Collection[UUI
     if asked_for is not None and least > asked_for:
         raise malformed("min_amount", "Must be at most amount.")
     return Options(
-        effective_at(body), conditions(body.conditions, taking_part), body.dry_run, up_to=True, min_amount=least
+        effective_at(body), conditions(body.conditions, taking_part), bool(body.dry_run), up_to=True, min_amount=least
     )
 
 
@@ -85,7 +86,8 @@ def lot_terms(lot: bodies.LotTerms) -> LotTerms:
     if lot.expires_at is not None and lot.expires_in_seconds is not None:
         raise malformed("lot.expires_in_seconds", "Cannot be combined with expires_at.")
     expires_at = None if lot.expires_at is None else utc(lot.expires_at, "lot.expires_at")
-    return LotTerms(_CATEGORIES[lot.category], lot.priority, expires_at, lot.expires_in_seconds)
+    priority = _PRIORITY if lot.priority is None else lot.priority
+    return LotTerms(_CATEGORIES[lot.category], priority, expires_at, lot.expires_in_seconds)
 
 
 def conditions(given: Sequence[bodies.Condition] | None, taking_part: Collection[UUID] | None) -> tuple[Condition, ...]:

@@ -9,7 +9,7 @@ from msgspec import UNSET
 
 from wallet.errors import FieldError, InvariantViolated, Malformed, OutcomeUnknown
 from wallet.http import bodies
-from wallet.http.answers import wallet_answer
+from wallet.http.answers import MergeAnswer, wallet_answer
 from wallet.http.decoding import canonical_metadata, decode, malformed
 from wallet.http.failures import refusal
 from wallet.http.fields import amount
@@ -117,7 +117,7 @@ class WalletChanges:
             wallet = await self._service.reads.wallet(wallet_id)
             body: Any = wallet_answer(wallet if predicted is None else replace(wallet, **predicted))
             if predicted is not None:
-                body = {**msgspec.structs.asdict(body), "dry_run": True}
+                body = MergeAnswer(**msgspec.structs.asdict(body), dry_run=True)
             return Answer(status, written(body, amounts_as_strings=strings), headers)
         except Exception as error:
             # It has happened. Whatever keeps us from saying so, it must not look like a no.

@@ -151,7 +151,7 @@ def _of_refused_group(
 ) -> list[SingleOutcome]:
     """The first refusal says what it is; replays are what they are, whatever becomes of the others."""
     first = len(outcomes) - 1
-    detail = f"Item {first} of the group was refused, so none was applied."
+    detail = f"Nothing was applied, because items[{first}] was refused."
     answers: list[SingleOutcome] = []
     for at, item in enumerate(group.items):
         earlier = known_before.get((item.origin, item.reference_id))

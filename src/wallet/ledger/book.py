@@ -62,6 +62,8 @@ class Book:
         # Ids in order, without values: a wallet may have tens of thousands, and each is found at once.
         self._holds_at: dict[WalletId, dict[HoldId, None]] = {}
         self._lots_of: dict[WalletId, dict[LotId, None]] = {}
+        # Of wallets that were drawn from, until a lot comes or goes: many draw from one wallet, few open lots there.
+        self._draw_orders: dict[WalletId, list[LotId]] = {}
         for hold in context.holds.values():
             self._index_hold(hold)
         for lot in context.lots.values():
@@ -173,11 +175,19 @@ class Book:
         for lot in preferred:
             taken.append(Slice(lot.id, min(left, lot.free)))
             left -= taken[-1].amount
-        first_ids = {lot.id for lot in preferred}
-        others = [lot for lot in self.lots_of(state.id) if lot.id not in first_ids]
-        main_first = self.policy(state.asset_id).main_first
-        rest = draw(left, draw_order(others), main_free=self.main_free(state), main_first=main_first) if left else ()
-        return (*(each for each in taken if each.amount), *rest)
+        if left:
+            first_ids = {lot.id for lot in preferred}
+            others = (self.lots[lot_id] for lot_id in self._draw_order(state.id) if lot_id not in first_ids)
+            main_first = self.policy(state.asset_id).main_first
+            main_free = self.main_free(state) if main_first else 0
+            taken += draw(left, (lot for lot in others if lot.free > 0), main_free=main_free, main_first=main_first)
+        return tuple(each for each in taken if each.amount)
+
+    def _draw_order(self, wallet_id: WalletId) -> list[LotId]:
+        order = self._draw_orders.get(wallet_id)
+        if order is None:
+            order = self._draw_orders[wallet_id] = [lot.id for lot in draw_order(self.lots_of(wallet_id))]
+        return order
 
     def derived_id(self, key: str, *, order: int | None = None) -> UUID:
         """An id for what the ledger makes itself: as those the service makes, with bits of the key for random ones.
@@ -234,4 +244,8 @@ class Book:
         before = self.lots.get(lot.id)
         if before is not None and before.wallet_id != lot.wallet_id:
             del self._lots_of[before.wallet_id][lot.id]
-        self._lots_of.setdefault(lot.wallet_id, {})[lot.id] = None
+            self._draw_orders.pop(before.wallet_id, None)
+        of_wallet = self._lots_of.setdefault(lot.wallet_id, {})
+        if lot.id not in of_wallet:
+            of_wallet[lot.id] = None
+            self._draw_orders.pop(lot.wallet_id, None)

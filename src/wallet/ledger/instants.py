@@ -17,4 +17,4 @@ def month_after(at: datetime) -> datetime:
 
 def rfc3339(at: datetime) -> str:
     """In UTC with microseconds, as everything the service writes."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

@@ -27,12 +27,11 @@ class Parcel(NamedTuple):
 
 
 def draw_order(lots: Iterable[Lot]) -> list[Lot]:
-    """Lots with something free: earliest expiry, then priority (lower first), then oldest."""
-    free = [lot for lot in lots if lot.free > 0]
-    return sorted(free, key=lambda lot: (lot.expires_at or NEVER, lot.priority, lot.opened_at, lot.id))
+    """Earliest expiry, then priority (lower first), then oldest: whatever becomes of a lot, its place stays."""
+    return sorted(lots, key=lambda lot: (lot.expires_at or NEVER, lot.priority, lot.opened_at, lot.id))
 
 
-def draw(amount: int, lots: Sequence[Lot], *, main_free: int, main_first: bool) -> tuple[Slice, ...]:
+def draw(amount: int, lots: Iterable[Lot], *, main_free: int, main_first: bool) -> tuple[Slice, ...]:
     """Where an amount comes from: lots in the order given, main credit last, without a bound.
 
     With `main_first`, main credit down to zero comes before the lots.

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from wallet.errors import FieldError, Malformed, NotFound
+from wallet.ledger.instants import rfc3339
 from wallet.ledger.model import WalletId
 from wallet.service.cursors import Cursors, KeyPart
 from wallet.service.reads import FIRST_PAGE, LIMIT_DEFAULT, LIMIT_MAX, Page, PageRequest
@@ -60,7 +61,7 @@ class Statements:
         if found is None:
             raise _not_found(wallet_id)
         if at > found.now:
-            raise Malformed([FieldError("at", f"is in the future: it is {found.now.isoformat()} now")])
+            raise Malformed([FieldError("at", f"is in the future: it is {rfc3339(found.now)} now")])
         return found
 
     async def statement(

@@ -12,7 +12,7 @@ import asyncpg
 from wallet.ledger.batch import Context
 from wallet.ledger.model import Posted, ReferenceKey, TransactionId, WalletId, WalletKind, WalletState
 from wallet.ledger.naming import is_plain, singles
-from wallet.ledger.requests import ChangeWallet, Request, Settle
+from wallet.ledger.requests import ChangeWallet, Refund, Request, Settle
 from wallet.storage.assets import AssetCache
 from wallet.storage.loading_more import load_more
 from wallet.storage.named import Named
@@ -74,7 +74,27 @@ async def load(
     if not special and all(map(is_plain, batch)):
         return Loaded(context, decided_at, is_plain=True)
     context = await load_more(connection, batch, context, special, decided_at)
+    if late := _known_too_early(batch, context):
+        ids = (await connection.fetch(_SQL["load"], shard, [], *zip(*late, strict=True)))[0][1]
+        known = await _load_known(connection, shard, ids) if ids else {}
+        context = context._replace(known={**context.known, **known})
     return Loaded(context, decided_at, is_plain=False)
+
+
+def _known_too_early(batch: Sequence[Request], context: Context) -> Sequence[ReferenceKey]:
+    """The references of refunds that no wallet's lock has kept apart. Another try may have been waited for at their
+    originals' refund states, since references were looked up: what it left would be taken for another's refund.
+    """
+    return [
+        (request.origin, request.reference_id)
+        for request in singles(batch)
+        if type(request) is Refund
+        and (original := context.originals.get(request.original_id)) is not None
+        and not any(
+            entry.wallet_id in context.wallets and context.wallets[entry.wallet_id].locked
+            for entry in original.posted.entries
+        )
+    ]
 
 
 def _reference_keys(batch: Sequence[Request]) -> Mapping[ReferenceKey, None]:

@@ -1,7 +1,7 @@
 """Many movements in one request."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final
 
 from litestar import Litestar, Request, Response, post
 from litestar.handlers import HTTPRouteHandler
@@ -12,6 +12,7 @@ from litestar.types import Receive, Scope, Send
 
 from wallet.http import asgi
 from wallet.http.batches import Batch, BatchAnswer, Batches
+from wallet.http.decoding import malformed
 from wallet.http.imports import NDJSON, Imports, ImportSummary, ensure_ndjson
 from wallet.http.items import ITEM_TYPES, ItemResult
 from wallet.http.routes.shared import (
@@ -25,10 +26,13 @@ from wallet.http.routes.shared import (
 )
 
 _Request = Request[Any, Any, Any]
+_ANSWERS: Final = ("all", "failures")
 _Answers = Annotated[
-    Literal["all", "failures"] | None,
+    str | None,
     QueryParameter(
         description="`failures`: only the lines whose status is 400 or more, and then a line that counts all of them."
+        " By default `all`.",
+        enum=_ANSWERS,
     ),
 ]
 
@@ -87,6 +91,8 @@ def bulk_routes(batches: Batches, imports: Imports) -> list[HTTPRouteHandler]:
         a whole: what was applied is replayed. A line with status 503 and no reference is the last one: from its index
         on, nothing was begun.
         """
+        if answers is not None and answers not in _ANSWERS:
+            raise malformed("answers", f"Must be one of {', '.join(_ANSWERS)}.")
         ensure_ndjson(headers_of(request))
         imports.ensure_room()
         return _Streamed(imports, amounts_as_strings=wants_string_amounts(request), failures_only=answers == "failures")

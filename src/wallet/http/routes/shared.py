@@ -9,10 +9,12 @@ from litestar.constants import RESERVED_KWARGS
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import OpenAPIMediaType, Operation, Reference, RequestBody
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from wallet.http.answers import Answer
 from wallet.http.asgi import read_body
+from wallet.http.decoding import may_be_left_out
+from wallet.http.items import ItemResult
 from wallet.http.options import AMOUNTS, Headers, parameters, refuse_key
 
 FILTERS_MEMBERS: Final = "filters_members"
@@ -34,8 +36,19 @@ _MEANINGS: Final = {
 }
 
 
+class WrongField(Struct):
+    """One thing wrong with a request. `field`: a dotted path, empty for the body as a whole."""
+
+    field: str
+    message: str
+
+
 class Problem(Struct):
-    """Problem details (RFC 9457). `code` is what to decide by; docs/errors.md has a paragraph on each."""
+    """Problem details (RFC 9457). `code` is what to decide by; docs/errors.md has a paragraph on each.
+
+    What is at the end is there where it applies: `errors` of a malformed request, `items` of an atomic batch, the rest
+    of refusals.
+    """
 
     type: str
     title: str
@@ -43,6 +56,20 @@ class Problem(Struct):
     detail: str
     code: str
     request_id: str
+    errors: list[WrongField] | UnsetType = UNSET
+    wallet_id: str | UnsetType = UNSET
+    available: int | UnsetType = UNSET
+    required: int | UnsetType = UNSET
+    differs: list[str] | UnsetType = UNSET
+    hold_status: str | UnsetType = UNSET
+    merged_into: str | UnsetType = UNSET
+    direction: str | UnsetType = UNSET
+    per: str | UnsetType = UNSET
+    limit: int | UnsetType = UNSET
+    used: int | UnsetType = UNSET
+    resets_at: str | UnsetType = UNSET
+    version: int | UnsetType = UNSET
+    items: list[ItemResult] | UnsetType = UNSET
 
 
 def as_response(answer: Answer) -> Response[Any]:
@@ -71,7 +98,7 @@ def documented(body: type[Struct], *, required: bool = True) -> type[Operation]:
 def documented_movement(body: type[Struct], answer: type[Struct]) -> dict[str, Any]:
     """What a route that moves or reserves money says of itself, as arguments of its decorator."""
     return {
-        "operation_class": documented(body),
+        "operation_class": documented(body, required=not may_be_left_out(body)),
         "responses": {
             200: ResponseSpec(
                 answer, description="A replay: the first answer again. Or a dry run.", generate_examples=False

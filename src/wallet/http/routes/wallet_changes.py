@@ -7,7 +7,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter
 
 from wallet.http import bodies
-from wallet.http.answers import WalletAnswer
+from wallet.http.answers import MergeAnswer, WalletAnswer
 from wallet.http.routes.shared import as_response, asked, documented, documented_movement, problems
 from wallet.http.wallet_changes import WalletChanges
 
@@ -41,11 +41,11 @@ def wallet_change_routes(changes: WalletChanges) -> list[HTTPRouteHandler]:
 
     @post(
         "/wallets/{wallet_id:str}/merge-into/{target_wallet_id:str}",
-        **documented_movement(bodies.Merge, WalletAnswer),
+        **documented_movement(bodies.Merge, MergeAnswer),
     )
     async def merge_wallet(
         wallet_id: _WalletId, target_wallet_id: _TargetId, request: _Request
-    ) -> Response[WalletAnswer]:
+    ) -> Response[MergeAnswer]:
         """Merge: balance, lots, open holds and grants move to the other wallet, and this one ends for good."""
         return as_response(await changes.merge(wallet_id, target_wallet_id, **await asked(request)))
 

@@ -35,7 +35,7 @@ def first_refusal_post(post: Post, book: Book) -> Refused | None:
             if state.asset_id != asset.id:
                 return shared.asset_mismatch(state, asset.code)
     sides = amounts_of(post, states)
-    unbalanced = _first_unbalanced(sides) if asset is None else None
+    unbalanced = _first_unbalanced(sides, book) if asset is None else None
     if is_special:
         return (
             shared.first_unlocked_condition(post.options.conditions, states)
@@ -111,14 +111,15 @@ def _first_asked_too_much(post: Post, sides: Sequence[Side]) -> Refused | None:
     )
 
 
-def _first_unbalanced(sides: Sequence[Side]) -> Refused | None:
+def _first_unbalanced(sides: Sequence[Side], book: Book) -> Refused | None:
     net: dict[int, int] = {}
     for state, direction, amount in sides:
         net[state.asset_id] = net.get(state.asset_id, 0) + direction * amount
     for asset_id, amount in net.items():
         if amount:
             side = "credits" if amount > 0 else "debits"
-            detail = f"In asset {asset_id} the {side} are {abs(amount)} too high; each asset must cancel out."
+            code = book.assets_by_id[asset_id].code
+            detail = f"In asset {code} the {side} are {abs(amount)} too high; each asset must cancel out."
             return Refused(RefusalCode.LEGS_UNBALANCED, detail)
     return None
 

@@ -99,5 +99,5 @@ def _beyond_original(request: Refund, original: Original) -> Refused | None:
     asked = max(1, left) if request.amount is None else request.amount
     if asked <= left:
         return None
-    detail = f"{asked} is asked for, {left} is left to refund."
+    detail = f"{asked} is asked for, {left} is left to refund." if left else "Nothing is left to refund."
     return Refused(RefusalCode.REFUND_EXCEEDS_ORIGINAL, detail, available=left, required=asked)
