@@ -20,7 +20,9 @@ class FakeStore:
         self.known: dict[ReferenceKey, Posted] = {}
 
     async def commit(self, batch: Sequence[Request]) -> Sequence[Outcome]:
-        decision = apply_batch(batch, Context(self.wallets, self.assets, self.known), datetime.now(UTC))
+        by_id = {asset.id: asset for asset in self.assets.values()}
+        context = Context(self.wallets, self.assets, self.known, assets_by_id=by_id)
+        decision = apply_batch(batch, context, datetime.now(UTC))
         self.wallets.update(decision.states)
         self.known.update({(posted.origin, posted.reference_id): posted for posted in decision.posted})
         return decision.outcomes

@@ -31,8 +31,8 @@ from wallet.ledger.requests import Single
 class Context(NamedTuple):
     """What a batch is decided on, all read after its wallets were locked.
 
-    wallets: every wallet named that exists. assets: by code, those that exist. known: transactions whose
-    reference the batch names.
+    wallets: every wallet named that exists. assets: by code, those that exist; assets_by_id: those of the wallets, too.
+    known: transactions whose reference the batch names.
 
     The rest is there only where a wallet's standing or a request asks for it:
     holds: those named by id; those due, with either wallet among `wallets`; all open ones of a wallet that is to be
