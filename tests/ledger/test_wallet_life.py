@@ -279,3 +279,9 @@ def test_a_merged_away_wallet_never_falls_due_again(here: World) -> None:
     here = told(here, "h: hold alice 9 in 60", "merge alice bob")
     assert here.state("alice").standing.next_due_at is None
     assert here.state("bob").standing.next_due_at == NOON + timedelta(seconds=60)
+
+
+def test_a_wallet_that_was_merged_away_has_nothing_left_in_lots(here: World) -> None:
+    after = told(here, "topup alice 5 lot paid", "topup bob 3 lot paid", "m: merge alice bob")
+    assert after.wallets[wallet_id("alice")].standing.lot_balance == 0
+    assert after.wallets[wallet_id("bob")].standing.lot_balance == 8

@@ -8,12 +8,11 @@ from wallet.ledger.draft import Draft
 from wallet.ledger.model import ORIGIN_SERVICE, LotId, Slice, WalletKind
 
 
-def expire_lots(book: Book, lots: Iterable[LotId], *, instant: datetime | None = None) -> int:
-    """Post what is free of these lots to breakage, a transaction of the service's own for each. Answers how much.
+def expire_lots(book: Book, lots: Iterable[LotId], *, instant: datetime | None = None) -> None:
+    """Post what is free of these lots to breakage, a transaction of the service's own for each.
 
     instant: when it became free, if that was after the lots had expired.
     """
-    total = 0
     for lot_id in lots:
         lot = book.lots[lot_id]
         amount = lot.free
@@ -26,5 +25,3 @@ def expire_lots(book: Book, lots: Iterable[LotId], *, instant: datetime | None =
         draft.debit(lot.wallet_id, amount, (Slice(lot.id, amount),))
         draft.credit(book.system_wallet(lot.asset_id, WalletKind.BREAKAGE).id, amount)
         draft.post(origin=ORIGIN_SERVICE, reference_id=reference_id, effective_at=instant or lot.expires_at)
-        total += amount
-    return total

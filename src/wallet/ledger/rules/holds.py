@@ -83,8 +83,7 @@ def first_refusal_increase(request: Increase, book: Book) -> Refused | None:
     hold = book.holds[request.hold_id]
     source, target = book.wallets[book.at_home(hold.wallet_id)], book.target_of(hold)
     return (
-        shared.first_unlocked_condition(request.options.conditions, (source,))
-        or shared.first_ended((source,) if target is None else (source, target))
+        shared.first_ended((source,) if target is None else (source, target))
         or shared.first_frozen(debited=(source,), credited=())
         or closed(hold)
         or shared.version_conflict(request.options.conditions, (source,))
