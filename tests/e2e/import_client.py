@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any, Self
 
 ANSWER_SECONDS_MAX = 60.0
@@ -49,12 +50,11 @@ class ImportClient:
         """Send in a thread of its own, and end; whoever closes this client ends the thread, too."""
 
         def send() -> None:
-            try:
+            # A connection that is cut, or a client that is closed: what had arrived, the answers say.
+            with suppress(OSError, ValueError):
                 for piece in pieces:
                     self.send(piece)
                 self.end()
-            except (OSError, ValueError):
-                pass  # what has arrived, the answers say
 
         thread = threading.Thread(target=send, daemon=True)
         thread.start()

@@ -68,6 +68,7 @@ g: grant gym alice 5 period 0                      | k: grant gym alice 5 period
                                                    | t: topup dora 5 when COIN.treasury balance -1000.. -> applied
                                                    | t: topup GOLD.revenue 5 lot paid             -> system_wallet
                                                    | x: transfer GOLD.revenue alice 5 upto        -> system_wallet
+                                                   | x: transfer COIN.treasury dora 5 upto        -> insufficient_funds
 merge alice bob                                    | s: spend alice 5                             -> wallet_merged
 merge alice bob                                    | t: topup alice 5                             -> wallet_merged
 merge alice bob                                    | h: hold alice 5                              -> wallet_merged

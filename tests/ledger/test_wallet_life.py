@@ -117,6 +117,12 @@ def test_what_came_in_or_went_elsewhere_in_the_same_batch_does_not_count_for_a_l
     assert [named(outcome) for outcome in here.decide(*batch).outcomes] == ["applied"] * 3
 
 
+def test_a_debit_that_does_not_count_does_not_count_for_a_limit_set_after_it_in_the_same_batch(here: World) -> None:
+    here = told(here, "t: topup alice 20")
+    batch = [ask(line, here) for line in ("r: refund t", "x: change alice limit_day=10", "s: spend alice 10")]
+    assert [named(outcome) for outcome in here.decide(*batch).outcomes] == ["applied"] * 3
+
+
 def test_what_was_captured_at_an_expiry_counts_from_then_for_a_limit_set_in_the_same_batch(here: World) -> None:
     lines = ("x: change alice limit_day=10", "s: spend alice 10", "t: spend alice 5")
     start = told(here, "h: hold alice 6 in 9 on-expiry-capture", "g: hold alice 5 in 86409 on-expiry-capture", "+86409")
