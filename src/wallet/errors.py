@@ -3,6 +3,10 @@
 WalletError
 ├── Malformed             the request can never be right as it is; the caller must change it
 ├── NotFound              what the URL names does not exist
+├── Unauthenticated       no key, or one that is unknown, expired or revoked
+├── Forbidden             the key does not have the scope that this needs
+├── RateLimited           the key asks too often; certainly not applied
+├── NotSealed             too new to be proved; ask again in a moment
 ├── AlreadyExists         a client-made id is taken by another body
 ├── Overloaded            queue full; certainly not applied
 ├── StorageUnavailable    failed before COMMIT was sent; certainly not applied
@@ -43,6 +47,29 @@ class NotFound(WalletError):
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
         self.code = code
+
+
+class Unauthenticated(WalletError):
+    """Who asks is not known. The message never says which of the reasons it is."""
+
+
+class Forbidden(WalletError):
+    """Who asks is known, and may not do this. Nothing was applied."""
+
+
+class RateLimited(WalletError):
+    """The key asks more often than it may. Nothing was applied.
+
+    retry_after_seconds: when the next request will be let in, in whole seconds, at least 1.
+    """
+
+    def __init__(self, message: str, *, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class NotSealed(WalletError):
+    """The audit chain has not come to this yet. It will in a moment."""
 
 
 class AlreadyExists(WalletError):

@@ -4,9 +4,12 @@ The command line makes its options from these fields, and docs/configuration.md 
 """
 
 from dataclasses import dataclass, field, fields
-from typing import Any
+from ipaddress import ip_address
+from typing import Any, Final
 
 from wallet.errors import SettingsInvalid
+
+SERVICE_ROLE: Final = "wallet_service"
 
 
 def _setting(default: Any, env: str, meaning: str, *, least: float | None = None) -> Any:
@@ -19,6 +22,16 @@ class Settings:
 
     # The database
     database_url: str | None = _setting(None, "DATABASE_URL", "PostgreSQL to use. Unset: an embedded one is started.")
+    migration_database_url: str | None = _setting(
+        None,
+        "WALLET_MIGRATION_DATABASE_URL",
+        "The same database with the login that owns the tables, for migrations. Unset: DATABASE_URL's.",
+    )
+    database_role: str = _setting(
+        SERVICE_ROLE,
+        "WALLET_DATABASE_ROLE",
+        "The role taken on every connection; `wallet migrate` makes it. Empty: the login's own rights.",
+    )
     data_dir: str | None = _setting(None, "WALLET_DATA_DIR", "Folder of the embedded PostgreSQL's data.")
     pg_bindir: str | None = _setting(None, "WALLET_PG_BINDIR", "Folder of the PostgreSQL binaries to embed.")
     database_wait_seconds: float = _setting(
@@ -93,6 +106,15 @@ class Settings:
     sandbox: bool = _setting(
         False, "WALLET_SANDBOX", "Let POST /sandbox/clock advance the ledger's clock. For tests, never with real money."
     )
+    development: bool = _setting(
+        False, "WALLET_DEVELOPMENT", "Let whoever comes without a key do everything. On loopback only."
+    )
+    requests_per_second_max: int = _setting(
+        0,
+        "WALLET_REQUESTS_PER_SECOND_MAX",
+        "Requests per second of a key without a rate of its own, all workers together (429 beyond). 0: any number.",
+        least=0,
+    )
     log_level: str = _setting("info", "WALLET_LOG_LEVEL", "debug, info, warning or error.")
 
     def __post_init__(self) -> None:
@@ -102,7 +124,19 @@ class Settings:
                 raise SettingsInvalid(f"{each.metadata['env']} must be at least {least}, not {value}")
         if self.port > 65_535:
             raise SettingsInvalid(f"PORT must be at most 65535, not {self.port}")
+        if self.development and not _is_loopback(self.host):
+            raise SettingsInvalid(
+                "development mode (WALLET_DEVELOPMENT) lets everybody do everything, so it is served on loopback only, "
+                f"not on WALLET_HOST {self.host!r}"
+            )
         if self.plan_cache_mode not in ("auto", "force_custom_plan", "force_generic_plan"):
             raise SettingsInvalid(f"WALLET_PLAN_CACHE_MODE is unknown: {self.plan_cache_mode!r}")
         if self.log_level not in ("debug", "info", "warning", "error"):
             raise SettingsInvalid(f"WALLET_LOG_LEVEL is unknown: {self.log_level!r}")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

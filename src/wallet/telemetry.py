@@ -24,6 +24,10 @@ class KeeperFigures(Protocol):
     def watermark_seq(self) -> int: ...
     @property
     def fence_age_seconds(self) -> float: ...
+    @property
+    def seal_lag_batches(self) -> int: ...
+    @property
+    def seal_lag_seconds(self) -> float: ...
 
 
 class PostedFigures(Protocol):
@@ -76,6 +80,14 @@ class Telemetry:
             "wallet_fence_age_seconds", "How long the watermark has been behind.", multiprocess_mode="livemax",
             registry=registry,
         )  # fmt: skip
+        self.seal_lag_batches = Gauge(
+            "wallet_seal_lag_batches", "Batches that the audit chain does not cover yet.", multiprocess_mode="livemax",
+            registry=registry,
+        )  # fmt: skip
+        self.seal_lag_seconds = Gauge(
+            "wallet_seal_lag_seconds", "Age of the oldest batch that the audit chain does not cover yet.",
+            multiprocess_mode="livemax", registry=registry,
+        )  # fmt: skip
         self.due_lag_seconds = Gauge(
             "wallet_due_lag_seconds", "How long the oldest of what is due has been due.", multiprocess_mode="livemax",
             registry=registry,
@@ -108,6 +120,8 @@ class Telemetry:
         self.leader.set(report.is_leader)
         self.watermark.set(report.watermark_seq)
         self.fence_age_seconds.set(report.fence_age_seconds)
+        self.seal_lag_batches.set(report.seal_lag_batches)
+        self.seal_lag_seconds.set(report.seal_lag_seconds)
 
     def due(self, report: DueFigures) -> None:
         """The keeper of what is due took a step."""

@@ -7,6 +7,7 @@ import pytest
 
 from tests.ledger.scripts import answer, ask, in_columns, lines_of, seen, told
 from tests.ledger.worlds import NOON, World, named, wallet_id, world
+from wallet.ledger.lots import NewLot, Parcel, after_repaying
 from wallet.ledger.model import LotCategory, Policy
 from wallet.ledger.outcomes import Applied
 
@@ -214,6 +215,18 @@ def test_a_credit_that_repays_a_debt_whole_opens_no_lot(here: World) -> None:
     after = told(here, "spend bob 7", "t: topup bob 7 lot paid")
     assert after.lots == {}
     assert after.posted("t").details is None
+
+
+@pytest.mark.parametrize(
+    ("debt", "repaid", "left"), [(0, [], [5, 2]), (3, [3], [2, 2]), (6, [5, 1], [1]), (9, [5, 2], [])]
+)
+def test_what_repays_a_debt_is_main_credit_and_the_parcels_still_add_up(
+    debt: int, repaid: list[int], left: list[int]
+) -> None:
+    new = NewLot(LotCategory.PAID, 50, None)
+    parcels = after_repaying([Parcel(5, new=new), Parcel(2, new=new)], debt)
+    assert [parcel.amount for parcel in parcels if parcel.new is None] == repaid
+    assert [parcel.amount for parcel in parcels if parcel.new is new] == left
 
 
 def test_main_credit_stays_main_credit(here: World) -> None:

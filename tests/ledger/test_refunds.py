@@ -155,6 +155,12 @@ def test_even_by_force_no_wallet_goes_further_below_zero_than_63_bits_can_say() 
     assert seen(told(deeper, "refund t 19 forced", "capture h"), "deep") == str(-AMOUNT_MAX)
 
 
+def test_what_is_given_back_to_a_wallet_as_deep_as_63_bits_can_say_is_no_debit() -> None:
+    here = world("wallet asset balance overdraft_limit\ndeep GOLD 0 MAX")
+    here = told(here, f"s: spend deep {AMOUNT_MAX}")
+    assert seen(told(here, "refund s"), "deep") == "0"
+
+
 def test_refunds_ignore_the_maximum_balance(here: World) -> None:
     after = told(here, "topup alice 10", "s: spend alice 15", "topup alice 15", "refund s")
     assert seen(after, "alice") == "35"

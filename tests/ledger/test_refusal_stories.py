@@ -312,6 +312,13 @@ def test_a_limit_reset_is_counted_from_the_first_debit_of_the_same_batch_too(her
     assert dict(refused.members)["resets_at"] == "2026-01-02T12:00:00.000000Z"
 
 
+@pytest.mark.parametrize("limit", ["limit_day=9", "limit_month=9", "limit_day=9 limit_month=9"])
+def test_what_the_same_batch_has_debited_counts_for_each_limit(limit: str, here: World) -> None:
+    here = told(here, f"change alice {limit}")
+    first, second = here.decide(ask("s: spend alice 6", here), ask("t: spend alice 6", here)).outcomes
+    assert [named(first), named(second)] == ["applied", "limit_exceeded"]
+
+
 def test_an_overdrawn_wallet_that_is_to_be_merged_says_by_how_much(here: World) -> None:
     refused = refusal(told(here, "spend bob 60"), "m: merge bob alice")
     assert (refused.wallet_id, refused.available, refused.required) == (wallet_id("bob"), -10, 0)

@@ -53,9 +53,10 @@ def test_what_is_forfeited_counts_once_where_a_lot_comes_back_in_two_parcels(her
 def test_a_lot_that_comes_back_in_two_parcels_is_taken_over_once(here: World) -> None:
     after = told(captured_from_one_lot_twice(here), "merge alice bob", "r: refund c")
     assert seen(after, "bob") == "110 lots 10"
-    moves = [(move.wallet_id, move.change) for move in after.lot_moves if move.transaction_id == transaction_id("r")]
+    moves = [move for move in after.lot_moves if move.transaction_id == transaction_id("r")]
     alice, bob = wallet_id("alice"), wallet_id("bob")
-    assert moves == [(alice, 0), (bob, 0), (bob, 4), (bob, 6)]
+    assert [(move.wallet_id, move.change) for move in moves] == [(alice, 0), (bob, 0), (bob, 4), (bob, 6)]
+    assert [move.ordinal for move in moves] == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.ledger import stories
 from tests.ledger.agreement import as_answer, lot_names, wallet_view
 from tests.ledger.facts import check_facts
-from tests.ledger.scripts import ask, every_wallet_settled
+from tests.ledger.scripts import ask, every_wallet_settled, told
 from tests.ledger.strategies import LAWS
 from tests.ledger.worlds import NOTHING, World, named
 from wallet.ledger.model import ORDINARY, ORIGIN_SERVICE, Posted, WalletState
@@ -287,3 +287,6 @@ def test_ordinary_wallets_stay_the_very_same_ordinary() -> None:
     here = stories.ordinary_world()
     after = here.after(ask("s: spend alice 1", here))
     assert after.state("alice").standing is ORDINARY
+    # Nor does what is not ordinary make them remember what nobody will ask for.
+    assert told(after, "h: hold alice 2", "capture h 1").state("alice").standing is ORDINARY
+    assert not any((ORDINARY.lot_balance, ORDINARY.spent_day, ORDINARY.spent_month))

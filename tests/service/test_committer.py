@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.service.fake_store import FakeStore
-from tests.storage.ledgers import SECONDS_MAX, Ledger, again, make_ledger, soon, spend, topup
+from tests.service.fake_store import GatedStore, answers, sent
+from tests.storage.ledgers import SECONDS_MAX, again, make_ledger, soon, spend, topup
 from wallet.errors import InvariantViolated, OutcomeUnknown, Overloaded, StorageUnavailable, WalletError
 from wallet.ledger.model import Direction
 from wallet.ledger.outcomes import Applied, Grouped, Outcome, RefusalCode, Refused, Replayed
@@ -18,42 +18,9 @@ LEDGER = make_ledger(wallets=2)
 ALICE, BOB = LEDGER.wallets
 
 
-class GatedStore(FakeStore):
-    """Shows every batch it is given, and commits it once the test lets it pass."""
-
-    def __init__(self, ledger: Ledger = LEDGER) -> None:
-        super().__init__(ledger)
-        self.fault: Exception | None = None
-        self.closed = False
-        self._begun: asyncio.Queue[Sequence[Request]] = asyncio.Queue()
-        self._passes = asyncio.Semaphore(0)
-
-    async def commit(self, batch: Sequence[Request]) -> Sequence[Outcome]:
-        self._begun.put_nowait(batch)
-        await self._passes.acquire()
-        if self.fault is not None:
-            raise self.fault
-        return await super().commit(batch)
-
-    async def close(self) -> None:
-        self.closed = True
-
-    async def begun(self) -> list[str]:
-        """The references of the next batch that has begun."""
-        return [request.reference_id for request in await soon(self._begun.get())]
-
-    def let_pass(self, batches: int = 1_000) -> None:
-        for _ in range(batches):
-            self._passes.release()
-
-    @property
-    def nothing_begun(self) -> bool:
-        return self._begun.empty()
-
-
 @pytest.fixture
 def store() -> GatedStore:
-    return GatedStore()
+    return GatedStore(LEDGER)
 
 
 @asynccontextmanager
@@ -66,17 +33,6 @@ async def running(
         yield committer
     finally:
         await soon(committer.drain(0))
-
-
-async def sent(committer: Committer, *requests: Request) -> list[asyncio.Task[Outcome]]:
-    """Submit requests in this order without waiting for their answers."""
-    tasks = [asyncio.create_task(committer.submit(request)) for request in requests]
-    await asyncio.sleep(0)  # each runs up to where it waits for its answer
-    return tasks
-
-
-async def answers(tasks: Sequence[asyncio.Task[Outcome]]) -> list[Outcome | BaseException]:
-    return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), SECONDS_MAX)
 
 
 def topups(count: int, *, name: str = "r") -> Iterator[Post]:
@@ -213,7 +169,7 @@ async def test_of_a_hundred_racing_duplicates_exactly_one_is_applied(store: Gate
 
 
 async def test_parked_requests_come_before_those_that_arrived_later(store: GatedStore) -> None:
-    other = GatedStore()
+    other = GatedStore(LEDGER)
     async with running(store, other, items=2) as committer:
         request = topup(ALICE, 5, "same")
         await sent(committer, request)
@@ -340,7 +296,7 @@ async def test_beside_a_batch_that_is_stuck_any_begins(store: GatedStore) -> Non
 
 
 async def test_a_fault_of_one_writer_lets_the_batch_of_the_other_end() -> None:
-    broken, sound = GatedStore(), GatedStore()
+    broken, sound = GatedStore(LEDGER), GatedStore(LEDGER)
     broken.fault = InvariantViolated("broken")
     async with running(broken, sound) as committer:
         first = await sent(committer, topup(ALICE, 1, "one"))
@@ -387,7 +343,7 @@ class HalfBadStore(GatedStore):
 
 
 async def test_an_error_of_one_request_is_raised_to_its_caller_alone() -> None:
-    store = HalfBadStore()
+    store = HalfBadStore(LEDGER)
     async with running(store) as committer:
         tasks = await sent(committer, topup(ALICE, 5, "bad"), topup(ALICE, 6, "good"))
         store.let_pass()
@@ -464,7 +420,7 @@ async def test_a_group_in_flight_holds_up_a_request_with_one_of_its_references(s
 
 
 async def test_a_group_waits_for_each_of_its_references(store: GatedStore) -> None:
-    other = GatedStore()
+    other = GatedStore(LEDGER)
     async with running(store, other) as committer:
         one, two = topup(ALICE, 1, "one"), topup(BOB, 1, "two")
         first = await sent(committer, one)
@@ -514,7 +470,7 @@ async def test_a_group_that_was_not_applied_is_in_doubt_if_another_had_one_of_it
     ids=["change", "settle"],
 )
 async def test_what_has_no_reference_waits_for_nobody(request_: Request) -> None:
-    first, second = GatedStore(), GatedStore()
+    first, second = GatedStore(LEDGER), GatedStore(LEDGER)
     async with running(first, second) as committer:
         await sent(committer, request_)
         await first.begun()
@@ -527,9 +483,11 @@ async def test_what_has_no_reference_waits_for_nobody(request_: Request) -> None
 
 async def test_accepted_requests_keep_their_order_and_their_answers(store: GatedStore) -> None:
     async with running(store) as committer:
-        futures = [
-            committer.accept(each) for each in (topup(ALICE, 5, "a"), spend(ALICE, 5, "b"), spend(ALICE, 1, "c"))
-        ]
+        futures: list[asyncio.Future[Outcome]] = [asyncio.get_running_loop().create_future() for _ in range(3)]
+        for request_, future in zip(
+            (topup(ALICE, 5, "a"), spend(ALICE, 5, "b"), spend(ALICE, 1, "c")), futures, strict=True
+        ):
+            committer.accept(request_, future)
         store.let_pass()
         done = [await soon(future) for future in futures]
         assert [type(outcome) for outcome in done] == [Applied, Applied, Refused]

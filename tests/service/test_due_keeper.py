@@ -36,6 +36,7 @@ from wallet.service.due import (
 from wallet.service.keepers import Keepers
 from wallet.storage.clock import advance_clock, read_clock
 from wallet.storage.due import DueGrant
+from wallet.storage.due_steps import MoreIsDue
 
 THEN = datetime(2024, 1, 31, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -244,6 +245,30 @@ async def test_what_is_due_is_settled_the_longest_due_first(
     await keeping_two.steps()
     assert books.wallets[2:] == [wallets[3], wallets[0]]
     assert await count_due(connection) == 0
+
+
+async def test_a_wallet_with_more_due_than_one_portion_is_settled_again_at_once(
+    keeping: Keeping, books: Books, connection: asyncpg.Connection, wallets: list[UUID]
+) -> None:
+    # The portions end at the instant they began at: all of it is due at once.
+    await let_be_due(connection, wallets[0])
+    books.answers[wallets[0]] = Settled(is_all=False)
+    assert [await keeping.step() for _ in range(4)] == [0] * 4
+    assert books.wallets == [wallets[0]] * 4
+    del books.answers[wallets[0]]
+    await keeping.steps()
+    assert await count_due(connection) == 0
+    assert {report.posted.failed for report in keeping.reports} == {0}
+
+
+async def test_a_grant_that_waits_for_what_is_due_is_tried_again_soon(
+    keeping: Keeping, books: Books, connection: asyncpg.Connection, wallets: list[UUID]
+) -> None:
+    await attach(connection, wallets[0])
+    books.answers[wallets[0]] = MoreIsDue("more")
+    assert await keeping.step() == DUE_SECONDS
+    assert await keeping.step() == DUE_SECONDS
+    assert books.wallets == [wallets[0]] * 2
 
 
 async def test_what_is_not_due_yet_waits_and_so_does_the_keeper(

@@ -10,16 +10,18 @@ from wallet.errors import OutcomeUnknown, Overloaded, StorageUnavailable
 from wallet.ledger.outcomes import Outcome, Settled
 from wallet.ledger.requests import Request, Settle
 from wallet.service.settling import Settling
+from wallet.storage.due_steps import MoreIsDue
 
 ALICE, BOB = UUID(int=1), UUID(int=2)
 
 
 class Ledger:
-    """Where something is due, and what was submitted."""
+    """Where something is due, in how many portions it is posted, and what was submitted."""
 
-    def __init__(self, *due: UUID, error: Exception | None = None) -> None:
+    def __init__(self, *due: UUID, error: Exception | None = None, portions: int = 1) -> None:
         self.due = due
         self.error = error
+        self.portions = portions
         self.submitted: list[Request] = []
 
     async def is_due(self, wallet_id: UUID) -> bool:
@@ -29,12 +31,12 @@ class Ledger:
         self.submitted.append(request)
         if self.error is not None:
             raise self.error
-        return Settled()
+        return Settled(is_all=len(self.submitted) >= self.portions)
 
 
-def settling(ledger: Ledger) -> Settling:
+def settling(ledger: Ledger, **bounds: int) -> Settling:
     store: Any = ledger
-    return Settling(store, ledger.submit)
+    return Settling(store, ledger.submit, **bounds)
 
 
 def settled(ledger: Ledger) -> Sequence[UUID]:
@@ -61,6 +63,20 @@ async def test_each_try_is_a_request_of_its_own() -> None:
     assert first.id != second.id
     assert first.reference_id != second.reference_id
     assert {first.origin, second.origin} == {"service"}
+
+
+async def test_what_is_due_in_several_portions_is_posted_to_the_end() -> None:
+    ledger = Ledger(ALICE, portions=3)
+    await settling(ledger, portions_max=3).settle_if_due(ALICE)
+    assert settled(ledger) == [ALICE] * 3
+
+
+async def test_who_reads_is_not_answered_before_the_last_portion_and_may_come_again() -> None:
+    ledger = Ledger(ALICE, portions=5)
+    with pytest.raises(MoreIsDue):
+        await settling(ledger, portions_max=3).settle_if_due(ALICE)
+    await settling(ledger, portions_max=3).settle_if_due(ALICE)
+    assert settled(ledger) == [ALICE] * 5
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
+from wallet.ledger.audit import Salts
 from wallet.ledger.model import ORIGIN_SERVICE, Asset, LotCategory, WalletKind, WalletState
 from wallet.ledger.outcomes import Applied, Outcome
 from wallet.ledger.requests import (
@@ -35,6 +36,8 @@ from wallet.storage.assets import AssetCache
 from wallet.storage.database import Database
 from wallet.storage.ids import IdSource
 from wallet.storage.writer import BatchWriter
+
+SALTS: Final = Salts(b"of tests that look at no leaf")
 
 SECONDS_MAX: Final = 20.0
 """How long a test waits for what must happen before it fails."""

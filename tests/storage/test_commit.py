@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from tests.storage.ledgers import (
+    SALTS,
     Ledger,
     again,
     assert_books_balance,
@@ -70,6 +71,7 @@ async def commit(
             batch_id=IDS.new_id(),
             shard=0,
             assets=AssetCache() if assets is None else assets,
+            salts=SALTS,
             commit_seconds_max=10,
             steps={} if steps is None else steps,
         )
@@ -343,7 +345,7 @@ async def test_a_movement_of_more_than_there_is_is_a_fault_whoever_let_it_throug
     decision = apply_batch(batch, context, loaded.decided_at)
     decision = decision._replace(states={**decision.states, alice: decision.states[alice]._replace(balance=-3)})
     with pytest.raises(InvariantViolated):
-        await write_decision(writing, batch, loaded, decision, batch_id=IDS.new_id(), shard=0)
+        await write_decision(writing, batch, loaded, decision, batch_id=IDS.new_id(), shard=0, salts=SALTS)
 
 
 @pytest.mark.parametrize("reference", ["with\0nul", "with \ud800 alone"], ids=["nul", "surrogate"])

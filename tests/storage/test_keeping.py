@@ -364,6 +364,6 @@ async def test_a_table_that_has_outgrown_its_statistics_gets_new_ones_once(datab
             "INSERT INTO users (created_at, shard, id, name)"
             " SELECT now(), 0, gen_random_uuid(), 'somebody' FROM generate_series(1, 1200)"
         )
-        assert await until_outgrown(connection) == ("users",)
+        assert await until_outgrown(connection) == ("public.users",)
         assert await connection.fetchval("SELECT reltuples FROM pg_class WHERE relname = 'users'") == 1200
         assert await analyze_outgrown(connection) == ()

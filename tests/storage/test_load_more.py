@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 
 from tests.storage.ledgers import (
+    SALTS,
     Ledger,
     advance,
     assert_books_balance,
@@ -104,7 +105,7 @@ async def asked_for(writing: asyncpg.Connection, cache: AssetCache, *batch: Requ
     counting = Counting(writing)
     await soon(
         commit_batch(
-            counting, batch, batch_id=IDS.new_id(), shard=0, assets=cache, commit_seconds_max=10, steps={}
+            counting, batch, batch_id=IDS.new_id(), shard=0, assets=cache, salts=SALTS, commit_seconds_max=10, steps={}
         )
     )  # fmt: skip
     return len(counting.asked)
@@ -313,7 +314,7 @@ async def test_what_changes_each_time_it_is_looked_at_is_given_up_after_some_tri
         await soon(
             commit_batch(
                 hasty, [capture(held.posted.id, "c")], batch_id=IDS.new_id(), shard=0, assets=AssetCache(),
-                commit_seconds_max=10, steps={},
+                salts=SALTS, commit_seconds_max=10, steps={},
             )
         )  # fmt: skip
     assert sum("EXECUTE lock_wallets" in sql for sql in hasty.asked) == BEGINNINGS_MAX

@@ -59,7 +59,7 @@ async def writing(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 async def _plan(writing: asyncpg.Connection, name: str, types: list[str]) -> str:
     """The plan of a statement as this very session has prepared it and would execute it now."""
-    values = {"uuid": "gen_random_uuid()", "timestamp with time zone": "now()"}
+    values = {"uuid": "gen_random_uuid()", "timestamp with time zone": "now()", "bytea": "NULL"}
     arguments = ", ".join("'{}'" if each.endswith("[]") else values.get(each, "0") for each in types)
     rows = await writing.fetch(f'EXPLAIN (COSTS off) EXECUTE "{name}"({arguments})')
     return "\n".join(row[0] for row in rows)

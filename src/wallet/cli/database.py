@@ -20,10 +20,10 @@ from tenacity import (
 
 from wallet.errors import SettingsInvalid, StorageUnavailable
 from wallet.settings import Settings
-from wallet.storage.database import Database, close, driver_errors
+from wallet.storage.database import Database
 from wallet.storage.embedded import embedded_postgres
 from wallet.storage.embedded_folder import default_data_dir, major_of
-from wallet.storage.revision import is_current
+from wallet.storage.setup import is_set_up
 
 _RETRY_SECONDS_MAX = 1.0
 
@@ -59,7 +59,8 @@ def existing_database(settings: Settings) -> Iterator[Settings]:
 
 
 async def schema_is_current(settings: Settings) -> bool:
-    """Whether the database at `settings.database_url` has every migration of this release.
+    """Whether the database at `settings.database_url` has every migration of this release, and the service's role its
+    grants there.
 
     Waits for the database up to `database_wait_seconds`, then raises StorageUnavailable.
     """
@@ -78,12 +79,7 @@ async def schema_is_current(settings: Settings) -> bool:
     )
     async for attempt in attempts:
         with attempt:
-            connection = await database_of(settings).connect("start")
-            try:
-                with driver_errors():
-                    return await is_current(connection)
-            finally:
-                await close(connection)
+            return await is_set_up(database_of(settings))
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 

@@ -9,21 +9,24 @@ from wallet.cli.database import database_of, existing_database, schema_is_curren
 from wallet.cli.options import DATABASE, EMBEDDED, json_option, with_settings
 from wallet.settings import Settings
 from wallet.storage.migrate import migrate
+from wallet.storage.setup import login_of
 
 
 @click.command("migrate")
-@with_settings(*DATABASE, *EMBEDDED)
+@with_settings(*DATABASE, "migration_database_url", *EMBEDDED)
 @json_option
 def command(settings: Settings, as_json: bool) -> None:
     """Bring the database's schema up to date.
 
-    Waits for the database, applies the migrations it lacks, and prints their names. Safe to run by several
-    starts at once, and again at any time. Without DATABASE_URL it works on the data of `wallet dev`.
+    Waits for the database, applies the migrations it lacks, and prints their names; makes the role that the
+    service takes there, and gives it its grants. Safe to run by several starts at once, and again at any time.
+    Without DATABASE_URL it works on the data of `wallet dev`.
 
     \b
     Examples:
       wallet migrate
       DATABASE_URL=postgresql://wallet:secret@db/wallet wallet migrate --json
+      wallet migrate --migration-database-url postgresql://owner:secret@db/wallet
     """
     with existing_database(settings) as found:
         applied = asyncio.run(migrate_when_there(found))
@@ -37,4 +40,10 @@ async def migrate_when_there(settings: Settings) -> list[str]:
     """Wait for the database and answer the names of the migrations applied to it."""
     if await schema_is_current(settings):
         return []
-    return await migrate(database_of(settings).dsn, connect_seconds_max=settings.connect_seconds_max)
+    database = database_of(settings)
+    return await migrate(
+        settings.migration_database_url or database.dsn,
+        role=settings.database_role,
+        login=await login_of(database),
+        connect_seconds_max=settings.connect_seconds_max,
+    )

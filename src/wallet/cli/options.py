@@ -18,7 +18,7 @@ Function = Callable[..., Any]
 _TYPES: Final[dict[Any, click.ParamType[Any]]] = {int: click.INT, float: click.FLOAT}
 SETTING_NAMES: Final = tuple(each.name for each in fields(Settings))
 
-DATABASE: Final = ("database_url", "database_wait_seconds", "connect_seconds_max")
+DATABASE: Final = ("database_url", "database_role", "database_wait_seconds", "connect_seconds_max")
 """What any command needs that talks to a database."""
 
 EMBEDDED: Final = ("data_dir", "pg_bindir")

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 
@@ -10,25 +10,37 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from wallet.cli.checkpoint import read_checkpoints
 from wallet.cli.database import database_of, existing_database, schema_is_current
-from wallet.cli.options import DATABASE, EMBEDDED, json_option, with_settings
+from wallet.cli.options import DATABASE, EMBEDDED, flag, json_option, with_settings
 from wallet.errors import SettingsInvalid
 from wallet.settings import Settings
+from wallet.storage.chain import Checkpoint
 from wallet.storage.verify import VerifyProgress, VerifyReport, verify
+from wallet.storage.verify_chain import ChainReport, verify_with_chain
 
 OnProgress = Callable[[VerifyProgress], None]
 
 
 @click.command("verify")
 @with_settings(*DATABASE, *EMBEDDED)
+@flag("--chain", "with_chain", env="WALLET_VERIFY_CHAIN", meaning="Check the audit chain as well.")
+@click.option(
+    "--against",
+    "against_file",
+    default="",
+    envvar="WALLET_VERIFY_AGAINST",
+    show_envvar=True,
+    help="A file of `wallet checkpoint`: check the chain, and that it goes through each of them.",
+)
 @json_option
-def command(settings: Settings, as_json: bool) -> int:
+def command(settings: Settings, with_chain: bool, against_file: str, as_json: bool) -> int:
     """Check the whole ledger: that nothing was lost, made up or changed. Names the first wrong row.
 
     1: per asset all wallets sum to zero, and each transaction's credits equal its debits. 2: each balance is
     the sum of its entries, what is held the sum of its open holds, and lots add up. 3: no movement took more
     than there was. 4: versions have no gap, and times never run backwards. 7: every state is what its history
-    says.
+    says, and with --chain, history is what was hashed when it was written.
 
     Changes nothing and may run beside the service. Exits with 1 if a row is wrong. Without DATABASE_URL it
     works on the data of `wallet dev`.
@@ -36,21 +48,28 @@ def command(settings: Settings, as_json: bool) -> int:
     \b
     Examples:
       wallet verify
-      DATABASE_URL=postgresql://wallet:secret@db/wallet wallet verify --json
+      wallet verify --against checkpoints.jsonl
+      DATABASE_URL=postgresql://wallet:secret@db/wallet wallet verify --chain --json
     """
+    against = read_checkpoints(against_file) if against_file else ()
     with existing_database(settings) as found, _progress_shown() as on_progress:
-        report = asyncio.run(_verify(found, on_progress))
+        report, chain = asyncio.run(_verify(found, on_progress, with_chain or bool(against), against))
     if as_json:
-        click.echo(json.dumps(_as_object(report)))
+        click.echo(json.dumps(_as_object(report, chain, against)))
     else:
-        _show(report)
+        _show(report, chain, against)
     return 0 if report.is_sound else 1
 
 
-async def _verify(settings: Settings, on_progress: OnProgress) -> VerifyReport:
+async def _verify(
+    settings: Settings, on_progress: OnProgress, with_chain: bool, against: Sequence[Checkpoint]
+) -> tuple[VerifyReport, ChainReport | None]:
     if not await schema_is_current(settings):
         raise SettingsInvalid("the database's schema is not up to date: run `wallet migrate` first")
-    return await verify(database_of(settings).dsn, on_progress=on_progress)
+    dsn = database_of(settings).dsn
+    if with_chain:
+        return await verify_with_chain(dsn, against=against, on_progress=on_progress)
+    return await verify(dsn, on_progress=on_progress), None
 
 
 @contextmanager
@@ -86,20 +105,33 @@ def _line_per_step() -> OnProgress:
     return show
 
 
-def _as_object(report: VerifyReport) -> dict[str, object]:
+def _as_object(report: VerifyReport, chain: ChainReport | None, against: Sequence[Checkpoint]) -> dict[str, object]:
     return {
         "is_sound": report.is_sound,
+        "chain": chain
+        and {
+            "batches": chain.batches,
+            "sealed": chain.sealed,
+            "leaves": chain.leaves,
+            "checkpoints": len(against),
+        },
         "rows_checked": {str(law): rows for law, rows in report.rows_checked.items()},
         "findings": [asdict(finding) for finding in report.findings],
     }
 
 
-def _show(report: VerifyReport) -> None:
+def _show(report: VerifyReport, chain: ChainReport | None, against: Sequence[Checkpoint]) -> None:
     checked = ", ".join(f"law {law}: {rows}" for law, rows in report.rows_checked.items())
-    if report.is_sound:
-        click.echo(f"the ledger is in order (rows checked: {checked})")
-        return
-    click.echo(f"the ledger is NOT in order (rows checked: {checked}); the first wrong row of each check:")
+    state = "in order" if report.is_sound else "NOT in order"
+    first = "" if report.is_sound else "; the first wrong row of each check:"
+    click.echo(f"the ledger is {state} (rows checked: {checked}; {_of_chain(chain, against)}){first}")
     for each in report.findings:
         # Not in a table, which would cut or fold the key.
         click.echo(f"law {each.law}, {each.check}: {each.where}: expected {each.expected}, found {each.found}")
+
+
+def _of_chain(chain: ChainReport | None, against: Sequence[Checkpoint]) -> str:
+    if chain is None:
+        return "the audit chain was not checked: --chain does"
+    told = f"audit chain: {chain.leaves} leaves in {chain.batches} batches, of which {chain.sealed} are sealed"
+    return f"{told}; checkpoints: {len(against)}" if against else told

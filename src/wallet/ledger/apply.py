@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
+from wallet.errors import ensure
 from wallet.ledger.batch import NO_CHANGES, Context, Decision
 from wallet.ledger.book import Book
 from wallet.ledger.fingerprint import differing_fields, is_same
@@ -78,6 +79,8 @@ KINDS: Mapping[type[Single], Kind] = {
 
 def apply_batch(batch: Sequence[Request], context: Context, decided_at: datetime) -> Decision:
     """Decide a batch at one instant. Raises InvariantViolated where a law of the ledger would be broken."""
+    if context.due_until is not None:
+        ensure(all(type(request) is Settle for request in batch), "something was to be judged before all due steps")
     book = Book(context, decided_at)
     outcomes = [_decide(request, book) for request in batch]
     changes = book.changes()
@@ -121,7 +124,7 @@ def _decide_single(request: Single, book: Book) -> SingleOutcome:
     if refused is not None:
         return refused
     posted = kind.move(request, book)
-    return Settled() if posted is None else Applied(posted)
+    return Settled(book.due_until is None) if posted is None else Applied(posted)
 
 
 def _decide_group(group: Group, book: Book) -> Grouped:

@@ -8,6 +8,7 @@ from wallet.ledger.model import (
     Asset,
     AssetId,
     Attachment,
+    DueKey,
     Hold,
     HoldId,
     HoldStep,
@@ -41,6 +42,9 @@ class Context(NamedTuple):
     those wallets. next_due: where something is due, the earliest instant after it at which more will be (None: never).
     targeted: of wallets to be closed, the open holds that name them as their target. attachments: the ones that grants
     name, and all of a wallet that is to be merged, and of its target.
+
+    due_until: where more is due than one batch posts, the last step that this one does. Then the batch settles and asks
+    nothing else, and of lots and holds there are only those due by then and the lots that such holds reserve.
     """
 
     wallets: Mapping[WalletId, WalletState]
@@ -55,6 +59,7 @@ class Context(NamedTuple):
     next_due: Mapping[WalletId, datetime | None] = {}
     targeted: Mapping[WalletId, frozenset[HoldId]] = {}
     attachments: Mapping[tuple[ProgrammeId, WalletId], Attachment] = {}
+    due_until: DueKey | None = None
 
 
 class Changes(NamedTuple):

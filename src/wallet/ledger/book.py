@@ -51,6 +51,7 @@ class Book:
         self.assets_by_id: Mapping[int, Asset] = context.assets_by_id
         self.policies = context.policies
         self.targeted = context.targeted
+        self.due_until = context.due_until
         self.loaded = context.wallets
         self.wallets = dict(context.wallets)
         self.known = dict(context.known)
@@ -231,9 +232,10 @@ class Book:
             self.put(state._replace(standing=state.standing._replace(next_due_at=at)))
 
     def settled(self, wallet_id: WalletId) -> None:
-        """All that was due at a wallet is posted."""
+        """All that was due at a wallet is posted, or a portion of it: then more may be due from there on."""
         state = self.wallets[wallet_id]
-        standing = state.standing._replace(next_due_at=self.next_due.get(wallet_id))
+        next_due_at = self.next_due.get(wallet_id) if self.due_until is None else self.due_until[0]
+        standing = state.standing._replace(next_due_at=next_due_at)
         self.put(state._replace(standing=ORDINARY if standing == ORDINARY else standing))
 
     def _index_hold(self, hold: Hold) -> None:

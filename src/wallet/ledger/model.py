@@ -13,6 +13,8 @@ AMOUNT_MAX = 2**63 - 1
 AssetId: TypeAlias = int
 HoldId: TypeAlias = UUID
 LotId: TypeAlias = UUID
+DueKey: TypeAlias = tuple[datetime, int, HoldId | LotId]
+"""The place of a due step among others: its instant, 0 for a hold and 1 for a lot, and which one."""
 ProgrammeId: TypeAlias = UUID
 TransactionId: TypeAlias = UUID
 WalletId: TypeAlias = UUID

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from wallet.ledger.batch import Context
-from wallet.ledger.legs import asset_of, wallet_of
-from wallet.ledger.model import Asset, HoldId, ProgrammeId, TransactionId, WalletId
+from wallet.ledger.legs import asset_of
+from wallet.ledger.model import Asset, HoldId, ProgrammeId, TransactionId, WalletId, WalletKind
 from wallet.ledger.requests import (
     Capture,
     ChangeWallet,
@@ -56,8 +56,15 @@ def is_plain(request: Request) -> bool:
 def wallets_named(request: Request, assets: Mapping[str, Asset]) -> list[WalletId]:
     """Every wallet that a request names itself, in the order of its legs. Holds and originals bring in more."""
     if type(request) is Post:
+        # As legs.wallet_of does, without a call for each.
         asset = asset_of(request.asset_code, assets)
-        return [wallet for leg in request.legs if (wallet := wallet_of(leg, asset)) is not None]
+        wallets: list[WalletId] = []
+        for wallet, _, _ in request.legs:
+            if not isinstance(wallet, WalletKind):
+                wallets.append(wallet)
+            elif asset is not None:
+                wallets.append(asset.system_wallet(wallet))
+        return wallets
     return named((request,), assets).wallets
 
 

@@ -61,7 +61,9 @@ class Predicted(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """Whatever was due is posted."""
+    """Whatever was due is posted. is_all: False where that was a portion of it, the first in order."""
+
+    is_all: bool = True
 
 
 class Refused(NamedTuple):

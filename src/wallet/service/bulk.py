@@ -1,16 +1,16 @@
 """Bulk: many movements in one call.
 
-It has a committer of its own with a single writer. So small movements never queue behind it, and the order of the
-queue is the order of decisions, for as long as a caller's items are put into it in order.
+It has a committer of its own. So small movements never queue behind it, and per wallet the order of its queue is the
+order of decisions (service.lanes): a caller's items are decided in order if they are put into it in order.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias
+from typing import Any, Final
 
 from wallet.errors import InvariantViolated, WalletError
-from wallet.ledger.outcomes import Applied, Grouped, Outcome, Predicted, Refused, Replayed, Settled
-from wallet.ledger.requests import NO_OPTIONS, Group, Options, Single
+from wallet.ledger.outcomes import Grouped, Outcome, Refused
+from wallet.ledger.requests import NO_OPTIONS, Group, Options, Request, Single
 from wallet.service.committer import Committer
 from wallet.storage.ids import IdSource
 
@@ -25,38 +25,67 @@ QUEUE_ITEMS_MAX: Final = CHUNKS_QUEUED_MAX * 1_000 + 4 * GROUP_ITEMS_MAX
 ORIGIN_GROUP: Final = "group"
 """The origin of a group as such, whose items carry the references. No transaction has it."""
 
-Answered: TypeAlias = Applied | Replayed | Predicted | Settled | Refused
-"""What an item can come to."""
-
 
 class Chunk:
-    """Items that are being decided."""
+    """Requests that are being decided. `note` is told what they came to, whether or not anybody still waits for it."""
 
-    def __init__(self, accepted: Sequence["asyncio.Future[Outcome]"], refused: WalletError | None, items: int) -> None:
-        self._accepted = accepted
-        self._refused = refused
-        self._items = items
-
-    @property
-    def refusal(self) -> WalletError | None:
+    def __init__(
+        self,
+        committer: Committer,
+        requests: Sequence[Request],
+        note: Callable[[Sequence[Outcome | BaseException]], None],
+    ) -> None:
+        self._answers: list[Any] = [None] * len(requests)
+        self._left = len(requests)
+        self._note = note
+        self._all_answered = asyncio.Event()
+        self.refusal: WalletError | None = None
         """Why nothing at all of it was accepted, if so."""
-        return None if self._accepted else self._refused
+        at = 0
+        try:
+            for at, request in enumerate(requests):
+                committer.accept(request, _Place(self, at))
+        except WalletError as error:  # of this one and those after it
+            self.refusal = None if at else error
+            for rest in range(at, len(requests)):
+                self.answer(rest, error)
+        if not requests:
+            self._end()
 
-    async def answers(self) -> list[Answered | WalletError]:
-        """One per item, in order: its outcome, or why there is none for it."""
-        answers: list[Answered | WalletError] = []
-        for future in self._accepted:
-            try:
-                outcome = await future
-            except WalletError as error:
-                answers.append(error)
-            else:
-                if isinstance(outcome, Grouped):
-                    raise InvariantViolated("an item came to what a group comes to")
-                answers.append(outcome)
-        if self._refused is not None:
-            answers += [self._refused] * (self._items - len(answers))
-        return answers
+    def answer(self, at: int, answer: Outcome | BaseException) -> None:
+        """Take the answer to a request."""
+        self._answers[at] = answer
+        self._left -= 1
+        if not self._left:
+            self._end()
+
+    async def answers(self) -> Sequence[Outcome | WalletError]:
+        """One per request, in order: its outcome, or why there is none for it."""
+        await self._all_answered.wait()
+        return self._answers
+
+    def _end(self) -> None:
+        self._all_answered.set()
+        self._note(self._answers)
+
+
+class _Place:
+    """Where the answer to one of a chunk's requests goes. A future for each would be dearer, and wake many."""
+
+    __slots__ = ("_at", "_chunk")
+
+    def __init__(self, chunk: Chunk, at: int) -> None:
+        self._chunk = chunk
+        self._at = at
+
+    def done(self) -> bool:
+        return False  # nobody hangs up on one alone
+
+    def set_result(self, result: Outcome, /) -> None:
+        self._chunk.answer(self._at, result)
+
+    def set_exception(self, exception: BaseException, /) -> None:
+        self._chunk.answer(self._at, exception)
 
 
 class Bulk:
@@ -99,54 +128,30 @@ class Bulk:
         self._closing.set()
         await self.committer.drain(seconds_max)
 
-    async def begin(self, items: Sequence[Single]) -> Chunk:
+    async def begin(self, items: Sequence[Request]) -> Chunk:
         """Queue up to chunk_items_max items, to be decided in order and each for itself, once there is a place.
 
         Raises nothing for what is wrong with some of them: the chunk's answers say it.
         """
         await self._places.acquire()
-        accepted: list[asyncio.Future[Outcome]] = []
-        refused = None
-        try:
-            for item in items:
-                accepted.append(self.committer.accept(item))  # noqa: PERF401  # what came before an error must stay
-        except WalletError as error:
-            refused = error  # Of this item and those after it.
-        self._leave_after(accepted)
-        return Chunk(accepted, refused, len(items))
+        return Chunk(self.committer, items, self._leave)
 
     async def all_or_none(self, items: Sequence[Single], *, dry_run: bool = False) -> Grouped:
         """The outcome of a group of up to GROUP_ITEMS_MAX items. Raises as Committer.submit does."""
         id_ = self._ids.new_id()
         options = Options(dry_run=True) if dry_run else NO_OPTIONS
-        await self._places.acquire()
-        accepted: list[asyncio.Future[Outcome]] = []
-        try:
-            accepted.append(self.committer.accept(Group(id_, ORIGIN_GROUP, str(id_), tuple(items), options=options)))
-        finally:
-            self._leave_after(accepted)
-        outcome = await accepted[0]
-        if not isinstance(outcome, Grouped):
+        chunk = await self.begin([Group(id_, ORIGIN_GROUP, str(id_), tuple(items), options=options)])
+        (answer,) = await chunk.answers()
+        if isinstance(answer, WalletError):
+            raise answer
+        if not isinstance(answer, Grouped):
             raise InvariantViolated("a group came to what an item comes to")
-        return outcome
+        return answer
 
-    def _leave_after(self, accepted: Sequence["asyncio.Future[Outcome]"]) -> None:
-        """When the last of these is answered, whether or not its caller still waits, give the place back."""
-        if not accepted:
-            self._places.release()
-            return
-
-        def leave(_: "asyncio.Future[Outcome]") -> None:
-            self._places.release()
-            for future in accepted:
-                # Takes note of exceptions that nobody waits for any more, too.
-                if future.done() and not future.cancelled() and future.exception() is None:
-                    self._note(future.result())
-
-        # The queue has one writer: nothing is answered before what was accepted earlier.
-        accepted[-1].add_done_callback(leave)
-
-    def _note(self, outcome: Outcome) -> None:
-        for each in outcome.outcomes if type(outcome) is Grouped else (outcome,):
-            if type(each) is Refused:
-                self._note_refusal(each)
+    def _leave(self, answers: Sequence[Outcome | BaseException]) -> None:
+        """A chunk is answered: its place is the next one's."""
+        self._places.release()
+        for answer in answers:
+            for each in answer.outcomes if type(answer) is Grouped else (answer,):
+                if type(each) is Refused:
+                    self._note_refusal(each)

@@ -33,20 +33,32 @@ OVERLAP_SECONDS: Final = 0.02
 """A batch that takes longer is no measure of what may begin beside it: it is stuck."""
 
 
-class _Waiting:
-    """A request and the future that its caller awaits. `in_doubt`: it came while another with its reference waited.
+class Receiver(Protocol):
+    """Where an answer goes: a future, or what takes its place where many requests are one caller's."""
 
-    `keys`: the references that it uses up if it is applied. `items`: how many places in the queue it takes.
+    def done(self) -> bool: ...
+
+    def set_result(self, result: Outcome, /) -> None: ...
+
+    def set_exception(self, exception: BaseException, /) -> None: ...
+
+
+class Waiting:
+    """A request and who awaits its answer. `in_doubt`: it came while another with its reference waited.
+
+    `keys`: the references that it uses up if it is applied. `items`: how many places in the queue it takes. `names`:
+    its references and wallets, once service.lanes has asked for them.
     """
 
-    __slots__ = ("answer", "in_doubt", "items", "keys", "request")
+    __slots__ = ("answer", "in_doubt", "items", "keys", "names", "request")
 
-    def __init__(self, request: Request, answer: "asyncio.Future[Outcome]") -> None:
+    def __init__(self, request: Request, answer: Receiver) -> None:
         self.request = request
         self.answer = answer
         self.in_doubt = False
         self.items = len(request.items) if type(request) is Group else 1
         self.keys = _keys_of(request)
+        self.names: Sequence[object] | None = None
 
     def resolve(self, answer: Outcome | BaseException) -> None:
         if self.answer.done():
@@ -86,8 +98,8 @@ class Committer:
         self._observe_depth = observe_depth
         self._queue_depth_max = queue_depth_max
         self._batch_items_max = batch_items_max
-        self._queue: deque[_Waiting] = deque()
-        self._committing: dict[ReferenceKey, list[_Waiting]] = {}
+        self._queue: deque[Waiting] = deque()
+        self._committing: dict[ReferenceKey, list[Waiting]] = {}
         # Places taken, in the queue and parked. A group takes one for each of its items.
         self._depth = 0
         self._unanswered: dict[ReferenceKey, int] = {}
@@ -120,16 +132,18 @@ class Committer:
         Raises Overloaded and StorageUnavailable (certainly not applied), OutcomeUnknown, and BadData if the
         database cannot store a value of the request.
         """
-        return await self.accept(request)
+        answer: asyncio.Future[Outcome] = self._loop.create_future()
+        self.accept(request, answer)
+        return await answer
 
-    def accept(self, request: Request) -> "asyncio.Future[Outcome]":
-        """Put a request into the queue; the future has its outcome, or raises, as `submit` does.
+    def accept(self, request: Request, answer: Receiver) -> None:
+        """Put a request into the queue; `answer` is given its outcome, or what `submit` raises.
 
         Raises at once what says that it was not accepted: Overloaded, or StorageUnavailable.
         """
         if self._fault is not None or self._closing:
             raise StorageUnavailable("the service is shutting down" if self._closing else "the writer has stopped")
-        waiting = _Waiting(request, self._loop.create_future())
+        waiting = Waiting(request, answer)
         # A group larger than the queue is let into an empty one.
         if self._depth and self._depth + waiting.items > self._queue_depth_max:
             raise Overloaded(f"{self._depth} requests are waiting already")
@@ -140,7 +154,6 @@ class Committer:
         self._queue.append(waiting)
         self._depth += waiting.items
         self._wake_if_any_may_begin()
-        return waiting.answer
 
     async def drain(self, seconds_max: float) -> None:
         """Answer everything that was accepted: by its outcome while there is time, else by why there is none."""
@@ -195,9 +208,9 @@ class Committer:
             if batch := self._take():
                 await self._commit(writer, batch)
 
-    def _take(self) -> list[_Waiting]:
+    def _take(self) -> list[Waiting]:
         """The next batch. Requests with a reference that another batch is committing are parked beside it."""
-        batch: list[_Waiting] = []
+        batch: list[Waiting] = []
         wallets_left = self._batch_items_max * LEGS_PER_ITEM_MAX
         taken: set[ReferenceKey] = set()
         while self._queue and len(batch) < self._batch_items_max:
@@ -218,14 +231,14 @@ class Committer:
         self._observe_depth(self.queue_depth)
         return batch
 
-    def _followers(self, waiting: _Waiting, taken: Container[ReferenceKey]) -> list[_Waiting] | None:
+    def _followers(self, waiting: Waiting, taken: Container[ReferenceKey]) -> list[Waiting] | None:
         """Those who wait for a batch under way that has one of its references, or None if it need not wait."""
         for key in waiting.keys:
             if (followers := self._committing.get(key)) is not None and key not in taken:
                 return followers
         return None
 
-    async def _commit(self, writer: Writer, batch: Sequence[_Waiting]) -> None:
+    async def _commit(self, writer: Writer, batch: Sequence[Waiting]) -> None:
         answers: Sequence[Outcome | WalletError] = [OutcomeUnknown("the writer has stopped")] * len(batch)
         begun = (self._loop.time(), len(batch))
         self._in_flight.append(begun)
@@ -244,10 +257,13 @@ class Committer:
             for waiting, answer in zip(batch, answers, strict=True):
                 self._answer(waiting, answer)
             self._release(batch, answers)
+            self._wake_if_any_may_begin()
+            if self._fault is not None:
+                self._fail_queued(StorageUnavailable("the writer has stopped"))
 
-    def _release(self, batch: Sequence[_Waiting], answers: Sequence[Outcome | WalletError]) -> None:
+    def _release(self, batch: Sequence[Waiting], answers: Sequence[Outcome | WalletError]) -> None:
         """Let those go on that were parked beside a batch. Whether their reference is used by now, the answers say."""
-        parked: list[_Waiting] = []
+        parked: list[Waiting] = []
         last_answers = {key: answer for waiting, answer in zip(batch, answers, strict=True) for key in waiting.keys}
         for key, answer in last_answers.items():
             for follower in self._committing.pop(key):
@@ -257,11 +273,8 @@ class Committer:
                 else:
                     parked.append(follower)
         self._queue.extendleft(reversed(parked))
-        self._wake_if_any_may_begin()
-        if self._fault is not None:
-            self._fail_queued(StorageUnavailable("the writer has stopped"))
 
-    def _stop(self, error: BaseException, batch: Sequence[_Waiting]) -> None:
+    def _stop(self, error: BaseException, batch: Sequence[Waiting]) -> None:
         self._fault = error
         # Everything needed to decide this batch again, for whoever is paged.
         _log.critical(
@@ -281,7 +294,7 @@ class Committer:
             self._depth -= waiting.items
             self._answer(waiting, error)
 
-    def _answer(self, waiting: _Waiting, answer: Outcome | WalletError) -> None:
+    def _answer(self, waiting: Waiting, answer: Outcome | WalletError) -> None:
         for key in waiting.keys:
             left = self._unanswered[key] - 1
             if left:

@@ -16,7 +16,7 @@ from wallet.errors import Overloaded, WalletError
 from wallet.ledger.fingerprint import fingerprint
 from wallet.ledger.instants import rfc3339
 from wallet.ledger.model import ORIGIN_SERVICE, WalletId
-from wallet.ledger.outcomes import Outcome, RefusalCode, Refused
+from wallet.ledger.outcomes import Outcome, RefusalCode, Refused, Settled
 from wallet.ledger.requests import Grant, Request, Settle
 from wallet.storage.database import Database, close
 from wallet.storage.due import (
@@ -27,6 +27,7 @@ from wallet.storage.due import (
     look_ahead,
     stop_attachments,
 )
+from wallet.storage.due_steps import MoreIsDue
 from wallet.storage.ids import IdSource
 
 PAGE_ITEMS_MAX: Final = 200
@@ -78,7 +79,9 @@ def grant_request(due: DueGrant, *, shard: int = 0) -> Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Posted:
-    """What became of a page: wallets settled, periods granted (skipped ones included), items that failed."""
+    """What became of a page: wallets settled, if only by a portion; periods granted (skipped ones included); items that
+    failed.
+    """
 
     settled: int = 0
     granted: int = 0
@@ -139,8 +142,11 @@ class DueSteps:
         for (wallet_id, due, _), answer in zip(items, answers, strict=True):
             if isinstance(answer, BaseException) and not isinstance(answer, WalletError):
                 raise answer
-            if isinstance(answer, Overloaded):
-                continue  # Not this wallet's fault: soon again.
+            if isinstance(answer, Overloaded | MoreIsDue):
+                continue  # Not this wallet's fault, or less with every try: soon again.
+            if answer == Settled(is_all=False):
+                count += 1  # The next portion may be due at the same instant.
+                continue
             trouble = _trouble(answer) or ("it is due again, unchanged" if due in before else None)
             if trouble is None:
                 self._posted.add(due)

@@ -1,5 +1,5 @@
-"""Background work, with one leader among all processes: the watermark, snapshots of system wallets, pruning, first
-statistics, and beside them what falls due (service.due).
+"""Background work, with one leader among all processes: the watermark, the audit chain (service.sealing), snapshots of
+system wallets, pruning, first statistics, and beside them what falls due (service.due).
 
 Nothing here is needed for money to move or for a balance to be exact; all of it may come late. So a keeper never
 stops for an error: it gives up its connection, and with it the leadership, and tries again.
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from wallet.service.due import DueKeeper
+from wallet.service.sealing import Sealing
 from wallet.storage.database import Database, close
 from wallet.storage.keeping import (
     PRUNED_MAX,
@@ -49,11 +50,14 @@ class KeeperReport:
 
     fence_age_seconds: time since the watermark last covered the last seq known; it grows when something holds
     the fence back, and is about the fence's interval otherwise.
+    seal_lag_*: batches that the audit chain does not cover yet, settled or not, and the age of the oldest of them.
     """
 
     is_leader: bool
     watermark_seq: int
     fence_age_seconds: float
+    seal_lag_batches: int
+    seal_lag_seconds: float
     blockers: tuple[Blocker, ...]
 
 
@@ -75,6 +79,7 @@ class Keepers:
         self._observe = observe
         self._now = now
         self._interval = database.settings.fence_interval_seconds
+        self._sealing = Sealing(shard=shard)
         self._connection: Any = None
         self._tasks: list[asyncio.Task[None]] = []
         self._is_leader = False
@@ -99,10 +104,13 @@ class Keepers:
 
     @property
     def report(self) -> KeeperReport:
+        lag = self._sealing.lag
         return KeeperReport(
             is_leader=self._is_leader,
             watermark_seq=self._watermark_seq,
             fence_age_seconds=self._now() - self._covered_at if self._is_leader else 0.0,
+            seal_lag_batches=lag.batches,
+            seal_lag_seconds=lag.seconds,
             blockers=self._blockers,
         )
 
@@ -158,14 +166,19 @@ class Keepers:
 
     def _begin_term(self) -> None:
         self._fence: Fence | None = None
+        # Whether nothing was committed since the watermark was moved.
+        self._is_idle = False
         self._fence_set_at = self._covered_at = self._now()
         self._blockers: tuple[Blocker, ...] = ()
         self._is_block_logged = False
+        self._sealing.begin_term()
         self._snapshot_seq = -1
         self._snapshot_due_at = self._prune_due_at = self._statistics_due_at = self._now()
 
     async def _lead(self) -> float:
         wait = await self._keep_watermark()
+        if await self._keep_chain():
+            wait = min(wait, self._interval / 10)
         await self._keep_snapshots()
         await self._keep_declines()
         await self._keep_statistics()
@@ -176,7 +189,8 @@ class Keepers:
             self._fence_set_at = self._now()
             progress = await read_progress(self._connection, shard=self._shard)
             self._watermark_seq = progress.watermark_seq
-            if progress.last_seq <= progress.watermark_seq:
+            self._is_idle = progress.last_seq <= progress.watermark_seq
+            if self._is_idle:
                 self._covered_at = self._fence_set_at
                 return self._interval
             self._fence = await set_fence(self._connection, seq=progress.last_seq)
@@ -199,6 +213,9 @@ class Keepers:
             names = "; ".join(map(str, self._blockers)) or "nobody that can be seen"
             _log.warning("the watermark has been held back for %.0f s by %s", waited, names)
         return self._interval
+
+    async def _keep_chain(self) -> bool:
+        return await self._sealing.step(self._connection, watermark_seq=self._watermark_seq, is_idle=self._is_idle)
 
     async def _keep_snapshots(self) -> None:
         if self._now() < self._snapshot_due_at or self._watermark_seq == self._snapshot_seq:

@@ -14,12 +14,15 @@ import asyncpg
 
 from wallet.errors import BadData, OutcomeUnknown, StaleContext
 from wallet.ledger.apply import apply_batch
+from wallet.ledger.audit import Salts
 from wallet.ledger.model import WalletId
 from wallet.ledger.naming import wallets_implied
 from wallet.ledger.outcomes import Outcome
 from wallet.ledger.requests import Request
 from wallet.storage.assets import AssetCache
 from wallet.storage.database import CONNECTION_LOST, LockTimedOut, driver_errors, is_fatal, translated
+from wallet.storage.due_steps import DUE_STEPS_MAX, ManyDue
+from wallet.storage.leaves import read_salts
 from wallet.storage.loading import Loaded, load
 from wallet.storage.named import Named, Pointed, find_more, find_named
 from wallet.storage.statements import load_statements
@@ -30,7 +33,10 @@ _SQL = load_statements("commit.sql")
 BEGINNINGS_MAX: Final = 4
 """How often a batch begins because what it names turned out to point at wallets that it had not locked."""
 
-CONNECTION_KEPT: Final = (StaleContext, BadData, LockTimedOut)
+WALLETS_READ_LEAST: Final = 256
+"""So many wallets are read as they are locked, for one round trip more; fewer are looked up with the references."""
+
+CONNECTION_KEPT: Final = (StaleContext, BadData, LockTimedOut, ManyDue)
 """After these the connection is as good as new. After anything else, a cancellation included, nothing is known of it,
 and it must be given up without asking it anything: the server may be stopped for good."""
 
@@ -45,25 +51,27 @@ async def commit_batch(
     batch_id: UUID,
     shard: int,
     assets: AssetCache,
+    salts: Salts,
     commit_seconds_max: float,
     steps: StepSeconds,
     pointed: Pointed | None = None,
+    due_steps_max: int = DUE_STEPS_MAX,
 ) -> Sequence[Outcome]:
     """Decide and store a batch, and answer its outcomes in order.
 
     Raises OutcomeUnknown once COMMIT was sent and no clean answer came. Everything else that is raised says that
-    nothing was stored: StaleContext, BadData, StorageUnavailable. The connection must be given up unless it is one of
-    CONNECTION_KEPT. `pointed` is filled with the wallets that the batch's holds and originals brought in.
+    nothing was stored: StaleContext, BadData, ManyDue, StorageUnavailable. The connection must be given up unless it
+    is one of CONNECTION_KEPT. `pointed` is filled with the wallets that the batch's holds and originals brought in.
     """
     clock = _Laps(steps)
     try:
         with driver_errors():
             names = await find_named(connection, batch, shard, assets, {} if pointed is None else pointed)
-            loaded = await _lock_and_load(connection, batch, shard, assets, names, clock)
+            loaded = await _lock_and_load(connection, batch, shard, assets, names, clock, due_steps_max)
         decision = apply_batch(batch, loaded.context, loaded.decided_at)
         clock.lap("decide")
         with driver_errors():
-            await write_decision(connection, batch, loaded, decision, batch_id=batch_id, shard=shard)
+            await write_decision(connection, batch, loaded, decision, batch_id=batch_id, shard=shard, salts=salts)
             clock.lap("write")
     except CONNECTION_KEPT:
         await _roll_back(connection)
@@ -80,16 +88,20 @@ async def _lock_and_load(
     assets: AssetCache,
     names: Named,
     clock: "_Laps",
+    due_steps_max: int,
 ) -> Loaded:
     """Begin, and begin anew for as long as what was loaded is, or points at, a wallet that was not locked."""
     for _ in range(BEGINNINGS_MAX):
-        tag = await connection.execute(_SQL["begin_and_lock"].format(shard=shard, ids=",".join(map(str, names.locked))))
+        are_read = len(names.locked) >= WALLETS_READ_LEAST
+        ids = "" if are_read else ",".join(map(str, names.locked))
+        tag = await connection.execute(_SQL["begin_and_lock"].format(shard=shard, ids=ids))
+        locked = await connection.fetch(_SQL["lock_and_read"], shard, list(names.locked)) if are_read else None
         clock.lap("lock")
-        loaded = await load(connection, batch, shard, assets, names)
+        loaded = await load(connection, batch, shard, assets, names, locked, due_steps_max)
         clock.lap("load")
         missing = [] if loaded.is_plain else names.lacks(wallets_implied(loaded.context))
         # A wallet may have been made since the locks were taken: then more are loaded than the tag, `SELECT n`, says.
-        is_locked = tag == f"SELECT {sum(state.locked for state in loaded.context.wallets.values())}"
+        is_locked = are_read or tag == f"SELECT {sum(state.locked for state in loaded.context.wallets.values())}"
         if is_locked and not missing:
             return loaded
         # A lock taken now would be out of order.
@@ -153,11 +165,14 @@ async def commit(connection: asyncpg.Connection, seconds_max: float) -> None:
         raise OutcomeUnknown("the commit was not confirmed")
 
 
-async def prepare(connection: asyncpg.Connection) -> None:
-    """Make a new connection ready for commit_batch, or end it and raise StorageUnavailable."""
+async def prepare(connection: asyncpg.Connection) -> Salts:
+    """Make a new connection ready for commit_batch, or end it and raise StorageUnavailable. What is answered is the
+    same for all connections to a database, for ever.
+    """
     with driver_errors():
         try:
             await connection.execute(_SQL["prepare_lock"])
+            return await read_salts(connection)
         except BaseException:
             connection.terminate()
             raise

@@ -57,8 +57,10 @@ class Database:
     dsn: str
     settings: Settings
 
-    async def connect(self, purpose: str, *, finds_by_key: bool = False) -> asyncpg.Connection:
+    async def connect(self, purpose: str, *, finds_by_key: bool = False, as_login: bool = False) -> asyncpg.Connection:
         """One connection, set up and checked. Raises StorageUnavailable, or SettingsInvalid for an unsafe server.
+
+        `as_login`: without taking the service's role, which may not be there yet.
 
         `finds_by_key`: every statement on it finds rows by a key that it is given, so that
         one plan suits all (docs/adr/0005).
@@ -83,6 +85,9 @@ class Database:
             "client_min_messages": "warning",
         }
         session |= _KEYED_PLANS | {"plan_cache_mode": limits.plan_cache_mode} if finds_by_key else _FRESH_PLANS
+        if limits.database_role and not as_login:
+            # By the start of the session, so that nothing that resets it gives the login's own rights back.
+            session["role"] = limits.database_role
         with driver_errors():
             connection = await open_connection(
                 self.dsn,

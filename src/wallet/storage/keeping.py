@@ -110,7 +110,4 @@ async def analyze_outgrown(connection: asyncpg.Connection) -> tuple[str, ...]:
     Plans that are kept were made for the size that was known; with new statistics the server makes them anew.
     """
     with driver_errors():
-        tables = tuple(row["table_name"] for row in await connection.fetch(_SQL["find_outgrown"]))
-        if tables:
-            await connection.execute(_SQL["analyze"].format(tables=", ".join(tables)))
-    return tables
+        return tuple(row["table_name"] for row in await connection.fetch(_SQL["analyze_outgrown"]))

@@ -130,7 +130,7 @@ class ListingReads(Reader):
     ) -> Sequence[Posted]:
         """Those whose reference begins so, by reference and origin. `after`: the last (reference, origin) seen."""
         seen = after or (None, None)
-        return await self._posted("list_transactions_by_prefix", prefix, _beyond(prefix), *seen, limit)
+        return await self._posted("list_transactions_by_prefix", prefix, beyond(prefix), *seen, limit)
 
     async def walk_transactions(
         self, wanted: TransactionFilter, *, before: Place | None, limit: int, rows_max: int | None = None
@@ -194,15 +194,20 @@ class ListingReads(Reader):
     ) -> Sequence[LedgerEntry]:
         """Of all wallets, newest transaction first, in order of leg. `before`: the last (transaction, leg) seen."""
         rows = await self._fetch(_SQL["list_entries"], *(before or (None, None)), limit, offset)
-        return [_entry(row) for row in rows]
+        return [ledger_entry(row) for row in rows]
 
     async def entries_of_wallet(self, wallet_id: WalletId, *, before: int | None, limit: int) -> Sequence[LedgerEntry]:
         """Newest first. `before`: the last position seen."""
-        return [_entry(row) for row in await self._fetch(_SQL["list_entries_of_wallet"], wallet_id, before, limit)]
+        return [
+            ledger_entry(row) for row in await self._fetch(_SQL["list_entries_of_wallet"], wallet_id, before, limit)
+        ]
 
-    async def declines(self, reference_id: str, *, before: int | None, limit: int) -> Sequence[Decline]:
-        """Newest first. `before`: the last id seen."""
-        return [_decline(row) for row in await self._fetch(_SQL["list_declines"], reference_id, before, limit)]
+    async def declines(
+        self, reference_id: str, *, before: int | None, limit: int, origin: str | None = None
+    ) -> Sequence[Decline]:
+        """Newest first; of all origins, or of one. `before`: the last id seen."""
+        rows = await self._fetch(_SQL["list_declines"], reference_id, before, limit, origin)
+        return [_decline(row) for row in rows]
 
     async def _posted(self, statement: str, *parameters: object) -> Sequence[Posted]:
         async def read(connection: asyncpg.Connection) -> Sequence[Posted]:
@@ -223,6 +228,9 @@ class ListingReads(Reader):
                 else await connection.fetchval(_SQL["find_position_after"], self._shard, wanted.wallet_id, at)
                 for at in (since, until)
             ]
+            if highest is not None:
+                # Hold steps stand between entries: those up to the instant end before the next entry at the latest.
+                highest = await connection.fetchval(_SQL["find_next_entry"], self._shard, wanted.wallet_id, highest)
             return lowest or 0, _POSITION_MAX if highest is None else highest
         if since is not None:
             # Ids are made by clocks that no sandbox advances; only those of what fell due are by the ledger's.
@@ -241,7 +249,7 @@ def _walk_along(wanted: TransactionFilter) -> tuple[str, tuple[object, ...]]:
     return "", ()
 
 
-def _beyond(prefix: str) -> str | None:
+def beyond(prefix: str) -> str | None:
     """The least text that is beyond all that begin with `prefix`, in order of code points; None: there is none."""
     kept = prefix.rstrip("\U0010ffff")
     if not kept:
@@ -257,7 +265,8 @@ def _moved(at: datetime, by: timedelta) -> datetime:
         return at
 
 
-def _entry(row: Any) -> LedgerEntry:
+def ledger_entry(row: Any) -> LedgerEntry:
+    """An entry, from a row of a list of them."""
     return LedgerEntry(
         **{
             **row,

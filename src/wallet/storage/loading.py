@@ -14,6 +14,7 @@ from wallet.ledger.model import Posted, ReferenceKey, TransactionId, WalletId, W
 from wallet.ledger.naming import is_plain, singles
 from wallet.ledger.requests import ChangeWallet, Refund, Request, Settle
 from wallet.storage.assets import AssetCache
+from wallet.storage.due_steps import DUE_STEPS_MAX
 from wallet.storage.loading_more import load_more
 from wallet.storage.named import Named
 from wallet.storage.postings import load_posted
@@ -32,14 +33,23 @@ class Loaded(NamedTuple):
 
 
 async def load(
-    connection: asyncpg.Connection, batch: Sequence[Request], shard: int, assets: AssetCache, names: Named
+    connection: asyncpg.Connection,
+    batch: Sequence[Request],
+    shard: int,
+    assets: AssetCache,
+    names: Named,
+    locked: Sequence[asyncpg.Record] | None = None,
+    due_steps_max: int = DUE_STEPS_MAX,
 ) -> Loaded:
-    """All that a batch is decided on. What is still missing, if a wallet was merged meanwhile, the context tells."""
+    """All that a batch is decided on. What is still missing, if a wallet was merged meanwhile, the context tells.
+
+    locked: the wallets as lock_and_read has answered them; None: they are read now. Raises ManyDue (load_more).
+    """
     keys = _reference_keys(batch)
     rows = await connection.fetch(
         _SQL["load"],
         shard,
-        list(names.locked),
+        list(names.locked) if locked is None else [],
         [origin for origin, _ in keys],
         [reference for _, reference in keys],
     )
@@ -47,21 +57,23 @@ async def load(
     known_ids: Sequence[TransactionId] | None = rows[0][1]
     states = dict(names.unlocked)
     special: list[WalletId] = []
-    for row in rows:
-        _, _, id_, asset_id, kind, locked, balance, held, version, overdraft_limit, max_balance, last, is_special = row
-        if id_ is None:
-            break
+    if locked is None:
+        locked = [row[2:] for row in rows if row[2] is not None]
+    for (
+        id_,
+        asset_id,
+        kind,
+        is_locked,
+        balance,
+        held,
+        version,
+        overdraft_limit,
+        max_balance,
+        last,
+        is_special,
+    ) in locked:
         states[id_] = WalletState(
-            id_,
-            asset_id,
-            _KIND_BY_NAME[kind],
-            locked,
-            balance,
-            held,
-            version,
-            overdraft_limit,
-            max_balance,
-            last,
+            id_, asset_id, _KIND_BY_NAME[kind], is_locked, balance, held, version, overdraft_limit, max_balance, last
         )
         if is_special:
             special.append(id_)
@@ -73,7 +85,7 @@ async def load(
     context = Context(states, names.assets, known, shard, assets.by_id)
     if not special and all(map(is_plain, batch)):
         return Loaded(context, decided_at, is_plain=True)
-    context = await load_more(connection, batch, context, special, decided_at)
+    context = await load_more(connection, batch, context, special, decided_at, due_steps_max)
     if late := _known_too_early(batch, context):
         ids = (await connection.fetch(_SQL["load"], shard, [], *zip(*late, strict=True)))[0][1]
         known = await _load_known(connection, shard, ids) if ids else {}

@@ -6,6 +6,7 @@ what no wallet's lock protects, refund states and attachments, is locked here, a
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 import asyncpg
@@ -34,8 +35,9 @@ from wallet.ledger.model import (
     WalletId,
     WalletState,
 )
-from wallet.ledger.naming import Named, named, singles
-from wallet.ledger.requests import ORIGIN_WALLET, ChangeWallet, Group, Refund, Request, Single
+from wallet.ledger.naming import named, singles
+from wallet.ledger.requests import ORIGIN_WALLET, ChangeWallet, Group, Refund, Request, Settle, Single
+from wallet.storage.due_steps import NOTHING_DUE, DueSteps, ManyDue, find_due_steps
 from wallet.storage.postings import load_posted
 from wallet.storage.statements import load_statements
 
@@ -54,8 +56,12 @@ async def load_more(
     context: Context,
     special: Sequence[WalletId],
     decided_at: datetime,
+    due_steps_max: int,
 ) -> Context:
-    """The context with all that its wallets and the batch ask for. `special`: wallets that have a standing."""
+    """The context with all that its wallets and the batch ask for. `special`: wallets that have a standing.
+
+    Raises ManyDue if more is due than due_steps_max steps, but for one Settle alone: that gets a portion.
+    """
     loader = _Loader(connection, context.shard, context.assets, decided_at)
     asked = named(batch, context.assets)
     requests = list(singles(batch))
@@ -67,21 +73,28 @@ async def load_more(
         for wallet_id in special
         if (at := states[wallet_id].standing.next_due_at) is not None and at <= decided_at
     ]
-    with_lots = [wallet_id for wallet_id in special if states[wallet_id].standing.lot_balance]
+    steps = await loader.load_due_steps(batch, due, due_steps_max)
+    holds = await loader.load_holds([*asked.holds, *steps.holds], asked.ending)
+    if steps.until is None:
+        with_lots = [wallet_id for wallet_id in special if states[wallet_id].standing.lot_balance]
+        lots = await loader.load_lots(with_lots, (), originals)
+    else:
+        reserved = [lot_id for hold in holds.values() for lot_id, _ in hold.slices if lot_id is not None]
+        lots = await loader.load_lots((), [*steps.lots, *reserved], originals)
     attached_to = {wallet_id for _, wallet_id in asked.attachments} | set(asked.merging)
-    lots = await loader.load_lots(with_lots, originals)
     # An original may be of this very batch, and so is not among those that are there.
     are_lots_used = lots or asked.originals or attached_to or any(each.options.lot is not None for each in requests)
     return context._replace(
         wallets=states,
         known={**context.known, **await loader.load_known_events(requests)},
-        holds=await loader.load_holds(asked, due),
+        holds=holds,
         lots=lots,
         originals=originals,
         policies=await loader.load_policies(states) if are_lots_used else {},
-        next_due=await loader.load_next_due(due),
+        next_due=await loader.load_next_due(due) if steps.until is None else {},
         targeted=await loader.load_targeted(asked.ending),
         attachments=await loader.load_attachments(attached_to),
+        due_until=steps.until,
     )
 
 
@@ -177,10 +190,23 @@ class _Loader:
             each.id: Original(each, row["refunded"], row["refunds"]) for each, row in zip(posted, rows, strict=True)
         }
 
-    async def load_holds(self, asked: Named, due: Sequence[WalletId]) -> Mapping[HoldId, Hold]:
-        if not (asked.holds or due or asked.ending):
+    async def load_due_steps(self, batch: Sequence[Request], due: Sequence[WalletId], steps_max: int) -> DueSteps:
+        """What the batch is to post first. Raises ManyDue."""
+        if not due:
+            return NOTHING_DUE
+        alone = batch[0] if len(batch) == 1 else None
+        if isinstance(alone, Settle):
+            # Others may be locked because they were linked with it a moment ago.
+            due = [each for each in due if each == alone.wallet_id]
+        steps = await find_due_steps(partial(self._fetch, "find_due_steps"), due, self._decided_at, steps_max)
+        if steps.until is not None and not isinstance(alone, Settle):
+            raise ManyDue(due)
+        return steps
+
+    async def load_holds(self, ids: Sequence[HoldId], ending: Sequence[WalletId]) -> Mapping[HoldId, Hold]:
+        if not (ids or ending):
             return {}
-        rows = await self._fetch("load_holds", asked.holds, due, self._decided_at, asked.ending)
+        rows = await self._fetch("load_holds", ids, ending)
         return {row["id"]: _hold(row) for row in rows}
 
     async def load_targeted(self, ending: Sequence[WalletId]) -> Mapping[WalletId, frozenset[HoldId]]:
@@ -190,9 +216,9 @@ class _Loader:
         return {row["wallet_id"]: frozenset(row["holds"]) for row in rows}
 
     async def load_lots(
-        self, wallets: Sequence[WalletId], originals: Mapping[TransactionId, Original]
+        self, wallets: Sequence[WalletId], ids: Sequence[LotId], originals: Mapping[TransactionId, Original]
     ) -> Mapping[LotId, Lot]:
-        if not (wallets or originals):
+        if not (wallets or ids or originals):
             return {}
         drawn = {
             each.lot_id
@@ -201,7 +227,7 @@ class _Loader:
             for each in original.posted.details.drawn
             if each.lot_id is not None
         }
-        rows = await self._fetch("load_lots", wallets, list(drawn), list(originals))
+        rows = await self._fetch("load_lots", wallets, [*ids, *drawn], list(originals))
         return {
             id_: Lot(id_, wallet_id, asset_id, _CATEGORY_BY_NAME[category], *rest)
             for id_, wallet_id, asset_id, category, *rest in rows

@@ -8,11 +8,14 @@ from contextlib import contextmanager
 from typing import Final
 
 import asyncpg
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random
 
-from wallet.errors import StorageUnavailable
+from wallet.errors import SettingsInvalid, StorageUnavailable
+from wallet.settings import SERVICE_ROLE
 from wallet.storage.database import CONNECTION_LOST
 from wallet.storage.opening import open_connection
 from wallet.storage.revision import is_current
+from wallet.storage.role import are_given, give, login_of_session
 from wallet.storage.statements import load_statements
 
 _LOCK_MIGRATIONS: Final = load_statements("migrate.sql")["lock_migrations"]
@@ -39,15 +42,28 @@ _UNAVAILABLE: Final = (
 )
 
 
-async def migrate(dsn: str, *, connect_seconds_max: float = 3.0) -> list[str]:
+async def migrate(
+    dsn: str, *, role: str = SERVICE_ROLE, login: str | None = None, connect_seconds_max: float = 3.0
+) -> list[str]:
     """Apply what is missing and answer the names of the migrations applied, in order; empty when none was.
+
+    Then the service's role is given its grants, if it has not those of this release (storage.role). `role`: empty for
+    none. `login`: who is to take it, besides the one of `dsn`.
 
     Safe to call from several processes at once: one migrates, the others wait for it and find nothing to do.
     Each migration is one database transaction, so after a failure those before it are in and it is not.
 
     Raises StorageUnavailable (try again later) when the database cannot be reached or a lock is not to be
-    had, and SettingsInvalid when `dsn` is no PostgreSQL URL. Neither repeats any text of the driver or `dsn`.
+    had, and SettingsInvalid when `dsn` is no PostgreSQL URL, or its login may not
+    make the role or give it grants. Neither repeats any text of the driver or `dsn`.
     """
+    applied = await _migrate_schema(dsn, connect_seconds_max)
+    if role:
+        await _give_grants(dsn, role, login, connect_seconds_max)
+    return applied
+
+
+async def _migrate_schema(dsn: str, connect_seconds_max: float) -> list[str]:
     connection = await _connect(dsn, connect_seconds_max)
     with _driver_errors_as_ours():
         try:
@@ -61,6 +77,33 @@ async def migrate(dsn: str, *, connect_seconds_max: float = 3.0) -> list[str]:
             from wallet.storage.upgrade import upgrade
 
             return await upgrade(connection)
+        finally:
+            await connection.close(timeout=connect_seconds_max)
+
+
+async def _give_grants(dsn: str, role: str, login: str | None, connect_seconds_max: float) -> None:
+    connection = await _connect(dsn, connect_seconds_max)
+    with _driver_errors_as_ours():
+        try:
+            if await are_given(connection, role, login) and await are_given(connection, role):
+                return
+            await connection.execute(_LOCK_MIGRATIONS, ADVISORY_LOCK_KEY)
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception_type(asyncpg.InternalServerError),
+                stop=stop_after_attempt(5),
+                wait=wait_random(max=0.2),
+                reraise=True,
+            ):
+                with attempt:
+                    # Roles are the whole server's: another database's migration may be at this one.
+                    own = await login_of_session(connection)
+                    await give(connection, role, {own, login or own})
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise SettingsInvalid(
+                f"the migrating login may not make the role {role!r}, or give it grants: let an administrator run "
+                f"CREATE ROLE {role}; GRANT {role} TO that login WITH ADMIN OPTION; or name another role by "
+                "WALLET_DATABASE_ROLE; empty, the service works with its login's own rights"
+            ) from error
         finally:
             await connection.close(timeout=connect_seconds_max)
 

@@ -4,7 +4,7 @@ Most wallets are named by requests themselves. Holds and originals point at more
 others; these are looked up, and may change until the locks are held (storage.commit begins anew then).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TypeAlias
 from uuid import UUID
 
@@ -12,7 +12,7 @@ import asyncpg
 
 from wallet.ledger.model import Asset, HoldId, TransactionId, WalletId, WalletState
 from wallet.ledger.naming import is_plain, named, singles, wallets_named
-from wallet.ledger.requests import Grant, PlaceHold, Post, Request
+from wallet.ledger.requests import Grant, Group, PlaceHold, Post, Request
 from wallet.storage.assets import AssetCache
 from wallet.storage.statements import load_statements
 
@@ -73,6 +73,18 @@ def wallets_of(request: Request, assets: Mapping[str, Asset], pointed: Pointed) 
     found = named((request,), assets)
     ids: list[UUID] = [*found.holds, *found.originals]
     return found.wallets + [wallet_id for each in ids for wallet_id in pointed.get(each, ())]
+
+
+def wallets_locked(request: Request, cache: AssetCache) -> Collection[WalletId] | None:
+    """The wallets that a request has locked; None where that cannot be told without asking the database."""
+    if type(request) is Group:
+        of_items = [wallets_locked(item, cache) for item in request.items]
+        return None if None in of_items else [wallet_id for wallets in of_items for wallet_id in wallets or ()]
+    if not (type(request) is Post or type(request) is PlaceHold):
+        return None
+    if request.asset_code is not None and request.asset_code not in cache.by_code:
+        return None
+    return [each for each in wallets_named(request, cache.by_code) if cache.unlocked(each) is None]
 
 
 async def _assets_named(

@@ -33,6 +33,12 @@ async def open_connection(
         )
     except ssl.SSLCertVerificationError:
         raise SettingsInvalid("the database's certificate is not trusted: check sslmode and sslrootcert") from None
+    except (asyncpg.InvalidParameterValueError, asyncpg.InsufficientPrivilegeError):
+        # Of all that we set, a role alone may be unknown, or not for everybody.
+        raise SettingsInvalid(
+            f"the database has no role {server_settings.get('role')!r}, or this login may not take it: run "
+            "`wallet migrate` (see WALLET_DATABASE_ROLE); or DATABASE_URL has a parameter with a wrong value"
+        ) from None
     except (asyncpg.UndefinedObjectError, asyncpg.CantChangeRuntimeParamError):
         raise SettingsInvalid("DATABASE_URL has a parameter that the database does not know") from None
     except ValueError:  # also the driver's own; the text may quote a part of the password

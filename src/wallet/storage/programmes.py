@@ -167,10 +167,18 @@ class ProgrammeStore:
         )
 
     async def attached_wallets(
-        self, programme_id: ProgrammeId, *, after: WalletId | None, limit: int
+        self,
+        programme_id: ProgrammeId,
+        *,
+        after: WalletId | None,
+        limit: int,
+        among: Sequence[WalletId] | None = None,
     ) -> Sequence[Attached]:
-        """By ascending wallet, those that were detached included."""
-        rows = await self._fetch("list_attachments", programme_id, None, after, limit)
+        """By ascending wallet, those that were detached included. `among`: only these wallets."""
+        if among is None:
+            rows = await self._fetch("list_attachments", programme_id, None, after, limit)
+        else:
+            rows = await self._fetch("list_attachments_among", programme_id, among, after, limit)
         return [Attached(**row) for row in rows]
 
     async def _fetch(self, statement: str, *parameters: object) -> Sequence[Any]:

@@ -62,7 +62,10 @@ class Wallet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssetSummary:
-    """An asset, its policy, and where its units are at one instant: issued = revenue + breakage + circulating."""
+    """An asset, its policy, and where its units are at one instant: issued = revenue + breakage + circulating.
+
+    None of these where whoever asks is not to know them.
+    """
 
     id: AssetId
     code: str
@@ -75,10 +78,10 @@ class AssetSummary:
     revenue_wallet_id: WalletId
     breakage_wallet_id: WalletId
     created_at: datetime
-    issued: int
-    revenue: int
-    breakage: int
-    circulating: int
+    issued: int | None
+    revenue: int | None
+    breakage: int | None
+    circulating: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,8 +127,7 @@ class ReadStore(ListingReads, HoldingReads):
         async def read(connection: asyncpg.Connection) -> Sequence[Wallet]:
             ids = await connection.fetch(_SQL[f"list_wallet_ids{name}"], self._shard, *along, before, limit)
             # Wallets are not deleted, so a second statement finds them all.
-            rows = await connection.fetch(_SQL["find_wallets"], self._shard, [row["id"] for row in ids])
-            return [_wallet(row) for row in rows]
+            return await find_wallets(connection, self._shard, [row["id"] for row in ids])
 
         return await self._ask(read)
 
@@ -157,6 +159,11 @@ async def find_user(connection: asyncpg.Connection, shard: int, user_id: UUID) -
 async def find_wallet(connection: asyncpg.Connection, shard: int, wallet_id: WalletId) -> Wallet | None:
     row = await connection.fetchrow(_SQL["find_wallet"], shard, wallet_id)
     return None if row is None else _wallet(row)
+
+
+async def find_wallets(connection: asyncpg.Connection, shard: int, ids: Sequence[WalletId]) -> Sequence[Wallet]:
+    """Those that exist, by descending id."""
+    return [_wallet(row) for row in await connection.fetch(_SQL["find_wallets"], shard, ids)]
 
 
 async def find_asset(connection: asyncpg.Connection, shard: int, asset_id: AssetId) -> AssetSummary | None:

@@ -1,11 +1,12 @@
 """`wallet verify`: laws 1 to 4 of the ledger proved row by row on one snapshot of the database, and of law 7 that every
-state is what the history says (the audit chain has a check of its own).
+state is what the history says (the audit chain has a check of its own: storage.verify_chain).
 
 Goes by ranges of keys, so memory stays bounded on both sides whatever the ledger's size. What is checked is said in
 sql/verify*.sql. Holds no lock, takes no xid; like any long reader it keeps vacuum from removing newer dead rows.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -139,12 +140,19 @@ async def verify(dsn: str, *, on_progress: Callable[[VerifyProgress], None], row
 
     Raises StorageUnavailable when the database cannot be asked to the end, SettingsInvalid for a bad URL.
     """
+    async with one_snapshot(dsn) as connection:
+        return await verify_seen(connection, on_progress=on_progress, rows_max=rows_max)
+
+
+@asynccontextmanager
+async def one_snapshot(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection that sees the ledger as it is when this begins. Raises StorageUnavailable, SettingsInvalid."""
     with driver_errors():
         connection = await open_connection(dsn, seconds_max=CONNECT_SECONDS_MAX, server_settings=SESSION)
         try:
             await connection.execute(_SQL["lift_limits"])
             await connection.execute(_SQL["begin"])
-            return await verify_seen(connection, on_progress=on_progress, rows_max=rows_max)
+            yield connection
         finally:
             await close(connection)
 

@@ -1,24 +1,27 @@
 """One write connection, and what to do when a batch does not go through.
 
 In short: a conflict is decided again; what a neighbour cannot help is cut out, by halving or by asking who holds the
-wallet that was waited for; a lost answer is asked for by reference. All of it bounded, and nothing is ever answered
-that the database has not said.
+wallet that was waited for; a lost answer is asked for by reference; what is due beyond the bound of a batch is posted
+by portions, before who needs it is decided. All of it bounded, and nothing is ever answered that the database has not
+said.
 """
 
 import time
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Collection, Sequence, Set
 from typing import Final, TypeAlias
 
 import asyncpg
 from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from wallet.errors import BadData, OutcomeUnknown, StaleContext, StorageUnavailable, WalletError
-from wallet.ledger.model import WalletId
-from wallet.ledger.outcomes import Outcome
-from wallet.ledger.requests import Request
+from wallet.ledger.audit import Salts
+from wallet.ledger.model import ORIGIN_SERVICE, WalletId
+from wallet.ledger.outcomes import Outcome, Settled
+from wallet.ledger.requests import Request, Settle
 from wallet.storage.assets import AssetCache
 from wallet.storage.commit import CONNECTION_KEPT, StepSeconds, commit_batch, find_held, prepare
 from wallet.storage.database import Database, LockTimedOut, close
+from wallet.storage.due_steps import DUE_STEPS_MAX, ManyDue, MoreIsDue
 from wallet.storage.ids import IdSource
 from wallet.storage.named import Pointed, wallets_of
 
@@ -30,6 +33,9 @@ AWAY_SECONDS: Final = 0.2
 
 HELD_SECONDS: Final = 5.0
 """How long a wallet that was waited for in vain is asked about before anybody waits for it again."""
+
+PORTIONS_MAX: Final = 8
+"""How many portions of what is due are posted on behalf of the other requests of one batch, which all wait for them."""
 
 Answer: TypeAlias = Outcome | WalletError
 """What one request of a batch comes to: an outcome, or why there is none for this one alone."""
@@ -49,17 +55,30 @@ class _WalletsHeld(Exception):
 class BatchWriter:
     """Commits batches one after another on a connection of its own, which it replaces when it breaks."""
 
-    def __init__(self, database: Database, assets: AssetCache, *, shard: int = 0, observe: BatchObserver) -> None:
+    def __init__(
+        self,
+        database: Database,
+        assets: AssetCache,
+        *,
+        shard: int = 0,
+        observe: BatchObserver,
+        due_steps_max: int = DUE_STEPS_MAX,
+    ) -> None:
         self._database = database
         self._assets = assets
         self._shard = shard
         self._observe = observe
+        self._due_steps_max = due_steps_max
         self._ids = IdSource()
         self._connection: asyncpg.Connection | None = None
+        self._salts: Salts  # from the first connection on
         self._away_until = 0.0
         # Wallets that were waited for in vain, and until when nobody waits for them again without asking first.
         self._held_until: dict[WalletId, float] = {}
         self._waits_left = 0
+        self._portions_left = 0
+        # Wallets where more is due than could be posted on behalf of the batch under way.
+        self._overdue: set[WalletId] = set()
         # What the holds and originals of the batch under way point at, as far as was seen; and of earlier ones, where a
         # wallet is held.
         self._pointed: Pointed = {}
@@ -72,6 +91,7 @@ class BatchWriter:
         """
         answers: list[Answer] = []
         self._waits_left = len(batch).bit_length() + 1
+        self._portions_left, self._overdue = PORTIONS_MAX, set()
         # Nobody waits again for what was waited for in vain, not even through a hold.
         self._pointed = {id_: wallets for id_, wallets in self._pointed.items() if self._held_until.keys() & wallets}
         await self._commit_within(batch, answers)
@@ -84,26 +104,74 @@ class BatchWriter:
     async def _commit_within(self, batch: Sequence[Request], answers: list[Answer]) -> None:
         # Halving keeps order and, as splitting a batch changes nothing, outcomes. One bad request among n costs
         # about 2 log2(n) commits and hurts nobody else.
+        if self._overdue and any(are_late := [self._is_late(request) for request in batch]):
+            answers.extend(await self._commit_beside(are_late, batch, _more_is_due()))
+            return
         try:
             answers.extend(await self._commit_or_find_out(batch))
         except _WalletsHeld as held:
-            answers.extend(await self._commit_beside(held.wallets, batch))
-        except (StaleContext, BadData, LockTimedOut) as error:
+            are_held = [not held.wallets.isdisjoint(self._wallets_of(request)) for request in batch]
+            answers.extend(await self._commit_beside(are_held, batch, LockTimedOut("another session holds a wallet")))
+        except (StaleContext, BadData, LockTimedOut, ManyDue) as error:
             if len(batch) == 1:
-                answers.append(_alone(error))
+                alone = batch[0]
+                answers.append(
+                    await self._settle_first(alone, error.wallets) if isinstance(error, ManyDue) else _alone(error)
+                )
                 return
             middle = len(batch) // 2
             await self._commit_within(batch[:middle], answers)
             await self._rest_of(batch[middle:], answers)
 
-    async def _commit_beside(self, held: Set[WalletId], batch: Sequence[Request]) -> Sequence[Answer]:
+    async def _commit_beside(
+        self, are_out: Sequence[bool], batch: Sequence[Request], error: WalletError
+    ) -> Sequence[Answer]:
         # Many may name one wallet; to wait for it on behalf of each of them would stop everybody.
         answers: list[Answer] = []
-        is_held = [not held.isdisjoint(self._wallets_of(request)) for request in batch]
-        if free := [request for request, waits in zip(batch, is_held, strict=True) if not waits]:
+        if free := [request for request, is_out in zip(batch, are_out, strict=True) if not is_out]:
             await self._commit_within(free, answers)
         decided = iter(answers)
-        return [LockTimedOut("another session holds a wallet") if waits else next(decided) for waits in is_held]
+        return [error if is_out else next(decided) for is_out in are_out]
+
+    def _is_late(self, request: Request) -> bool:
+        # Who settles posts a portion and is done.
+        return type(request) is not Settle and not self._overdue.isdisjoint(self._wallets_of(request))
+
+    async def _settle_first(self, request: Request, wallets: Collection[WalletId]) -> Answer:
+        """The answer to a request once all that is due at these wallets is posted; MoreIsDue while that is too much."""
+        waiting = list(wallets)
+        # Of several, nobody knows yet which has so much; many may have a little each. So more and more of them are
+        # settled at a time, until one turns out to have more than a portion.
+        unfinished, at_once = waiting if len(waiting) == 1 else [], 8
+        while waiting:
+            if self._portions_left == 0:
+                self._overdue.update(unfinished)
+                return _more_is_due()
+            self._portions_left -= 1
+            settled = await self._settle(waiting[:at_once])
+            if errors := [answer for answer in settled if isinstance(answer, WalletError)]:
+                return errors[0]
+            unfinished = [each for each, answer in zip(waiting, settled, strict=False) if answer != Settled()]
+            waiting = unfinished + waiting[at_once:]
+            at_once = 1 if unfinished else 2 * at_once
+        return (await self._answers_to([request]))[0]
+
+    async def _settle(self, wallets: Sequence[WalletId]) -> Sequence[Answer]:
+        """Post what is due at these wallets; where that is much, a portion."""
+        ids = [self._ids.new_id(self._shard) for _ in wallets]
+        batch = [Settle(id_, ORIGIN_SERVICE, f"settle:{id_}", each) for id_, each in zip(ids, wallets, strict=True)]
+        try:
+            answers = await self._answers_to(batch)
+        except OutcomeUnknown as error:
+            answers = [error] * len(batch)
+        # The doubt is about what was due, not about the request that waits for it.
+        lost = StorageUnavailable("what is due at a wallet could not be posted in time")
+        return [lost if isinstance(answer, OutcomeUnknown) else answer for answer in answers]
+
+    async def _answers_to(self, batch: Sequence[Request]) -> Sequence[Answer]:
+        answers: list[Answer] = []
+        await self._commit_within(batch, answers)
+        return answers
 
     def _wallets_of(self, request: Request) -> Sequence[WalletId]:
         return wallets_of(request, self._assets.by_code, self._pointed)
@@ -140,9 +208,9 @@ class BatchWriter:
             try:
                 # The same batch again: what was committed is found by reference and answered as applied.
                 return await self._find_out(batch)
-            except (RetryError, BadData):
-                # Nor is a bad value an answer: the first try may have been committed, and from here on only a
-                # reference that is found says so.
+            except (RetryError, BadData, ManyDue):
+                # Nor is a bad value an answer, or what has fallen due since: the first try may have been committed, and
+                # from here on only a reference that is found says so.
                 raise lost from None
 
     async def _find_out(self, batch: Sequence[Request]) -> Sequence[Outcome]:
@@ -189,9 +257,11 @@ class BatchWriter:
                 batch_id=self._ids.new_id(self._shard),
                 shard=self._shard,
                 assets=self._assets,
+                salts=self._salts,
                 commit_seconds_max=self._database.settings.statement_timeout_ms / 1000,
                 steps=steps,
                 pointed=self._pointed,
+                due_steps_max=self._due_steps_max,
             )
         except CONNECTION_KEPT:
             raise
@@ -209,7 +279,7 @@ class BatchWriter:
             raise StorageUnavailable("the database was away a moment ago")
         try:
             connection = await self._database.reconnect("writer", finds_by_key=True)
-            await prepare(connection)
+            self._salts = await prepare(connection)
         except StorageUnavailable:
             # Whoever is queued behind this batch need not wait for a connection attempt each.
             self._away_until = time.monotonic() + AWAY_SECONDS
@@ -222,3 +292,7 @@ def _alone(error: StaleContext | BadData | LockTimedOut) -> WalletError:
     if isinstance(error, StaleContext):
         return StorageUnavailable("other writers were first each time")
     return error
+
+
+def _more_is_due() -> MoreIsDue:
+    return MoreIsDue("more is due at a wallet than could be posted by now; each try posts some of it")

@@ -3,20 +3,23 @@
 Every row once, in its final state; counts are compared, and a row that was not written is a fault.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
 
 from wallet.errors import ensure
+from wallet.ledger.audit import Salts, marks_of, merkle_root
 from wallet.ledger.batch import Changes, Decision
-from wallet.ledger.model import Entry, Hold, Lot, Posted, WalletEvent, WalletId, WalletState
+from wallet.ledger.model import Entry, Hold, Lot, Posted, TransactionId, WalletEvent, WalletId, WalletState
 from wallet.ledger.naming import singles
 from wallet.ledger.outcomes import Grouped, Outcome, RefusalCode, Refused
 from wallet.ledger.requests import Group, Refund, Request, Single
 from wallet.storage.attachments import write_attachments
+from wallet.storage.copying import ENTRIES_LEAST, copy_posted
 from wallet.storage.details import changes_text, details_text
+from wallet.storage.leaves import leaves_of
 from wallet.storage.loading import Loaded
 from wallet.storage.statements import load_statements
 
@@ -33,19 +36,24 @@ async def write_decision(
     *,
     batch_id: UUID,
     shard: int,
+    salts: Salts,
 ) -> None:
     """Store what was decided, refusals included. Raises InvariantViolated if fewer rows were written than asked for."""
     posted, changes = decision.posted, decision.changes
     moved, changed = _moved_and_changed(batch, loaded, decision)
     # All or none: in two statements, two batches could wait for each other's references.
     is_plain = all(map(_is_row_and_entries, posted))
+    details = {each.id: details_text(each.details) for each in posted if each.details is not None}
     seq = None
     if posted or changes.events:
-        seq = await _write_batch(connection, decision, posted if is_plain else (), moved, batch_id, shard, loaded)
+        leaves = leaves_of(decision, details, loaded.decided_at, salts)
+        plain = posted if is_plain else ()
+        seq = await _write_batch(connection, decision, leaves, plain, moved, batch_id, shard, loaded)
     else:
         changed += moved
     if changed or not is_plain or any(changes):
-        await _write_more(connection, decision, () if is_plain else posted, changed, seq, shard, loaded)
+        rows = () if is_plain else [_transaction_row(each, details) for each in posted]
+        await _write_more(connection, decision, rows, changed, seq, shard, loaded)
     await _name_wallets(connection, changes.events, shard)
     if changes.granted or changes.moved:
         await write_attachments(connection, changes, shard, loaded.decided_at)
@@ -88,6 +96,7 @@ def _moved_and_changed(
 async def _write_batch(
     connection: asyncpg.Connection,
     decision: Decision,
+    leaves: Sequence[bytes],
     plain: Sequence[Posted],
     moved: Sequence[WalletState],
     batch_id: UUID,
@@ -95,19 +104,20 @@ async def _write_batch(
     loaded: Loaded,
 ) -> int:
     deltas = decision.deltas
-    entries = _entries(decision)
+    is_copied = bool(plain) and sum(len(each.entries) for each in plain) >= ENTRIES_LEAST
+    rows, entries = ((), ()) if is_copied else (plain, _entries(decision))
     transaction_ids, legs, wallet_ids, asset_ids, directions, amounts, versions, balances = _columns(entries, 8)
     row = await connection.fetchrow(
         _SQL["write_batch"],
         shard,
         batch_id,
         loaded.decided_at,
-        [transaction.id for transaction in plain],
-        [transaction.origin for transaction in plain],
-        [transaction.reference_id for transaction in plain],
-        [transaction.type for transaction in plain],
-        [transaction.fingerprint for transaction in plain],
-        [transaction.metadata for transaction in plain],
+        [transaction.id for transaction in rows],
+        [transaction.origin for transaction in rows],
+        [transaction.reference_id for transaction in rows],
+        [transaction.type for transaction in rows],
+        [transaction.fingerprint for transaction in rows],
+        [transaction.metadata for transaction in rows],
         transaction_ids,
         legs,
         wallet_ids,
@@ -121,18 +131,22 @@ async def _write_batch(
         list(deltas),
         list(deltas.values()),
         len(decision.posted),
+        merkle_root(leaves),
+        marks_of(leaves),
     )
-    asked = (len(plain), len(entries), len(moved), len(deltas))
+    asked = (len(rows), len(entries), len(moved), len(deltas))
     written = (row["transactions"], row["entries"], row["wallets"], row["deltas"])
     ensure(written == asked, f"asked to write {asked} rows, wrote {written}")
     seq: int = row["seq"]
+    if is_copied:
+        await copy_posted(connection, plain, seq=seq, shard=shard, at=loaded.decided_at)
     return seq
 
 
 async def _write_more(
     connection: asyncpg.Connection,
     decision: Decision,
-    posted: Sequence[Posted],
+    transactions: Sequence[Sequence[Any]],
     changed: Sequence[WalletState],
     seq: int | None,
     shard: int,
@@ -140,9 +154,9 @@ async def _write_more(
 ) -> None:
     changes = decision.changes
     tables: tuple[tuple[int, Sequence[Sequence[Any]]], ...] = (
-        (10, [_transaction_row(each) for each in posted]),
+        (10, transactions),
         (15, [_wallet_row(state) for state in changed]),
-        (5, [] if seq is None else _backdated_rows(posted, _entries(decision), seq)),
+        (5, [] if seq is None else _backdated_rows(decision, seq)),
         (13, [_hold_row(hold) for hold in changes.holds.values()]),
         (10, changes.steps),
         (13, [_lot_row(lot) for lot in changes.lots.values()]),
@@ -164,7 +178,7 @@ def _columns(rows: Sequence[Sequence[Any]], width: int) -> Iterable[Sequence[Any
     return zip(*rows, strict=True) if rows else [()] * width
 
 
-def _transaction_row(posted: Posted) -> Sequence[Any]:
+def _transaction_row(posted: Posted, details: Mapping[TransactionId, str]) -> Sequence[Any]:
     return (
         posted.id,
         posted.origin,
@@ -175,7 +189,7 @@ def _transaction_row(posted: Posted) -> Sequence[Any]:
         posted.effective_at,
         posted.hold_id,
         posted.refund_of,
-        None if posted.details is None else details_text(posted.details),
+        details.get(posted.id),
     )
 
 
@@ -200,8 +214,8 @@ def _wallet_row(state: WalletState) -> Sequence[Any]:
     )
 
 
-def _backdated_rows(posted: Sequence[Posted], entries: Sequence[Entry], seq: int) -> list[Sequence[Any]]:
-    effective = {each.id: each.effective_at for each in posted if each.effective_at != each.created_at}
+def _backdated_rows(decision: Decision, seq: int) -> list[Sequence[Any]]:
+    effective = {each.id: each.effective_at for each in decision.posted if each.effective_at != each.created_at}
     return [
         (
             # As write_batch numbers them.
@@ -211,7 +225,7 @@ def _backdated_rows(posted: Sequence[Posted], entries: Sequence[Entry], seq: int
             entry.wallet_id,
             entry.transaction_id,
         )
-        for ordinal, entry in enumerate(entries, 1)
+        for ordinal, entry in enumerate(_entries(decision), 1)
         if entry.transaction_id in effective
     ]
 

@@ -2,12 +2,12 @@
 of holds and lots, for requests and keepers alike.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from wallet.ledger.book import Book
 from wallet.ledger.draft import Draft
-from wallet.ledger.model import ORIGIN_SERVICE, Details, Hold, HoldId, HoldStatus, Lot, LotId, WalletId
+from wallet.ledger.model import ORIGIN_SERVICE, Details, DueKey, Hold, HoldStatus, Lot, WalletId
 from wallet.ledger.movements.expiry import expire_lots
 from wallet.ledger.movements.holds import capture, release
 from wallet.ledger.requests import Capture
@@ -16,24 +16,26 @@ from wallet.ledger.rules.holds import first_refusal_capture
 
 def settle(book: Book, wallets: Iterable[WalletId]) -> None:
     """Post all that is due at these wallets, and at those that share a due hold with them: in order of instant, holds
-    before lots.
+    before lots. Where that is settled by portions, the steps of this one.
     """
     known = {wallet_id: None for wallet_id in wallets if _is_due(book, wallet_id)}
     if not known:
         return
+    if book.due_until is not None:
+        known |= dict.fromkeys(_places_in_portion(book))
     reached = list(known)
-    steps: dict[tuple[datetime, int, HoldId | LotId], Hold | Lot] = {}
+    steps: dict[DueKey, Hold | Lot] = {}
     for wallet_id in reached:  # grows while it is gone through
         for hold in book.holds_at(wallet_id):
-            if _has_passed(hold.expires_at, book):
-                steps[hold.expires_at, 0, hold.id] = hold  # type: ignore[index]  # it has passed, so there is one
+            if (key := _key_if_due(hold, book)) is not None:
+                steps[key] = hold
                 for each in book.ends_of(hold):
                     if each not in known:
                         known[each] = None
                         reached.append(each)
         for lot in book.lots_of(wallet_id):
-            if lot.remaining and _has_passed(lot.expires_at, book):
-                steps[lot.expires_at, 1, lot.id] = lot  # type: ignore[index]
+            if lot.remaining and (key := _key_if_due(lot, book)) is not None:
+                steps[key] = lot
     for _, step in sorted(steps.items(), key=lambda item: item[0]):
         if isinstance(step, Hold):
             _expire_hold(book, step)
@@ -46,6 +48,16 @@ def settle(book: Book, wallets: Iterable[WalletId]) -> None:
             book.settled(wallet_id)
 
 
+def _places_in_portion(book: Book) -> Iterator[WalletId]:
+    """Where the steps of this portion are due. What links these wallets may come after it."""
+    for hold in book.holds.values():
+        if _key_if_due(hold, book) is not None:
+            yield from book.ends_of(hold)
+    for lot in book.lots.values():
+        if _key_if_due(lot, book) is not None:
+            yield lot.wallet_id
+
+
 def _is_due(book: Book, wallet_id: WalletId) -> bool:
     state = book.wallet(wallet_id)
     return state is not None and _has_passed(state.standing.next_due_at, book)
@@ -54,6 +66,14 @@ def _is_due(book: Book, wallet_id: WalletId) -> bool:
 def _has_passed(at: datetime | None, book: Book) -> bool:
     # To the instant: at its expiry a thing has expired.
     return at is not None and at <= book.decided_at
+
+
+def _key_if_due(step: Hold | Lot, book: Book) -> DueKey | None:
+    """The place of a step among others, None if it is not for this batch to post."""
+    if step.expires_at is None or not _has_passed(step.expires_at, book):
+        return None
+    key = (step.expires_at, 0 if isinstance(step, Hold) else 1, step.id)
+    return key if book.due_until is None or key <= book.due_until else None
 
 
 def _expire_hold(book: Book, hold: Hold) -> None:

@@ -19,6 +19,19 @@ BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;  -- noqa: PRS
 SELECT pg_current_xact_id();
 EXECUTE lock_wallets ({shard}, '{{{ids}}}');
 
+-- name: lock_and_read
+-- in:  $1 shard smallint, $2 ids uuid[]
+-- out: what `load` says of the wallets that are locked now
+-- why: of many wallets, looking each up a second time costs more than a round trip. A row that was waited for is
+--      answered as it is now, and not as it was when the statement began
+SELECT id, asset_id, kind, locked, balance, held, version, overdraft_limit, max_balance, last_entry_at,
+       (closed_at IS NOT NULL OR freeze_outgoing OR freeze_incoming OR next_due_at IS NOT NULL
+        OR limit_day IS NOT NULL OR limit_month IS NOT NULL OR lot_balance <> 0) AS is_special
+  FROM wallets
+ WHERE shard = $1 AND id = ANY($2::uuid[]) AND locked
+ ORDER BY hot, id
+   FOR NO KEY UPDATE;
+
 -- name: find_held
 -- in:  $1 shard smallint, $2 ids uuid[]
 -- out: the ids among them of wallets that another session has locked at this moment
@@ -86,18 +99,18 @@ SELECT e.transaction_id, e.leg, e.wallet_id, e.asset_id, e.direction, e.amount, 
 --      entries: $10 transaction ids, $11 legs, $12 wallets, $13 assets, $14 changes (direction * amount),
 --      $15 versions (null: unlocked), $16 balances after;
 --      wallets of which nothing else changed: $17 ids, $18 balances, $19 versions; deltas: $20 wallets, $21 amounts;
---      $22 the number of all transactions
+--      $22 the number of all transactions; $23 root and $24 marks of the leaves of all (storage.leaves)
 -- out: seq, and how many rows of each kind were written; the caller compares
 -- why: one round trip whatever the batch size; each row once, in its final state. Transactions go in in order of
 --      their unique key, so that disjoint batches with the same references wait but never deadlock; so all of a batch
---      go here, or all go there. The guard on wallets says once more what was decided, so that a fault is counted: no
---      movement takes more than is available
+--      go here, or all go there, or all are copied (storage.copying). The guard on wallets says once more what was
+--      decided, so that a fault is counted: no movement takes more than is available
 WITH next AS MATERIALIZED (
     SELECT nextval('batch_seq') AS seq
 ),
 batch AS (
-    INSERT INTO batches (seq, created_at, transactions, shard, id)
-    SELECT seq, $3, $22, $1, $2 FROM next
+    INSERT INTO batches (seq, created_at, transactions, shard, id, root, marks)
+    SELECT seq, $3, $22, $1, $2, $23, $24 FROM next
     RETURNING seq
 ),
 posted AS (

@@ -138,7 +138,8 @@ SELECT owner_id AS id
 
 -- name: find_position_after
 -- in:  $1 shard smallint, $2 wallet uuid, $3 instant
--- out: a position before which all of the wallet's lines up to the instant are; no row: there are no entries
+-- out: the position after the wallet's last entry up to the instant: all lines from then on are after it, or are hold
+--      steps that stand between two entries; no row: there are no entries
 -- why: created_at has no index. Along positions it never falls, so the place is found by halving what lies between the
 --      first and the last entry, one look-up each time
 WITH RECURSIVE halved AS (
@@ -164,6 +165,13 @@ WITH RECURSIVE halved AS (
 SELECT high
   FROM halved
  WHERE low >= high;
+
+-- name: find_next_entry
+-- in:  $1 shard smallint, $2 wallet uuid, $3 position
+-- out: the position of the wallet's first entry from there on, or null
+SELECT min(position)
+  FROM ledger_entries
+ WHERE shard = $1 AND wallet_id = $2 AND position >= $3;
 
 -- name: walk_transactions_of_wallet
 -- in:  $1 shard smallint, $2 first position of all that may be wanted, $3 position before which to begin, $4 type text
@@ -277,12 +285,13 @@ SELECT e.transaction_id, e.leg, e.position, e.wallet_id, a.code AS asset_code, e
  LIMIT $4;
 
 -- name: list_declines
--- in:  $1 shard smallint, $2 reference_id text, $3 last id seen bigint or null, $4 rows at most
--- out: refusals of requests with this reference, of all origins, newest first
+-- in:  $1 shard smallint, $2 reference_id text, $3 last id seen bigint or null, $4 rows at most, $5 origin text or null
+-- out: refusals of requests with this reference, of all origins or of one, newest first
 SELECT id, created_at, wallet_id, origin, reference_id, type, code, required, available
   FROM declines
  WHERE shard = $1
    AND reference_id = $2
    AND ($3::bigint IS NULL OR id < $3::bigint)
+   AND ($5::text IS NULL OR origin = $5::text)
  ORDER BY id DESC
  LIMIT $4;

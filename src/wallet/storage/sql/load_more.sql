@@ -7,12 +7,9 @@
 -- name: resolve
 -- in:  $1 shard smallint, $2 holds uuid[], $3 originals uuid[], $4 wallets uuid[]
 -- out: pairs of one of these ids and a wallet that whoever names it must lock: both ends of a hold, the wallets of an
---      original, a wallet itself; where these were merged, step by step; and the other ends of holds that are due there
+--      original, a wallet itself; and where these were merged, step by step
 -- why: before BEGIN, so that all of them are locked at once and in order. What changes until then shows after the locks
-WITH RECURSIVE clock AS MATERIALIZED (
-    SELECT clock_timestamp() + advanced AS now_at FROM sandbox_clock WHERE is_only
-),
-pointed AS (
+WITH RECURSIVE pointed AS (
     SELECT holds.id AS named_id, ends.wallet_id
       FROM holds
      CROSS JOIN LATERAL (VALUES (holds.wallet_id), (holds.target_wallet_id)) AS ends (wallet_id)
@@ -35,28 +32,9 @@ reached AS (
     SELECT reached.named_id, further.wallet_id
       FROM reached
      CROSS JOIN LATERAL (
-            SELECT ends.wallet_id
-              FROM (
-                    SELECT w.merged_into AS wallet_id
-                      FROM wallets AS w
-                     WHERE w.shard = $1 AND w.id = reached.wallet_id
-                    UNION ALL
-                    SELECT h.target_wallet_id
-                      FROM holds AS h
-                     WHERE h.shard = $1
-                       AND h.wallet_id = reached.wallet_id
-                       AND h.status = 'open'
-                       AND h.capture_at_expiry
-                       AND h.expires_at <= (SELECT clock.now_at FROM clock)
-                    UNION ALL
-                    SELECT h.wallet_id
-                      FROM holds AS h
-                     WHERE h.shard = $1
-                       AND h.target_wallet_id = reached.wallet_id
-                       AND h.status = 'open'
-                       AND h.capture_at_expiry
-                       AND h.expires_at <= (SELECT clock.now_at FROM clock)
-                   ) AS ends
+            SELECT w.merged_into AS wallet_id
+              FROM wallets AS w
+             WHERE w.shard = $1 AND w.id = reached.wallet_id
             OFFSET 0
            ) AS further
      WHERE further.wallet_id IS NOT NULL
@@ -120,41 +98,78 @@ SELECT spent.amount, spent.first_at
  WHERE b.inside - b.outside = 1
  ORDER BY b.ordinal;
 
--- name: load_holds
--- in:  $1 shard smallint, $2 ids uuid[], $3 wallets uuid[] where something may be due, $4 decided_at,
---      $5 wallets uuid[] that are to end
--- out: the holds with these ids; those that are due at these wallets, or are captured into them then (also by way of a
---      wallet that was merged into one); all open ones of wallets that are to end
-WITH RECURSIVE targets AS (
-    SELECT asked.id FROM unnest($3::uuid[]) AS asked (id)
-    UNION
-    SELECT merged.id
-      FROM targets
-     CROSS JOIN LATERAL (
-            SELECT w.id FROM wallets AS w WHERE w.shard = $1 AND w.merged_into = targets.id OFFSET 0
-           ) AS merged
-),
-wanted AS (
+-- name: find_due_steps
+-- in:  $1 shard smallint, $2 wallets uuid[], $3 instant timestamptz, $4 rows at most
+-- out: what is due at these wallets, or at those they were merged with, at or before the instant, in order: when, what
+--      (0 a hold, 1 a lot), its id, how many slices it has, and the wallets at which a hold is due (null: no other).
+--      A hold may be there twice
+-- why: a portion of what is due, however much that is. A lot of which all is held falls due with its holds, and what is
+--      due at a wallet that nobody locks is due at the other end alone
+WITH RECURSIVE relatives AS (
     SELECT asked.id FROM unnest($2::uuid[]) AS asked (id)
     UNION
-    SELECT h.id
-      FROM holds AS h
-     WHERE h.shard = $1 AND h.wallet_id = ANY($3::uuid[]) AND h.status = 'open' AND h.expires_at <= $4
-    UNION
-    SELECT due.id
-      FROM targets
+    SELECT further.id
+      FROM relatives
      CROSS JOIN LATERAL (
-            SELECT h.id
+            SELECT merged.id
+              FROM (
+                    SELECT w.id FROM wallets AS w WHERE w.shard = $1 AND w.merged_into = relatives.id
+                    UNION ALL
+                    SELECT w.merged_into FROM wallets AS w WHERE w.shard = $1 AND w.id = relatives.id
+                   ) AS merged
+            OFFSET 0
+           ) AS further
+     WHERE further.id IS NOT NULL
+)
+SELECT step.expires_at, step.kind, step.id, step.slices, step.wallet_id, step.target_wallet_id
+  FROM relatives
+ CROSS JOIN LATERAL (
+        SELECT w.id FROM wallets AS w WHERE w.shard = $1 AND w.id = relatives.id AND w.locked OFFSET 0
+       ) AS place
+ CROSS JOIN LATERAL (
+        (
+            SELECT h.expires_at, 0 AS kind, h.id, cardinality(h.slice_lots) AS slices, h.wallet_id,
+                   CASE WHEN h.capture_at_expiry THEN h.target_wallet_id END AS target_wallet_id
+              FROM holds AS h
+             WHERE h.shard = $1 AND h.wallet_id = place.id AND h.status = 'open' AND h.expires_at <= $3
+             ORDER BY h.expires_at, h.id
+             LIMIT $4
+        )
+        UNION ALL
+        (
+            SELECT h.expires_at, 0, h.id, cardinality(h.slice_lots), h.wallet_id, h.target_wallet_id
               FROM holds AS h
              WHERE h.shard = $1
-               AND h.target_wallet_id = targets.id
+               AND h.target_wallet_id = place.id
                AND h.status = 'open'
                AND h.capture_at_expiry
-               AND h.expires_at <= $4
-            OFFSET 0
-           ) AS due
+               AND h.expires_at <= $3
+             ORDER BY h.expires_at, h.id
+             LIMIT $4
+        )
+        UNION ALL
+        (
+            SELECT lot.expires_at, 1, lot.id, 0, NULL, NULL
+              FROM lots AS lot
+             WHERE lot.shard = $1
+               AND lot.wallet_id = place.id
+               AND lot.remaining > 0
+               AND lot.remaining > lot.held
+               AND lot.expires_at <= $3
+             ORDER BY lot.expires_at, lot.id
+             LIMIT $4
+        )
+       ) AS step
+ ORDER BY step.expires_at, step.kind, step.id
+ LIMIT $4;
+
+-- name: load_holds
+-- in:  $1 shard smallint, $2 ids uuid[], $3 wallets uuid[] that are to end
+-- out: the holds with these ids, and all open ones of wallets that are to end
+WITH wanted AS (
+    SELECT asked.id FROM unnest($2::uuid[]) AS asked (id)
     UNION
-    SELECT h.id FROM holds AS h WHERE h.shard = $1 AND h.wallet_id = ANY($5::uuid[]) AND h.status = 'open'
+    SELECT h.id FROM holds AS h WHERE h.shard = $1 AND h.wallet_id = ANY($3::uuid[]) AND h.status = 'open'
 )
 SELECT found.*
   FROM wanted

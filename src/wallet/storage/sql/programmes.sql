@@ -87,3 +87,18 @@ SELECT w.programme_id, w.wallet_id, w.anchor_at, w.ended_at, w.next_period,
    AND ($4::uuid IS NULL OR w.wallet_id > $4::uuid)
  ORDER BY w.wallet_id
  LIMIT $5;
+
+-- name: list_attachments_among
+-- in:  $1 shard smallint, $2 programme uuid, $3 wallets uuid[], $4 last wallet seen uuid or null, $5 rows at most
+-- out: those of the wallets that are or were attached to the programme, ascending id
+-- why: a period that would start at or after the programme's end will not, whether or not anybody has noted it yet
+SELECT w.programme_id, w.wallet_id, w.anchor_at, w.ended_at, w.next_period,
+       CASE WHEN w.next_at >= p.ends_at THEN NULL ELSE w.next_at END AS next_at
+  FROM programme_wallets AS w
+  JOIN programmes AS p ON p.shard = w.shard AND p.id = w.programme_id
+ WHERE w.shard = $1
+   AND w.programme_id = $2
+   AND w.wallet_id = ANY($3::uuid[])
+   AND ($4::uuid IS NULL OR w.wallet_id > $4)
+ ORDER BY w.wallet_id
+ LIMIT $5;

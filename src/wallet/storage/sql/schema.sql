@@ -118,7 +118,12 @@ CREATE TABLE batches (
     transactions integer NOT NULL,
     shard smallint NOT NULL,
     id uuid NOT NULL,
-    CONSTRAINT batches_pk PRIMARY KEY (shard, seq)
+    -- The root of the Merkle tree over what it wrote (docs/adr/0018), and eight bytes of each leaf, in order, by which
+    -- a row that was changed is named. Null: written before there was a chain; its seal covers it all the same.
+    root bytea,
+    marks bytea,
+    CONSTRAINT batches_pk PRIMARY KEY (shard, seq),
+    CONSTRAINT batches_root_ck CHECK (octet_length(root) = 32)
 );
 
 -- Which batches stand out of the order of time, where a balance is asked for at an instant. A few bytes per thousands.
@@ -153,6 +158,9 @@ CREATE INDEX transactions_hold_ix ON transactions (shard, hold_id) WHERE hold_id
 -- The four types that most transactions are of are found along the primary key instead.
 CREATE INDEX transactions_type_ix ON transactions (shard, type, id)
     WHERE type NOT IN ('topup', 'bonus', 'spend', 'transfer');
+
+-- A batch's transactions lie together: they are found by where they are.
+CREATE INDEX transactions_seq_ix ON transactions USING brin (seq) WITH (pages_per_range = 16, autosummarize = on);
 
 CREATE TABLE ledger_entries (
     -- The wallet's version; on unlocked wallets seq << 20 | ordinal in the batch.
@@ -254,6 +262,8 @@ CREATE TABLE hold_steps (
 );
 
 CREATE INDEX hold_steps_hold_ix ON hold_steps (shard, hold_id);
+-- A leaf of the chain has all that its transaction wrote.
+CREATE INDEX hold_steps_transaction_ix ON hold_steps (transaction_id);
 
 -- Parcels of credit with a category and an expiry. A row changes only under its wallet's lock.
 CREATE TABLE lots (
@@ -280,7 +290,7 @@ CREATE TABLE lots (
 );
 
 CREATE INDEX lots_wallet_ix ON lots (shard, wallet_id, id);
-CREATE INDEX lots_live_ix ON lots (shard, wallet_id) WHERE remaining > 0;
+CREATE INDEX lots_live_ix ON lots (shard, wallet_id, expires_at) WHERE remaining > 0;
 CREATE INDEX lots_opened_by_ix ON lots (shard, opened_by);
 
 -- The history of lots: what became of the remainder, and of what of it is held.
@@ -325,6 +335,8 @@ CREATE TABLE wallet_events (
     CONSTRAINT wallet_events_id_uq UNIQUE (shard, id, wallet_id),
     CONSTRAINT wallet_events_kind_ck CHECK (kind IN ('change', 'close', 'reopen', 'merge_out', 'merge_in'))
 );
+
+CREATE INDEX wallet_events_seq_ix ON wallet_events USING brin (seq) WITH (pages_per_range = 16, autosummarize = on);
 
 -- Credit that comes again every period.
 CREATE TABLE programmes (
@@ -402,6 +414,95 @@ CREATE TABLE watermarks (
     moved_at timestamptz NOT NULL,
     shard smallint NOT NULL,
     CONSTRAINT watermarks_pk PRIMARY KEY (shard)
+);
+
+-- The chain: one link per settled batch, in order of seq, without gaps in height. A link's hash covers the one before.
+CREATE TABLE seals (
+    height bigint NOT NULL,
+    seq bigint NOT NULL,
+    shard smallint NOT NULL,
+    hash bytea NOT NULL,
+    CONSTRAINT seals_pk PRIMARY KEY (shard, height),
+    CONSTRAINT seals_seq_uq UNIQUE (shard, seq),
+    CONSTRAINT seals_height_ck CHECK (height > 0),
+    CONSTRAINT seals_hash_ck CHECK (octet_length(hash) = 32)
+);
+
+-- What may be done with a key. The key itself is shown once and not kept.
+CREATE TABLE api_keys (
+    created_at timestamptz NOT NULL,
+    expires_at timestamptz,
+    revoked_at timestamptz,
+    -- To within a minute.
+    last_used_at timestamptz,
+    -- Null: as many as the service's settings allow.
+    requests_per_second integer,
+    id uuid NOT NULL,
+    -- What it is bound to, if anything: a user's wallets, or these wallets.
+    user_id uuid,
+    wallet_ids uuid[],
+    name text NOT NULL,
+    -- The first part of the key, by which it is found and talked about.
+    prefix text COLLATE "C" NOT NULL,
+    -- SHA-256 of the whole key, which is random and long.
+    hash bytea NOT NULL,
+    scopes text[] COLLATE "C" NOT NULL,
+    -- Of the references that come with it. See transactions.
+    origin text COLLATE "C" NOT NULL,
+    CONSTRAINT api_keys_pk PRIMARY KEY (id),
+    CONSTRAINT api_keys_prefix_uq UNIQUE (prefix),
+    CONSTRAINT api_keys_hash_ck CHECK (octet_length(hash) = 32),
+    CONSTRAINT api_keys_requests_per_second_ck CHECK (requests_per_second > 0),
+    CONSTRAINT api_keys_scopes_ck CHECK (
+        cardinality(scopes) > 0
+        AND scopes <@ ARRAY['read', 'spend', 'issue', 'refund', 'refund:force', 'admin']
+    ),
+    CONSTRAINT api_keys_binding_ck CHECK (user_id IS NULL OR wallet_ids IS NULL),
+    -- Moving money is not minting it: what is bound can only read and spend, whoever wrote the row.
+    CONSTRAINT api_keys_bound_ck CHECK (
+        (user_id IS NULL AND wallet_ids IS NULL) OR scopes <@ ARRAY['read', 'spend']
+    ),
+    CONSTRAINT api_keys_origin_ck CHECK (
+        CASE WHEN user_id IS NULL AND wallet_ids IS NULL THEN origin = 'api' ELSE origin NOT IN ('api', 'service') END
+    )
+);
+
+CREATE INDEX api_keys_revoked_ix ON api_keys (revoked_at) WHERE revoked_at IS NOT NULL;
+CREATE INDEX api_keys_user_ix ON api_keys (user_id) WHERE user_id IS NOT NULL;
+
+-- Administrative acts: each is written before it is done, and what came of it after. An act without an answer was cut
+-- off, and may have been done.
+CREATE TABLE admin_acts (
+    asked_at timestamptz NOT NULL,
+    id uuid NOT NULL,
+    -- Null: not by a key, but on the command line or in development mode.
+    key_id uuid,
+    -- The key's name then, or `command line`, or `development`.
+    actor text NOT NULL,
+    act text COLLATE "C" NOT NULL,
+    -- What it was done to, as text: most often an id.
+    subject text,
+    -- Canonical JSON text of what was asked for. Never a secret.
+    asked text,
+    request_id text COLLATE "C",
+    CONSTRAINT admin_acts_pk PRIMARY KEY (id)
+);
+
+CREATE TABLE admin_answers (
+    answered_at timestamptz NOT NULL,
+    act_id uuid NOT NULL,
+    -- HTTP's status; on the command line 200 or what would be its like.
+    status smallint NOT NULL,
+    CONSTRAINT admin_answers_pk PRIMARY KEY (act_id)
+);
+
+-- Which grants the service's role was given, by the digest of grants.sql: `wallet migrate` gives them again when it
+-- has changed.
+CREATE TABLE role_grants (
+    granted_at timestamptz NOT NULL,
+    role text COLLATE "C" NOT NULL,
+    digest bytea NOT NULL,
+    CONSTRAINT role_grants_pk PRIMARY KEY (role)
 );
 
 -- Refusals, for support and audit. Not part of the ledger: kept for a time only.
@@ -485,6 +586,28 @@ BEGIN
 END
 $$;
 
+-- Only an owner may analyse a table, and the service's role is none. Runs as the owner, and can do nothing else.
+CREATE FUNCTION analyze_outgrown(ledger_schema text) RETURNS SETOF text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    outgrown regclass;
+BEGIN
+    -- The server looks once a minute. In a ledger that was empty a minute ago, a plan that was kept reads whole tables.
+    FOR outgrown IN
+        SELECT s.relid
+          FROM pg_stat_user_tables AS s
+          JOIN pg_class AS c ON c.oid = s.relid
+         WHERE s.schemaname = ledger_schema
+           AND s.n_live_tup > 1000 + 10 * greatest(c.reltuples, 0)
+           AND pg_has_role(current_user, c.relowner, 'USAGE')
+    LOOP
+        EXECUTE format('ANALYZE %s', outgrown);
+        RETURN NEXT outgrown::text;
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION analyze_outgrown(text) FROM PUBLIC;  -- noqa: CP02
+
 CREATE TRIGGER ledger_entries_balanced AFTER INSERT ON ledger_entries
     REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION refuse_unbalanced();
 
@@ -525,6 +648,14 @@ CREATE TRIGGER lots_not_deleted BEFORE DELETE OR TRUNCATE ON lots
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER refund_states_not_deleted BEFORE DELETE OR TRUNCATE ON refund_states
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER seals_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON seals
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER admin_acts_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON admin_acts
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER admin_answers_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON admin_answers
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER api_keys_not_deleted BEFORE DELETE OR TRUNCATE ON api_keys
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 ALTER TABLE ledger_entries ENABLE ALWAYS TRIGGER ledger_entries_balanced;
 ALTER TABLE transactions ENABLE ALWAYS TRIGGER transactions_append_only;
@@ -540,8 +671,15 @@ ALTER TABLE wallets ENABLE ALWAYS TRIGGER wallets_not_deleted;
 ALTER TABLE holds ENABLE ALWAYS TRIGGER holds_not_deleted;
 ALTER TABLE lots ENABLE ALWAYS TRIGGER lots_not_deleted;
 ALTER TABLE refund_states ENABLE ALWAYS TRIGGER refund_states_not_deleted;
+ALTER TABLE seals ENABLE ALWAYS TRIGGER seals_append_only;
+ALTER TABLE admin_acts ENABLE ALWAYS TRIGGER admin_acts_append_only;
+ALTER TABLE admin_answers ENABLE ALWAYS TRIGGER admin_answers_append_only;
+ALTER TABLE api_keys ENABLE ALWAYS TRIGGER api_keys_not_deleted;
 
+-- What signs cursors; what makes the hash of one party's side say nothing of another's; the seed of the key that signs
+-- receipts.
 INSERT INTO service_secrets (name, secret)
-VALUES ('cursors', sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8')));
+SELECT name, sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8'))
+  FROM unnest(ARRAY['cursors', 'audit_salt', 'receipts']) AS name;
 INSERT INTO watermarks (seq, moved_at, shard) VALUES (0, clock_timestamp(), 0);
 INSERT INTO sandbox_clock (advanced) VALUES (interval '0');

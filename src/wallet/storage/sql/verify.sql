@@ -61,7 +61,8 @@ SELECT least(
         (SELECT min(shard) FROM programme_wallets WHERE $1::smallint IS NULL OR shard > $1),
         (SELECT min(shard) FROM system_deltas WHERE $1::smallint IS NULL OR shard > $1),
         (SELECT min(shard) FROM system_snapshots WHERE $1::smallint IS NULL OR shard > $1),
-        (SELECT min(shard) FROM watermarks WHERE $1::smallint IS NULL OR shard > $1)
+        (SELECT min(shard) FROM watermarks WHERE $1::smallint IS NULL OR shard > $1),
+        (SELECT min(shard) FROM seals WHERE $1::smallint IS NULL OR shard > $1)
        ) AS shard;
 
 -- name: count_assets

@@ -1,0 +1,84 @@
+"""`wallet checkpoint`: where the audit chain ends, to be kept where nobody who can change the ledger can change it."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+import click
+
+from wallet import __version__
+from wallet.cli.database import database_of, existing_database, schema_is_current
+from wallet.cli.options import DATABASE, EMBEDDED, with_settings
+from wallet.errors import SettingsInvalid
+from wallet.ledger.instants import rfc3339
+from wallet.settings import Settings
+from wallet.storage.chain import Checkpoint, find_checkpoints
+from wallet.storage.database import close
+
+
+@click.command("checkpoint")
+@with_settings(*DATABASE, *EMBEDDED)
+def command(settings: Settings) -> int:
+    """Print where the audit chain ends, one JSON object in a line per shard.
+
+    Kept elsewhere, it proves with `wallet verify --against FILE` that history up to there is what it was. The file may
+    have many lines, of one cron job after the other. Changes nothing. Exits with 1 if nothing is sealed yet.
+
+    \b
+    Examples:
+      wallet checkpoint >> checkpoints.jsonl
+      wallet verify --against checkpoints.jsonl
+    """
+    with existing_database(settings) as found:
+        checkpoints = asyncio.run(_find(found))
+    for each in checkpoints:
+        click.echo(json.dumps(as_object(each)))
+    if not checkpoints:
+        click.echo("wallet: the audit chain has no link yet", err=True)
+    return 0 if checkpoints else 1
+
+
+async def _find(settings: Settings) -> Sequence[Checkpoint]:
+    if not await schema_is_current(settings):
+        raise SettingsInvalid("the database's schema is not up to date: run `wallet migrate` first")
+    connection = await database_of(settings).connect("checkpoint")
+    try:
+        return await find_checkpoints(connection)
+    finally:
+        await close(connection)
+
+
+def as_object(checkpoint: Checkpoint) -> dict[str, object]:
+    batch_id = None if checkpoint.batch_id is None else str(checkpoint.batch_id)
+    made_at = rfc3339(checkpoint.made_at)
+    return {**asdict(checkpoint), "batch_id": batch_id, "made_at": made_at, "version": __version__}
+
+
+def read_checkpoints(path: str) -> Sequence[Checkpoint]:
+    """The checkpoints of a file that this command has written. Raises SettingsInvalid for any other."""
+    try:
+        lines = Path(path).read_text("utf-8").splitlines()
+        checkpoints = [_checkpoint(json.loads(line)) for line in lines if line.strip()]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise SettingsInvalid(f"{path} cannot be read as checkpoints ({type(error).__name__}: {error})") from None
+    if not checkpoints:
+        raise SettingsInvalid(f"{path} has no checkpoint")
+    return checkpoints
+
+
+def _checkpoint(members: dict[str, object]) -> Checkpoint:
+    shard, height, seq, hash_ = (members[name] for name in ("shard", "height", "seq", "hash"))
+    if not (type(shard) is type(height) is type(seq) is int and isinstance(hash_, str) and len(hash_) == 64):
+        raise ValueError("a line is no checkpoint")
+    return Checkpoint(
+        shard=shard,
+        height=height,
+        seq=seq,
+        batch_id=None if members["batch_id"] is None else UUID(str(members["batch_id"])),
+        hash=hash_.lower(),
+        made_at=datetime.fromisoformat(str(members["made_at"])),
+    )

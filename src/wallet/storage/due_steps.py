@@ -1,0 +1,88 @@
+"""What is due at wallets, in order of its instants, as far as one batch may post it.
+
+Holds that are captured at their expiry are due at both ends, so wallets share due steps, and those of a wallet at the
+other end may come before its own. Whatever is found here is the beginning of all that is due at the wallets asked for
+and at those they are linked with: nothing due before the last step found is missing.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from wallet.errors import StorageUnavailable, WalletError
+from wallet.ledger.model import DueKey, HoldId, LotId, WalletId
+
+DUE_STEPS_MAX: Final = 1_000
+"""Due steps that one batch posts at most. A hold that reserves several slices counts once for each of them."""
+
+Fetch: TypeAlias = Callable[..., Awaitable[Sequence[Any]]]
+
+
+class ManyDue(WalletError):
+    """Internal: more is due at these wallets than one batch may post. It is settled by portions first."""
+
+    def __init__(self, wallets: Collection[WalletId]) -> None:
+        super().__init__(f"too much is due at {len(wallets)} wallets to be posted at once")
+        self.wallets = wallets
+
+
+class MoreIsDue(StorageUnavailable):
+    """More is due than could be posted on behalf of one request. Nothing of it was applied; the next try finds less."""
+
+
+class DueSteps(NamedTuple):
+    """Holds and lots that are due. until: the last of them in order, if there are more (None: these are all)."""
+
+    holds: Sequence[HoldId] = ()
+    lots: Sequence[LotId] = ()
+    until: DueKey | None = None
+
+
+NOTHING_DUE: Final = DueSteps()
+
+
+class _Step(NamedTuple):
+    """weight: as how many steps it counts. ends: of a hold, the wallets it is due at."""
+
+    weight: int
+    ends: Sequence[WalletId]
+
+
+async def find_due_steps(fetch: Fetch, wallets: Sequence[WalletId], at: datetime, steps_max: int) -> DueSteps:
+    """The first steps due at or before an instant; at least one if there is any.
+
+    fetch: runs `find_due_steps` of load_more.sql, given wallets, an instant and how many rows at most.
+    """
+    found: dict[DueKey, _Step] = {}
+    until: DueKey | None = None
+    new = list(wallets)
+    asked = set(new)
+    while new:
+        rows = await fetch(new, at if until is None else until[0], steps_max + 1)
+        for expires_at, kind, id_, slices, *ends in rows:
+            found[expires_at, kind, id_] = _Step(max(slices, 1), [end for end in ends if end is not None])
+        if len(rows) > steps_max:
+            # Of these wallets there may be more, from here on.
+            last: DueKey = tuple(rows[-1])[:3]
+            until = last if until is None else min(until, last)
+        found, until = _beginning(found, until, steps_max)
+        # What comes after the end of the portion links nothing to it.
+        new = list(dict.fromkeys(end for step in found.values() for end in step.ends if end not in asked))
+        asked.update(new)
+    return DueSteps([key[2] for key in found if key[1] == 0], [key[2] for key in found if key[1] == 1], until)
+
+
+def _beginning(
+    found: Mapping[DueKey, _Step], until: DueKey | None, steps_max: int
+) -> tuple[dict[DueKey, _Step], DueKey | None]:
+    """Those that fit, in order, up to `until`; and the last of them, if there are more."""
+    kept: dict[DueKey, _Step] = {}
+    weight = 0
+    for key in sorted(found):
+        if until is not None and key > until:
+            break
+        weight += found[key].weight
+        if kept and weight > steps_max:
+            return kept, next(reversed(kept))
+        kept[key] = found[key]
+    return kept, until

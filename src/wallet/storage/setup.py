@@ -1,0 +1,40 @@
+"""What a start asks of a database, as its login: whether this release can work with it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from wallet.storage.database import Database, close, driver_errors
+from wallet.storage.revision import is_current
+from wallet.storage.role import are_given, login_of_session
+
+
+async def is_set_up(database: Database) -> bool:
+    """Whether it has every migration of this release, and the service's role its grants.
+
+    Raises StorageUnavailable, and SettingsInvalid for an unsafe server.
+    """
+    async with _session(database) as connection:
+        role = database.settings.database_role
+        try:
+            return await is_current(connection) and (not role or await are_given(connection, role))
+        except asyncpg.InsufficientPrivilegeError:
+            return False  # A login that owns nothing may read nothing before it is given leave to take the role.
+
+
+async def login_of(database: Database) -> str:
+    """The login of the database's URL, as the database names it. Raises as is_set_up."""
+    async with _session(database) as connection:
+        return await login_of_session(connection)
+
+
+@asynccontextmanager
+async def _session(database: Database) -> AsyncIterator[asyncpg.Connection]:
+    # Not in the service's role, which may not be there yet.
+    connection = await database.connect("start", as_login=True)
+    try:
+        with driver_errors():
+            yield connection
+    finally:
+        await close(connection)

@@ -1,0 +1,25 @@
+"""Sealing as a leader does it, but at once."""
+
+import asyncio
+
+import asyncpg
+
+from wallet.storage.chain import seal
+from wallet.storage.keeping import move_watermark, read_progress, set_fence
+from wallet.storage.leaves import read_salts
+
+
+async def settle_all(connection: asyncpg.Connection) -> None:
+    """Move the watermark to the last seq."""
+    fence = await set_fence(connection, seq=(await read_progress(connection, shard=0)).last_seq)
+    async with asyncio.timeout(60):
+        while await move_watermark(connection, fence, shard=0) is None:
+            await connection.execute("SELECT pg_sleep(0.005)")
+
+
+async def seal_all(connection: asyncpg.Connection) -> None:
+    """Settle and seal all batches that there are."""
+    await settle_all(connection)
+    salts = await read_salts(connection)
+    while await seal(connection, shard=0, salts=salts):
+        pass
