@@ -5,6 +5,7 @@ from typing import cast
 from wallet.errors import SettingsInvalid
 from wallet.http.application import make_framework
 from wallet.http.asgi import App
+from wallet.http.authentication import Authentication
 from wallet.http.balances import Balances
 from wallet.http.edge import Edge
 from wallet.http.fast_lane import FastLane
@@ -17,11 +18,14 @@ from wallet.service.commands import Commands
 from wallet.service.committer import Committer
 from wallet.service.due import DueKeeper
 from wallet.service.keepers import Keepers
+from wallet.service.key_ring import KeyRing
+from wallet.service.lanes import LANES, LaneCommitter
 from wallet.service.wallets import WalletService
 from wallet.settings import Settings
 from wallet.storage.assets import AssetCache
 from wallet.storage.balances import BalanceConnection
 from wallet.storage.database import Database
+from wallet.storage.named import wallets_locked
 from wallet.storage.writer import BatchWriter
 from wallet.telemetry import Telemetry
 
@@ -40,11 +44,12 @@ def make_service(settings: Settings) -> WalletService:
         batch_items_max=settings.batch_items_max,
         observe_depth=telemetry.queue_depth.set,
     )
-    # One writer, so that the order of its queue is the order of decisions; and not among those of small movements.
-    bulk = Committer(
-        [BatchWriter(database, assets, observe=telemetry.batch)],
+    # Not among the writers of small movements.
+    bulk = LaneCommitter(
+        [BatchWriter(database, assets, observe=telemetry.batch) for _ in range(LANES)],
         queue_depth_max=max(QUEUE_ITEMS_MAX, CHUNKS_QUEUED_MAX * settings.bulk_items_max),
         batch_items_max=settings.bulk_items_max,
+        wallets_of=lambda request: wallets_locked(request, assets),
     )
     return WalletService(
         database,
@@ -62,6 +67,7 @@ def make_service(settings: Settings) -> WalletService:
         ),
         assets=assets,
         telemetry=telemetry,
+        ring=KeyRing(workers=settings.workers, requests_per_second_max=settings.requests_per_second_max),
     )
 
 
@@ -73,7 +79,9 @@ def make_app(settings: Settings) -> Lifespan:
     framework = cast("App", make_framework(service, movements, balances, cors_origins=origins))
     # CORS is the framework's: where it is on, every request takes that way.
     fast_lane = FastLane(movements, balances) if settings.fast_lane and not origins else None
-    return Lifespan(Edge(framework, fast_lane, service.telemetry), service)
+    authentication = Authentication(service.ring, is_development=settings.development)
+    edge = Edge(framework, fast_lane, service.telemetry, authentication, denies_itself=not origins)
+    return Lifespan(edge, service)
 
 
 def openapi_bytes() -> bytes:

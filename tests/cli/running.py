@@ -37,8 +37,11 @@ def variables_set() -> list[str]:
 def started(*arguments: str, lines: int, **environment: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
     """Yield a `wallet` process of its own session and the first `lines` of its output; kill it in the end.
 
-    Fewer lines are yielded if it ended before. Nothing but `environment` sets a setting.
+    Fewer lines are yielded if it ended before. Nothing but `environment` sets a setting, but that `serve` is in
+    development mode, where no key is needed, unless it says otherwise.
     """
+    if arguments[0] == "serve":
+        environment = {"WALLET_DEVELOPMENT": "1"} | environment
     inherited = {name: value for name, value in os.environ.items() if name not in variables_set()}
     process = subprocess.Popen(
         [sys.executable, "-c", "from wallet.cli.main import main; main()", *arguments],

@@ -7,15 +7,16 @@ import click
 import pytest
 
 from tests.cli.running import Wallet
-from wallet.cli.main import COMMANDS, cli, main
+from wallet.cli.main import COMMANDS, all_commands, main
 from wallet.cli.options import SETTING_NAMES, with_settings
 from wallet.settings import Settings
 
+ALL = dict(all_commands())
+"""Every command by its words, those of groups included."""
+
 
 def options_of(command: str) -> list[click.Option]:
-    found = cli.get_command(click.Context(cli), command)
-    assert found is not None
-    return [each for each in found.params if isinstance(each, click.Option)]
+    return [each for each in ALL[command].params if isinstance(each, click.Option)]
 
 
 def settings_made(monkeypatch: pytest.MonkeyPatch, *arguments: str, **environment: str) -> Settings:
@@ -35,7 +36,7 @@ def settings_made(monkeypatch: pytest.MonkeyPatch, *arguments: str, **environmen
     return given[0]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", ALL)
 def test_every_option_has_an_environment_variable_and_a_help_text(command: str) -> None:
     for option in options_of(command):
         assert isinstance(option.envvar, str), option.name
@@ -43,9 +44,9 @@ def test_every_option_has_an_environment_variable_and_a_help_text(command: str) 
         assert option.help, option.name
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", ALL)
 def test_help_shows_every_option_with_its_variable_and_examples(command: str, wallet: Wallet) -> None:
-    said = wallet(command, "--help")
+    said = wallet(*command.split(), "--help")
     assert said.code == 0
     for option in options_of(command):
         assert option.opts[0] in said.output
@@ -100,6 +101,12 @@ def test_an_empty_environment_variable_counts_as_not_set(monkeypatch: pytest.Mon
         ("dev", "--port", "http"),
         ("dev", "--log-level", "loud"),
         ("dev", "--no-such-option"),
+        ("dev", "--no-development"),
+        ("dev", "--host", "0.0.0.0"),
+        ("serve", "--development", "--host", "0.0.0.0"),
+        ("serve", "--development", "--host", "::"),
+        ("serve", "--development", "--host", ""),
+        ("serve", "--development", "--host", "wallet.example"),
         ("dev", "unexpected"),
         ("no-such-command",),
     ],

@@ -96,7 +96,8 @@ def check_problem(answer: httpx.Response) -> None:
     assert answer.status_code == status
     assert body["request_id"] == answer.headers["x-request-id"]
     assert body["detail"]
-    assert ("retry-after" in answer.headers) == (status == 503)
+    assert ("retry-after" in answer.headers) == (status in (429, 503))
+    assert ("www-authenticate" in answer.headers) == (status == 401)
 
 
 def code_of(answer: httpx.Response) -> tuple[int, str]:
@@ -111,8 +112,11 @@ def fields_of(answer: httpx.Response) -> list[str]:
 
 @asynccontextmanager
 async def running_api(database_url: str, **settings: Any) -> AsyncIterator[Api]:
-    """The application on this database, started, with its client; ended as the server ends it."""
-    app = make_app(Settings(database_url=database_url, **settings))
+    """The application on this database, started, with its client; ended as the server ends it.
+
+    In development mode, where no key is needed, unless `settings` say otherwise.
+    """
+    app = make_app(Settings(**{"database_url": database_url, "development": True, **settings}))
     told: asyncio.Queue[Any] = asyncio.Queue()
     said: asyncio.Queue[Any] = asyncio.Queue()
     living = asyncio.create_task(app({"type": "lifespan"}, told.get, said.put))

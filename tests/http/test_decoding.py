@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from wallet.errors import Malformed
 from wallet.http import bodies
 from wallet.http.decoding import canonical_metadata, decode
+from wallet.http.key_bodies import NewKey
+from wallet.http.programme_bodies import ClockAdvance, NewProgramme
 
 EXAMPLES = settings(max_examples=300, deadline=None)
 
@@ -99,10 +101,25 @@ EXAMPLES_OF: dict[str, Any] = {
     "label": "l",
     "spending_limits": [{"per": "day", "amount": 1}],
     "expected_version": 1,
+    **dict.fromkeys(("asset_type_id", "scale", "grace_seconds", "priority", "advance_seconds"), 3),
+    **dict.fromkeys(("expires_in_days", "requests_per_second"), 3),
+    **dict.fromkeys(("user_id", "id", "replaces"), WALLET),
+    **dict.fromkeys(("max_supply", "rollover_max"), "5"),
+    "name": "n",
+    "code": "gold",
+    "draw_order": "main_first",
+    "on_refund_to_expired": "grace",
+    "per": "week",
+    "category": "paid",
+    "ends_at": "2026-01-31T12:00:00Z",
+    "scopes": ["read"],
+    "wallet_ids": [WALLET],
 }
+IDS_OF_ASSETS = {bodies.NewAsset: {"id": 7}}
 BODIES = (
     bodies.TopUp, bodies.Bonus, bodies.Spend, bodies.Transfer, bodies.Transaction, bodies.NewHold, bodies.Capture,
     bodies.Void, bodies.Increase, bodies.Extend, bodies.Refund, bodies.Merge, bodies.WalletChange, bodies.WalletStep,
+    bodies.NewUser, bodies.NewWallet, bodies.NewAsset, bodies.AssetChange, NewProgramme, ClockAdvance, NewKey,
 )  # fmt: skip
 movement_fields = {"amount": 5, "asset_code": "gold", "reference_id": "r:1"}
 
@@ -199,7 +216,8 @@ def test_it_refuses_the_same_inside_of_what_may_be_left_out(top_up: tuple[_Objec
 @pytest.mark.parametrize("type_", BODIES, ids=lambda type_: type_.__name__)
 def test_a_member_that_comes_twice_is_refused_in_every_body(type_: type[msgspec.Struct]) -> None:
     fields = msgspec.structs.fields(type_)
-    filled = msgspec.json.decode(msgspec.json.encode({field.name: EXAMPLES_OF[field.name] for field in fields}))
+    examples = EXAMPLES_OF | IDS_OF_ASSETS.get(type_, {})
+    filled = msgspec.json.decode(msgspec.json.encode({field.name: examples[field.name] for field in fields}))
     decode(type_, msgspec.json.encode(filled))
     required = {field.name: filled[field.name] for field in fields if field.required or field.name == "reference_id"}
     for members in (required, filled):

@@ -14,8 +14,10 @@ import pytest
 
 from tests.http.tiny_service import Running, TinyApplication, running
 from wallet.http.answers import Answer
+from wallet.http.authentication import Authentication
 from wallet.http.edge import Edge
 from wallet.http.protocol import BODIES_BYTES_MAX
+from wallet.service.key_ring import KeyRing
 from wallet.telemetry import Telemetry
 
 GET = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -394,7 +396,8 @@ class EdgeApplication(TinyApplication):
 
     def __init__(self) -> None:
         super().__init__()
-        self._edge = Edge(super().__call__, self, Telemetry())  # type: ignore[arg-type]
+        anybody = Authentication(KeyRing(workers=1, requests_per_second_max=0), is_development=True)
+        self._edge = Edge(super().__call__, self, Telemetry(), anybody)  # type: ignore[arg-type]
 
     def operation(self, scope: Any, receive: Any) -> Any:
         async def answer() -> Answer:

@@ -206,7 +206,7 @@ class TestDocument:
             for operation in operations.values():
                 if operation["tags"] == ["movements"]:
                     assert operation["requestBody"]["content"]["application/json"]["schema"], path
-                    statuses = {"200", "201", "400", "404", "409", "413", "415", "422", "503"}
+                    statuses = {"200", "201", "400", "401", "403", "404", "409", "413", "415", "422", "429", "503"}
                     assert set(operation["responses"]) == statuses, path
 
     async def test_whatever_has_a_body_says_what_becomes_of_a_wrong_one(self, api: Api) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 
 from wallet.cli.generated import check_option, write_or_check
-from wallet.cli.main import COMMANDS, cli
+from wallet.cli.main import all_commands
 from wallet.cli.options import option_name
 from wallet.settings import Settings
 
@@ -68,10 +68,8 @@ def _settings() -> Iterator[Sequence[str]]:
 
 def _command_options() -> Iterator[Sequence[str]]:
     settings = {each.name for each in fields(Settings)}
-    context = click.Context(cli)
-    for name in COMMANDS:
-        found = cli.get_command(context, name)
-        for option in found.params if found else ():
+    for name, found in all_commands():
+        for option in found.params:
             if isinstance(option, click.Option) and option.name not in settings:
                 names = "/".join([*option.opts, *option.secondary_opts])
                 yield (

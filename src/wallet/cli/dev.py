@@ -1,6 +1,7 @@
 """`wallet dev`: what `make run` runs."""
 
 import asyncio
+from dataclasses import replace
 
 import click
 
@@ -15,12 +16,13 @@ from wallet.settings import Settings
 
 
 @click.command("dev")
-@with_settings(*SETTING_NAMES, log_level="warning")
+@with_settings(*(name for name in SETTING_NAMES if name != "development"), log_level="warning")
 def command(settings: Settings) -> int:
     """Try the service: a database of its own, the schema, demo data, and HTTP on 127.0.0.1:8080.
 
     Needs no database server: it starts an embedded PostgreSQL, and stops it at the end. What is in it is there
-    again the next time. With DATABASE_URL it uses that database instead. Ctrl-C ends it.
+    again the next time. With DATABASE_URL it uses that database instead. No key is asked for, so it is served on
+    loopback only. Ctrl-C ends it.
 
     \b
     Examples:
@@ -28,6 +30,7 @@ def command(settings: Settings) -> int:
       wallet dev --port 8081
       DATABASE_URL=postgresql://wallet:secret@localhost/wallet wallet dev
     """
+    settings = replace(settings, development=True)
     # Before a database is started for nothing. Freed again, because nothing could be answered yet.
     listen(settings).close()
     with database_or_embedded(settings) as found:
@@ -45,3 +48,4 @@ def _say_where(url: str) -> None:
     click.echo(f"Documentation:  {url}/docs")
     # On its own, so that the whole line can be copied.
     click.echo(f"curl {url}/wallets/{MIKASA_WALLET}/balance")
+    click.echo("DEVELOPMENT MODE: no key is asked for; every program on this machine may do everything.")

@@ -4,7 +4,7 @@ A command's module is imported when the command is used, so that none pays for a
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import Final, NoReturn
 
@@ -20,8 +20,11 @@ COMMANDS: Final = {
     "dev": "Try it: a database of its own, demo data, and the service. Needs nothing.",
     "serve": "Serve HTTP on the database of DATABASE_URL.",
     "migrate": "Bring the database's schema up to date.",
+    "keys": "Make, list and revoke the keys that programs come in with.",
     "seed": "Make the demo data, by real transactions.",
     "verify": "Check the whole ledger and name the first wrong row.",
+    "checkpoint": "Print where the audit chain ends, to be kept elsewhere.",
+    "receipt": "Check a receipt offline.",
     "openapi": "Write the OpenAPI document.",
     "configuration": "Write the table of all settings.",
     "version": "Say which version this is.",
@@ -56,11 +59,23 @@ def cli() -> None:
     To run it:
       export DATABASE_URL=postgresql://user:password@host/database
       wallet migrate
+      wallet keys create --name backend --scope read --scope spend
       wallet serve
 
     Every option can be set by the environment variable that its help names; an option given wins.
     `wallet COMMAND --help` explains a command.
     """
+
+
+def all_commands() -> Iterator[tuple[str, click.Command]]:
+    """Every command by the words that it is called by, those of groups included."""
+    context = click.Context(cli)
+    for name in COMMANDS:
+        found = cli.get_command(context, name)
+        if isinstance(found, click.Group):
+            yield from ((f"{name} {inner}", each) for inner, each in found.commands.items())
+        elif found is not None:
+            yield name, found
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -6,6 +6,7 @@ import click
 
 from wallet.bootstrap import make_app
 from wallet.cli.database import database_of, orderly_end, schema_is_current
+from wallet.cli.keys_of import ensure_a_key
 from wallet.cli.migrate import migrate_when_there
 from wallet.cli.options import EMBEDDED, SETTING_NAMES, flag, with_settings
 from wallet.errors import SettingsInvalid
@@ -21,8 +22,9 @@ from wallet.settings import Settings
 def command(settings: Settings, with_migrations: bool, with_demo_data: bool) -> int:
     """Serve HTTP on the database of DATABASE_URL.
 
-    Waits for the database, and does not start on a schema that is not up to date. SIGTERM and Ctrl-C end it
-    after everything that was accepted is answered; a second Ctrl-C ends it at once.
+    Waits for the database, and does not start on a schema that is not up to date, nor where there is no key to
+    come in with. SIGTERM and Ctrl-C end it after everything that was accepted is answered; a second Ctrl-C ends
+    it at once.
 
     \b
     Examples:
@@ -42,3 +44,5 @@ async def _prepare(settings: Settings, *, with_migrations: bool, with_demo_data:
         raise SettingsInvalid("the database's schema is not up to date: run `wallet migrate`, or start with --migrate")
     if with_demo_data:
         await make_demo_data(database_of(settings))
+    if not settings.development:
+        await ensure_a_key(settings)

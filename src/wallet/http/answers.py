@@ -144,7 +144,7 @@ class LotAnswer(Struct, kw_only=True):
 
 
 class AssetAnswer(Struct, kw_only=True):
-    """An asset, and where its units are: issued = revenue + breakage + circulating."""
+    """An asset, and where its units are: issued = revenue + breakage + circulating; null for a bound key."""
 
     id: int
     code: str
@@ -157,10 +157,10 @@ class AssetAnswer(Struct, kw_only=True):
     revenue_wallet_id: str
     breakage_wallet_id: str
     created_at: str
-    issued: int
-    revenue: int
-    breakage: int
-    circulating: int
+    issued: int | None
+    revenue: int | None
+    breakage: int | None
+    circulating: int | None
 
 
 class LedgerEntryAnswer(Struct, kw_only=True):

@@ -10,7 +10,9 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ControllerRouterHandler
 
 from wallet.errors import FieldError, Malformed
+from wallet.http.administration import act_guard
 from wallet.http.asgi import ClientGone
+from wallet.http.authentication import DENIED
 from wallet.http.balances import Balances
 from wallet.http.batches import Batches
 from wallet.http.failures import failure, problem
@@ -21,8 +23,10 @@ from wallet.http.routes.bulk import bulk_routes
 from wallet.http.routes.history import history_routes
 from wallet.http.routes.holdings import holding_routes
 from wallet.http.routes.holds import hold_routes
+from wallet.http.routes.keys import key_routes
 from wallet.http.routes.movements import movement_routes
 from wallet.http.routes.programmes import programme_routes
+from wallet.http.routes.receipts import receipt_routes
 from wallet.http.routes.refunds import refund_routes
 from wallet.http.routes.resources import resource_routes
 from wallet.http.routes.sandbox import sandbox_routes
@@ -36,6 +40,7 @@ from wallet.http.routes.shared import (
 from wallet.http.routes.statements import statement_routes
 from wallet.http.routes.status import status_routes
 from wallet.http.routes.wallet_changes import wallet_change_routes
+from wallet.http.scopes import check_scopes, open_to_all
 from wallet.http.wallet_changes import WalletChanges
 from wallet.service.wallets import WalletService
 
@@ -59,15 +64,18 @@ def make_framework(
         *bulk_routes(Batches(service), Imports(service)),
         *holding_routes(service),
         *history_routes(service),
+        *receipt_routes(service),
         *statement_routes(service),
         *programme_routes(service),
         *sandbox_routes(service),
+        *key_routes(service),
         *status_routes(service),
         *page_routes(),
     ]
     return Litestar(
         route_handlers=[*_options_routes(handlers), *handlers],
-        guards=[refuse_unknown_parameters, refuse_idempotency_key],
+        # In the order of what a request may be refused for: who asks, that it can be written down, what it says.
+        guards=[check_scopes, act_guard(service), refuse_unknown_parameters, refuse_idempotency_key],
         exception_handlers={
             HTTPException: _http_problem,
             ClientGone: _nobody_to_answer,
@@ -96,7 +104,9 @@ def _options_routes(handlers: Iterable[Any]) -> list[ControllerRouterHandler]:
 
 
 def _options_route(path: str, allowed: str) -> ControllerRouterHandler:
-    @route(path, http_method="OPTIONS", status_code=204, include_in_schema=False, sync_to_thread=False)
+    @route(
+        path, http_method="OPTIONS", status_code=204, include_in_schema=False, opt=open_to_all(), sync_to_thread=False
+    )
     def options() -> Response[None]:
         return Response(None, headers={"allow": allowed})
 
@@ -110,10 +120,16 @@ def _allowed(methods: Iterable[str]) -> str:
 
 
 def _problem(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    denied = request.scope.get(DENIED)
+    if isinstance(denied, Exception):
+        # Who is not let in is not told what there is, either.
+        error = denied
     return as_response(failure(error, request_id=request_id(request), moves_money=moves_money(request)))
 
 
 def _http_problem(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+    if DENIED in request.scope:
+        return _problem(request, error)
     if isinstance(error, ValidationException):
         extra = error.extra if isinstance(error.extra, list) else []
         errors = [FieldError(str(each.get("key", "")), f"{each.get('message', '')}.") for each in extra]

@@ -22,6 +22,29 @@ Taken out of the scope by the edge: left there, it would make a cycle of every r
 BODY_STREAM: Final = "wallet.body_stream"
 """Key of the scope under which our protocol gives the BodyStream of a request whose body has no bound."""
 
+BODY_READ: Final = "wallet.body_read"
+"""Key of the scope under which a guard leaves the body that it has read for the handler."""
+
+ACT_ANSWERED: Final = "wallet.act_answered"
+"""Key of the scope under which a guard leaves what is to be awaited with the status of an administrative act."""
+
+LAST_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+)
+"""What every answer ends with, whoever makes it. Each says to browsers what nothing here is meant for."""
+
+PAGE_HEADER: Final = (
+    b"content-security-policy",
+    b"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+)
+"""What pages end with besides: they load our own files, and have styles of their own in them."""
+
+NO_STORE: Final = (b"cache-control", b"no-store")
+"""Where an answer says nothing else of it: what is in a wallet is for who asked."""
+
 
 class BodyStream:
     """What the protocol and the application tell each other while a body without a bound arrives.
@@ -60,8 +83,20 @@ async def read_body(receive: Receive) -> bytes:
 
 async def send_answer(answer: Answer, send: Send, send_whole: SendWhole | None, *, request_id: bytes) -> None:
     """Send a whole answer, with the headers that all answers end with."""
-    headers = (*answer.headers, (b"content-length", b"%d" % len(answer.body)), (b"x-request-id", request_id))
+    headers = (
+        *answer.headers,
+        (b"content-length", b"%d" % len(answer.body)),
+        *last_headers(answer.headers, request_id=request_id),
+    )
     if send_whole is not None and send_whole(answer.status, headers, answer.body):
         return
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
+
+
+def last_headers(headers: Iterable[tuple[bytes, bytes]], *, request_id: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    """What an answer with these headers ends with."""
+    for name, _ in headers:
+        if name == b"cache-control":
+            return ((b"x-request-id", request_id), *LAST_HEADERS)
+    return ((b"x-request-id", request_id), NO_STORE, *LAST_HEADERS)

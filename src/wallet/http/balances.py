@@ -7,6 +7,7 @@ from wallet.http.answers import JSON, Answer, balance_answer, balance_at_answer,
 from wallet.http.instants import Wrong, axis_named, instant
 from wallet.http.options import AMOUNTS, Headers, parameters, path_id, refuse_key
 from wallet.ledger.model import WalletId
+from wallet.service.callers import Caller
 from wallet.service.wallets import WalletService
 from wallet.storage.balances import Balance
 from wallet.storage.history import Axis
@@ -20,14 +21,17 @@ class Balances:
     def __init__(self, service: WalletService) -> None:
         self._service = service
 
-    async def balance(self, wallet_id: str, *, headers: Headers, query: bytes) -> Answer:
+    async def balance(self, wallet_id: str, *, caller: Caller, headers: Headers, query: bytes) -> Answer:
         """Raises WalletError where there is nothing to answer with."""
         asked = parameters(query, known=_KNOWN) if query else _NOTHING
         refuse_key(headers)
         strings = AMOUNTS in asked
         if len(asked) > strings:
-            return await self._on_an_axis(wallet_id, asked, strings=strings)
-        balance = await self._current(path_id("wallet_id", wallet_id))
+            return await self._on_an_axis(wallet_id, asked, caller, strings=strings)
+        id_ = path_id("wallet_id", wallet_id)
+        if caller.is_bound:
+            await self._service.permissions.ensure_sees_wallet(caller, id_)
+        balance = await self._current(id_)
         return Answer(200, written(balance_answer(balance), amounts_as_strings=strings), _FRESH)
 
     async def _current(self, wallet_id: WalletId) -> Balance:
@@ -38,7 +42,7 @@ class Balances:
             balance = await self._service.balances.balance(wallet_id)
         return balance
 
-    async def _on_an_axis(self, wallet_id: str, asked: Mapping[str, str], *, strings: bool) -> Answer:
+    async def _on_an_axis(self, wallet_id: str, asked: Mapping[str, str], caller: Caller, *, strings: bool) -> Answer:
         """At an instant, or on the axis that is not the one by default."""
         at, axis, wrong = None, Axis.POSTED, Wrong()
         id_ = path_id("wallet_id", wallet_id)
@@ -49,6 +53,7 @@ class Balances:
             with wrong:
                 axis = axis_named(asked["axis"])
         wrong.raise_if_any()
+        await self._service.permissions.ensure_sees_wallet(caller, id_)
         if at is None:
             answer = balance_answer(await self._current(id_))
             if axis is Axis.EFFECTIVE:

@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal, Union
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from wallet.errors import FieldError, Malformed, OutcomeUnknown, Overloaded, WalletError
+from wallet.errors import FieldError, Forbidden, Malformed, OutcomeUnknown, Overloaded, WalletError
 from wallet.http.decoding import ERRORS_MAX, decode, malformed
 from wallet.http.failures import problem
 from wallet.http.items import ITEM_TYPES, ItemResult, Items, written_item
@@ -21,6 +21,7 @@ from wallet.http.writing import JSON, Answer
 from wallet.ledger.outcomes import Grouped, RefusalCode, Refused
 from wallet.ledger.requests import Single
 from wallet.service.bulk import GROUP_ITEMS_MAX
+from wallet.service.callers import Caller
 from wallet.service.wallets import WalletService
 
 PORTIONS_IN_FLIGHT_MAX: Final = 2
@@ -89,7 +90,7 @@ class Batches:
         self._items = Items(service)
         self._bytes_under_way = 0
 
-    async def batch(self, body: bytes, *, headers: Headers, query: bytes, request_id: str) -> Answer:
+    async def batch(self, body: bytes, *, caller: Caller, headers: Headers, query: bytes, request_id: str) -> Answer:
         """Raises WalletError where there is nothing to answer with."""
         ensure_json(headers)
         as_strings = amounts_as_strings(query)
@@ -98,7 +99,7 @@ class Batches:
             with self._under_way(max(0, len(batch.items) * ITEM_BYTES_MIN - len(body))):
                 answering = self._atomic if batch.mode == "atomic" else self._independent
                 try:
-                    return await answering(batch, request_id, as_strings)
+                    return await answering(batch, caller, request_id, as_strings)
                 except WalletError:
                     raise
                 except Exception as error:
@@ -116,7 +117,7 @@ class Batches:
         finally:
             self._bytes_under_way -= size
 
-    async def _atomic(self, batch: _Batch, request_id: str, as_strings: bool) -> Answer:
+    async def _atomic(self, batch: _Batch, caller: Caller, request_id: str, as_strings: bool) -> Answer:
         is_dry = batch.dry_run is True
         requests: list[Single] = []
         errors: list[FieldError] = []
@@ -131,7 +132,7 @@ class Batches:
                     break
         if errors:
             raise Malformed(errors[:ERRORS_MAX])
-        grouped = await self._bulk.all_or_none(requests, dry_run=is_dry)
+        grouped = await self._decided(requests, caller, is_dry=is_dry)
         await self._items.prepare_answers(grouped.outcomes)
         written: list[bytes] = []
         statuses: set[int] = set()
@@ -145,6 +146,25 @@ class Batches:
             return _refused(written, grouped, request_id)
         return _answered(201 if 201 in statuses else 200, written)
 
+    async def _decided(self, requests: Sequence[Single], caller: Caller, *, is_dry: bool) -> Grouped:
+        """Raises Forbidden, naming the item, if the caller may not ask for one of them: then for none."""
+        admitted: list[Single] = []
+        refused: tuple[int, Refused] | None = None
+        for index, each in enumerate(await self._items.admit(caller, requests)):
+            if isinstance(each, Forbidden):
+                raise Forbidden(f"items[{index}]: {each}")
+            if isinstance(each, WalletError):
+                raise each
+            if isinstance(each, Refused):
+                refused = refused or (index, each)
+            else:
+                admitted.append(each)
+        if refused is None:
+            return await self._items.mask_group(caller, await self._bulk.all_or_none(admitted, dry_run=is_dry))
+        first, why = refused
+        others = Refused(RefusalCode.GROUP_REFUSED, f"Nothing was applied, because items[{first}] was refused.")
+        return Grouped(tuple(why if index == first else others for index in range(len(requests))))
+
     def _request_of_group(self, index: int, item: Raw, *, is_dry: bool) -> Single:
         path = f"items[{index}]."
         request = self._items.request(bytes(item), path=path, dry_run=is_dry)
@@ -153,18 +173,18 @@ class Batches:
             raise malformed(f"{path}dry_run", "Only an atomic batch as a whole can be dry.")
         return request
 
-    async def _independent(self, batch: _Batch, request_id: str, as_strings: bool) -> Answer:
+    async def _independent(self, batch: _Batch, caller: Caller, request_id: str, as_strings: bool) -> Answer:
         written: list[bytes] = []
         in_flight: deque[Portion] = deque()
 
         async def answer_oldest() -> None:
             portion = in_flight.popleft()
-            answered = await portion.answered(self._items, request_id=request_id, amounts_as_strings=as_strings)
+            answered = await portion.answered(self._items, caller, request_id=request_id, amounts_as_strings=as_strings)
             written.extend(written_item(item.place, item.reference_id, answer) for item, answer in answered)
 
         texts = ((index, bytes(item)) for index, item in enumerate(batch.items))
         while portion := tuple(islice(texts, self._bulk.chunk_items_max)):
-            items = await read_items(self._items, portion, dry_run=batch.dry_run is True)
+            items = await read_items(self._items, portion, caller, dry_run=batch.dry_run is True)
             if len(in_flight) >= PORTIONS_IN_FLIGHT_MAX:
                 await answer_oldest()
             in_flight.append(await Portion.begin(self._bulk, items))

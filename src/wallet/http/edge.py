@@ -1,4 +1,5 @@
-"""The outermost ASGI layer, around fast lane and framework: request id, metrics, and an answer whatever happens.
+"""The outermost ASGI layer, around fast lane and framework: who asks, request id, metrics, and an answer whatever
+happens.
 
 Both lanes get their answers' last headers here, and nowhere else.
 """
@@ -9,36 +10,76 @@ import time
 from typing import Final
 
 from wallet.errors import WalletError
-from wallet.http.asgi import SEND_WHOLE, App, ClientGone, Message, Receive, Scope, Send, send_answer
+from wallet.http.asgi import (
+    ACT_ANSWERED,
+    PAGE_HEADER,
+    SEND_WHOLE,
+    App,
+    ClientGone,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    SendWhole,
+    last_headers,
+    send_answer,
+)
+from wallet.http.authentication import CALLER, DENIED, NOBODY, Authentication
 from wallet.http.failures import failure
 from wallet.http.fast_lane import FastLane
 from wallet.telemetry import Telemetry
 
 _REQUEST_ID: Final = re.compile(rb"\A[A-Za-z0-9._-]{1,64}\Z")
+# Which of several headers counts is anybody's guess: none, so that the request is refused.
+_GIVEN_TWICE: Final = b""
 
 
 class Edge:
-    """Wraps the lanes. Sets `scope["request_id"]` (text) and reads `scope["path_template"]` for metrics."""
+    """Wraps the lanes. Sets `scope["request_id"]` (text) and `scope["caller"]`, and reads `scope["path_template"]` for
+    metrics.
 
-    def __init__(self, framework: App, fast_lane: FastLane | None, telemetry: Telemetry) -> None:
+    denies_itself: where nobody is let in, answer at once, which is cheap. Otherwise the framework does it, which adds
+    what browsers of other origins need to see the answer (CORS).
+    """
+
+    def __init__(
+        self,
+        framework: App,
+        fast_lane: FastLane | None,
+        telemetry: Telemetry,
+        authentication: Authentication,
+        *,
+        denies_itself: bool = True,
+    ) -> None:
         self._framework = framework
         self._fast_lane = fast_lane
         self._telemetry = telemetry
+        self._authentication = authentication
+        self._denies_itself = denies_itself
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._framework(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id = _request_id(scope["headers"])
+        request_id, authorization = _read(scope["headers"])
         scope["request_id"] = request_id.decode()
         send_whole = scope.pop(SEND_WHOLE, None)
         if scope["method"] == "HEAD":
             # The server sends the head alone; it keeps the scope it made.
             scope = {**scope, "method": "GET"}
         status = 0
-        operation = None if self._fast_lane is None else self._fast_lane.operation(scope, receive)
+        operation = None
         try:
+            try:
+                caller = self._authentication.known(scope["method"], scope["path"], authorization)
+                scope[CALLER] = await self._authentication.found(authorization) if caller is None else caller
+            except Exception as error:
+                if self._denies_itself or not isinstance(error, WalletError):
+                    status = await self._fail(error, scope, send, send_whole, request_id, moves_money=False)
+                    return
+                scope[CALLER], scope[DENIED] = NOBODY, error
+            operation = None if self._fast_lane is None else self._fast_lane.operation(scope, receive)
             if operation is None:
                 status = await self._by_framework(scope, receive, send, request_id)
             else:
@@ -51,25 +92,43 @@ class Edge:
             if operation is None or status:
                 raise  # An answer has begun; the server can only cut it off.
             moves_money = scope["method"] == "POST"
-            answer = failure(error, request_id=scope["request_id"], moves_money=moves_money)
-            status = answer.status
-            await send_answer(answer, send, send_whole, request_id=request_id)
+            status = await self._fail(error, scope, send, send_whole, request_id, moves_money=moves_money)
         finally:
             self._telemetry.request(scope.get("path_template") or "other", status, time.perf_counter() - started)
+
+    async def _fail(
+        self,
+        error: Exception,
+        scope: Scope,
+        send: Send,
+        send_whole: SendWhole | None,
+        request_id: bytes,
+        *,
+        moves_money: bool,
+    ) -> int:
+        """Answers what went wrong where the framework had no hand in it; the status."""
+        answer = failure(error, request_id=scope["request_id"], moves_money=moves_money)
+        await send_answer(answer, send, send_whole, request_id=request_id)
+        return answer.status
 
     async def _by_framework(self, scope: Scope, receive: Receive, send: Send, request_id: bytes) -> int:
         """Answers the status that was sent; 0 if none was."""
         status = 0
 
-        async def send_with_id(message: Message) -> None:
+        async def send_to_the_end(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+                headers = list(message["headers"])
+                message["headers"] = [*headers, *last_headers(headers, request_id=request_id)]
+                if any(name == b"content-type" and value.startswith(b"text/html") for name, value in headers):
+                    message["headers"].append(PAGE_HEADER)
+            elif not message.get("more_body", False):
+                await _note_answer(scope, status)
             await send(message)
 
         try:
-            await self._framework(scope, receive, send_with_id)
+            await self._framework(scope, receive, send_to_the_end)
         except ClientGone:
             raise
         except Exception as error:
@@ -78,12 +137,24 @@ class Edge:
             moves_money = scope["method"] == "POST" and not isinstance(error, WalletError)
             answer = failure(error, request_id=scope["request_id"], moves_money=moves_money)
             status = answer.status
+            await _note_answer(scope, status)
             await send_answer(answer, send, None, request_id=request_id)
         return status
 
 
-def _request_id(headers: list[tuple[bytes, bytes]]) -> bytes:
+async def _note_answer(scope: Scope, status: int) -> None:
+    """Write what came of an administrative act, once."""
+    answered = scope.pop(ACT_ANSWERED, None)
+    if answered is not None:
+        await answered(status)
+
+
+def _read(headers: list[tuple[bytes, bytes]]) -> tuple[bytes, bytes | None]:
+    """The request's id, the client's or a new one, and its Authorization."""
+    request_id = authorization = None
     for name, value in headers:
-        if name == b"x-request-id" and _REQUEST_ID.match(value):
-            return value
-    return os.urandom(8).hex().encode()
+        if name == b"authorization":
+            authorization = value if authorization is None else _GIVEN_TWICE
+        elif name == b"x-request-id" and request_id is None and _REQUEST_ID.match(value):
+            request_id = value
+    return request_id or os.urandom(8).hex().encode(), authorization

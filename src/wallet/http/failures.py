@@ -6,11 +6,15 @@ from typing import Any
 from wallet.errors import (
     AlreadyExists,
     BadData,
+    Forbidden,
     Malformed,
     NotFound,
+    NotSealed,
     OutcomeUnknown,
     Overloaded,
+    RateLimited,
     StorageUnavailable,
+    Unauthenticated,
     WalletError,
 )
 from wallet.http.options import UnsupportedMediaType
@@ -22,10 +26,13 @@ _log = logging.getLogger(__name__)
 
 _CODES: dict[type[WalletError], str] = {
     AlreadyExists: "already_exists",
+    NotSealed: "not_sealed",
     Overloaded: "overloaded",
     StorageUnavailable: "storage_unavailable",
     OutcomeUnknown: "outcome_unknown",
     UnsupportedMediaType: "unsupported_media_type",
+    Unauthenticated: "unauthenticated",
+    Forbidden: "forbidden",
 }
 
 
@@ -56,6 +63,10 @@ def failure(error: Exception, *, request_id: str, moves_money: bool) -> Answer:
         return problem("invalid_request", str(error), request_id=request_id, errors=errors)
     if isinstance(error, NotFound):
         return problem(error.code, str(error), request_id=request_id)
+    if isinstance(error, RateLimited):
+        limited = problem("rate_limited", f"{error}.", request_id=request_id)
+        retry_after = (b"retry-after", str(error.retry_after_seconds).encode())
+        return limited._replace(headers=(*limited.headers, retry_after))
     if isinstance(error, BadData):
         return problem(
             "invalid_request", "The database cannot store a value of this request.", request_id=request_id, errors=[]

@@ -7,15 +7,26 @@ from collections.abc import Awaitable
 from typing import Final
 
 from wallet.http.asgi import Receive, Scope, read_body
+from wallet.http.authentication import caller_of
 from wallet.http.balances import Balances
 from wallet.http.movements import Movements
+from wallet.http.scopes import Needs, ensure_may
 from wallet.http.writing import Answer
+from wallet.service import callers
 
 _PREFIX: Final = "/wallets/"
 _ID_END: Final = len(_PREFIX) + 36
 _MOVEMENTS: Final = {"/topup": "topup", "/bonus": "bonus", "/spend": "spend"}
 _BALANCE: Final = "/balance"
 _TRANSFERS: Final = "/transfers"
+_NEEDS: Final = {
+    "topup": Needs((callers.Scope.ISSUE,)),
+    "bonus": Needs((callers.Scope.ISSUE,)),
+    "spend": Needs((callers.Scope.SPEND,)),
+    "transfer": Needs((callers.Scope.SPEND,)),
+    "balance": Needs((callers.Scope.READ,)),
+}
+"""As the routes of the same operations say."""
 _TEMPLATES: Final = {action: f"/wallets/{{wallet_id}}{action}" for action in (*_MOVEMENTS, _BALANCE)}
 
 
@@ -42,26 +53,37 @@ class FastLane:
                 return self._wallet_movement(_MOVEMENTS[action], path[len(_PREFIX) : _ID_END], scope, receive)
         elif scope["method"] == "GET" and path[_ID_END:] == _BALANCE and _names_a_wallet(path):
             scope["path_template"] = _TEMPLATES[_BALANCE]
-            return self._balances.balance(
-                path[len(_PREFIX) : _ID_END], headers=scope["headers"], query=scope["query_string"]
-            )
+            return self._balance(path[len(_PREFIX) : _ID_END], scope)
         return None
 
+    async def _balance(self, wallet_id: str, scope: Scope) -> Answer:
+        caller = caller_of(scope)
+        ensure_may(caller, _NEEDS["balance"])
+        return await self._balances.balance(
+            wallet_id, caller=caller, headers=scope["headers"], query=scope["query_string"]
+        )
+
     async def _wallet_movement(self, type_: str, wallet_id: str, scope: Scope, receive: Receive) -> Answer:
+        caller = caller_of(scope)
+        ensure_may(caller, _NEEDS[type_])
         return await self._movements.perform(
             type_,
             wallet_id,
             await read_body(receive),
+            caller=caller,
             headers=scope["headers"],
             query=scope["query_string"],
             request_id=scope["request_id"],
         )
 
     async def _transfer(self, scope: Scope, receive: Receive) -> Answer:
+        caller = caller_of(scope)
+        ensure_may(caller, _NEEDS["transfer"])
         return await self._movements.perform(
             "transfer",
             None,
             await read_body(receive),
+            caller=caller,
             headers=scope["headers"],
             query=scope["query_string"],
             request_id=scope["request_id"],

@@ -13,7 +13,7 @@ from wallet.ledger.model import AMOUNT_MAX
 # \Z means nothing elsewhere.
 _END = r"$(?!\n)"
 _ID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}" + _END
-_NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f-\x9f]*" + _END
+NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f-\x9f]*" + _END
 _DAY: Final = 24 * 3600
 
 # An id in its canonical form. Text here, because making a UUID object costs more than checking one.
@@ -39,18 +39,18 @@ Reference: TypeAlias = Annotated[
     Meta(
         min_length=1,
         max_length=255,
-        pattern=_NO_CONTROL_CHARACTERS,
+        pattern=NO_CONTROL_CHARACTERS,
         description="Your promise that two requests are one. May come as the header Idempotency-Key instead.",
         examples=["txn-001"],
     ),
 ]
-Label: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255, pattern=_NO_CONTROL_CHARACTERS)]
+Label: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255, pattern=NO_CONTROL_CHARACTERS)]
 TypeName: TypeAlias = Annotated[
     str,
     Meta(
         min_length=1,
         max_length=64,
-        pattern=_NO_CONTROL_CHARACTERS,
+        pattern=NO_CONTROL_CHARACTERS,
         description="Free text that is no built-in name, such as topup.",
         examples=["exchange"],
     ),

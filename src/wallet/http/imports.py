@@ -17,6 +17,7 @@ import msgspec
 
 from wallet.errors import OutcomeUnknown, Overloaded, StorageUnavailable, WalletError
 from wallet.http.asgi import BODY_STREAM, BodyStream, ClientGone, Receive, Scope, Send
+from wallet.http.authentication import caller_of
 from wallet.http.items import Items, no_answer, written_item
 from wallet.http.lines import Lines
 from wallet.http.options import Headers, UnsupportedMediaType, declared_type
@@ -27,8 +28,10 @@ from wallet.service.wallets import WalletService
 PORTION_BYTES_MAX: Final = 512 * 1024
 """Of lines that are begun together, however few they are then."""
 
-PORTIONS_IN_FLIGHT_MAX: Final = 3
-"""Of one import: one whose answers are being written, one that is being decided, and one that waits for that."""
+PORTIONS_IN_FLIGHT_MAX: Final = 6
+"""Of one import: one whose answers are being written, two that are being decided, as many that wait for that, and one
+that waits for lines which it has left behind.
+"""
 
 NDJSON: Final = b"application/x-ndjson"
 
@@ -102,6 +105,7 @@ class _Import:
         self._receive = receive
         self._send = send
         self._request_id: str = scope["request_id"]
+        self._caller = caller_of(scope)
         self._amounts_as_strings = amounts_as_strings
         self._failures_only = failures_only
         # Without our protocol (in tests) nobody reads or writes these.
@@ -183,7 +187,7 @@ class _Import:
         if self._stream.is_gone:
             raise ClientGone
         lines = self._lines.take(lines_max=self._bulk.chunk_items_max, bytes_max=PORTION_BYTES_MAX)
-        items = await read_items(self._items, lines)
+        items = await read_items(self._items, lines, self._caller)
         self._stream.busy = True
         portion = await Portion.begin(self._bulk, items)
         if portion.refusal is not None:
@@ -199,13 +203,15 @@ class _Import:
         while (portion := await self._begun.get()) is not None:
             answered = await portion.answered(
                 self._items,
+                self._caller,
                 request_id=self._request_id,
                 amounts_as_strings=self._amounts_as_strings,
                 failures_only=self._failures_only,
             )
-            if all(answer.status == 503 for _, answer in answered):
+            if 2 * sum(answer.status == 503 for _, answer in answered) > len(answered):
                 # The database is away. To go on would only answer the same to everything, out of order when it is back.
-                self._stop(StorageUnavailable("no line of a whole portion was decided"))
+                # Not all: a portion's lines may be in several batches, of which one was decided before or after.
+                self._stop(StorageUnavailable("most lines of a portion were not decided"))
             await self._send_lines(self._written(answered))
             self._in_flight -= 1
             self._stream.busy = self._in_flight > 0

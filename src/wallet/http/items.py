@@ -4,23 +4,24 @@ What an operation's fields mean is in operations; here is what all items have in
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, Union
 
 import msgspec
 
-from wallet.errors import FieldError, Malformed, OutcomeUnknown, StorageUnavailable, WalletError
+from wallet.errors import FieldError, InvariantViolated, Malformed, OutcomeUnknown, StorageUnavailable, WalletError
 from wallet.http.decoding import malformed, refuse_what_json_leaves_open
 from wallet.http.failures import failure
 from wallet.http.fields import Id, Reference
 from wallet.http.lines import LINE_BYTES_MAX
 from wallet.http.operations import OPERATIONS, Operations
 from wallet.http.options import path_id
-from wallet.http.outcomes import item_answer, missing_assets
-from wallet.ledger.outcomes import Replayed
+from wallet.http.outcomes import missing_assets, outcome_answer
+from wallet.ledger.outcomes import Grouped, Outcome, Replayed
 from wallet.ledger.requests import Single
-from wallet.service.bulk import Answered
+from wallet.service.callers import Caller
+from wallet.service.permissions import Admitted
 from wallet.service.wallets import WalletService
 
 _log = logging.getLogger(__name__)
@@ -125,7 +126,30 @@ class Items:
             return request
         return request._replace(options=request.options._replace(dry_run=True))
 
-    async def prepare_answers(self, outcomes: Iterable[Answered | WalletError]) -> None:
+    async def admit(self, caller: Caller, requests: Sequence[Single]) -> Sequence[Admitted | WalletError]:
+        """The requests as this caller may submit them, or why not, one for one."""
+        permissions = self._service.permissions
+        if permissions.admits_whatever(caller):
+            return requests
+        try:
+            return await permissions.admit_all(caller, requests)
+        except StorageUnavailable as error:
+            return [error] * len(requests)
+
+    async def mask(self, caller: Caller, outcomes: Sequence[Outcome | WalletError]) -> Sequence[Outcome | WalletError]:
+        """What this caller is told of these, one for one."""
+        return await self._service.permissions.mask_each(caller, outcomes) if caller.is_bound else outcomes
+
+    async def mask_group(self, caller: Caller, grouped: Grouped) -> Grouped:
+        """The same of a group. Raises OutcomeUnknown or StorageUnavailable where that cannot be found out."""
+        if not caller.is_bound:
+            return grouped
+        told = await self._service.permissions.mask(caller, grouped)
+        if not isinstance(told, Grouped):
+            raise InvariantViolated("what a group came to was told as something else")
+        return told
+
+    async def prepare_answers(self, outcomes: Iterable[Outcome | WalletError]) -> None:
         """To be awaited before the answers to these: they may name assets that another process has made."""
         # What was applied was decided on states whose assets are known since.
         missing = {
@@ -139,17 +163,16 @@ class Items:
                 await self._service.load_assets(missing)
 
     def answer(
-        self, request: Single, outcome: Answered | WalletError, *, request_id: str, amounts_as_strings: bool = False
+        self, request: Single, outcome: Outcome | WalletError, *, request_id: str, amounts_as_strings: bool = False
     ) -> ItemAnswer:
         """What an item came to. Never raises: money may have moved, and its neighbours have answers, too."""
         if isinstance(outcome, WalletError):
             return no_answer(outcome, request_id=request_id)
         try:
-            return ItemAnswer(
-                *item_answer(
-                    request, outcome, self._assets, request_id=request_id, amounts_as_strings=amounts_as_strings
-                )
+            answer = outcome_answer(
+                request, outcome, self._assets, request_id=request_id, amounts_as_strings=amounts_as_strings
             )
+            return ItemAnswer(answer.status, type(outcome) is Replayed, answer.body)
         except Exception as error:
             if not isinstance(error, OutcomeUnknown):
                 _log.exception("the answer to an item of request %s could not be written", request_id)

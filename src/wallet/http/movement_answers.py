@@ -11,7 +11,9 @@ from wallet.storage.listings import Refunded
 
 
 class EntryAnswer(Struct, kw_only=True):
-    """One line of a transaction. The last two are null on a system wallet without a cap."""
+    """One line of a transaction. The last two are null on a system wallet without a cap, and to a bound key on all
+    wallets that are not its own.
+    """
 
     wallet_id: str
     asset_code: str

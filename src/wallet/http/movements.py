@@ -12,6 +12,7 @@ from wallet.http.options import Headers, Options, ensure_json, path_id, read_opt
 from wallet.http.outcomes import missing_assets, outcome_answer
 from wallet.http.writing import Answer
 from wallet.ledger.model import AssetId
+from wallet.service.callers import Caller
 from wallet.service.wallets import WalletService
 
 _REFERENCE: Final = ("reference_id",)
@@ -36,7 +37,15 @@ class Movements:
         self.operations = Operations(service.commands, service.assets.by_code)
 
     async def perform(
-        self, op: str, target: str | None, body: bytes, *, headers: Headers, query: bytes, request_id: str
+        self,
+        op: str,
+        target: str | None,
+        body: bytes,
+        *,
+        caller: Caller,
+        headers: Headers,
+        query: bytes,
+        request_id: str,
     ) -> Answer:
         """Perform one of OPERATIONS. `target`: the id that its path names, None where there is none."""
         options = read_options(headers, query)
@@ -47,7 +56,7 @@ class Movements:
             # Whether a condition is on a stranger must not depend on what this process has seen so far.
             await self._service.load_asset_code(given.asset_code.upper())
         request = operation.build(self.operations, given, target_id, reference_of(given, options))
-        outcome = await self._service.submit(request)
+        outcome = await self._service.perform(caller, request)
         if missing := missing_assets(outcome, self._assets):
             await self._load(missing)
         return outcome_answer(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from litestar import Litestar, MediaType, Request, get
+from litestar import Litestar, MediaType, Request, Router, get
 from litestar.exceptions import NotFoundException
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
@@ -19,7 +19,11 @@ from markdown_it import MarkdownIt
 from wallet import __version__
 from wallet.http import bodies
 from wallet.http.batches import Batch
+from wallet.http.key_bodies import NewKey
+from wallet.http.parameters import described
 from wallet.http.programme_bodies import ClockAdvance, NewProgramme
+from wallet.http.scopes import open_to_all
+from wallet.http.security import add_security
 from wallet.http.writing import AMOUNT_FIELDS
 
 BODIES: Final = (
@@ -44,6 +48,7 @@ BODIES: Final = (
     NewProgramme,
     ClockAdvance,
     Batch,
+    NewKey,
 )
 _REFERENCE: Final = "#/components/schemas/{name}"
 # Read by our own rules on every request, so no handler's signature has them.
@@ -61,6 +66,10 @@ _SHARED_PARAMETERS: Final = {
         "schema": {"type": "string", "pattern": "^[ !#-~]{1,255}$"},
     },
 }
+# Stored as it was sent, so its answer is bytes that no type describes.
+_UNDESCRIBED: Final[dict[str, Any]] = {}
+_AS_IT_WAS_GIVEN: Final = {"description": "As it was given: any JSON."}
+_METADATA_AS_IT_WAS_GIVEN: Final = {"description": "As it was given.", "type": ["object", "null"]}
 _AMOUNT_AS_STRING: Final = {"type": "string", "pattern": "^-?[0-9]+$", "description": "With ?amounts=string."}
 # What a route answers besides JSON, for who prefers it.
 _OTHER_MEDIA_TYPES: Final = {"/wallets/{wallet_id}/statement": "text/csv"}
@@ -111,16 +120,21 @@ def document(app: Litestar) -> bytes:
     _, components = msgspec.json.schema_components(BODIES, ref_template=_REFERENCE)
     answers = schema.setdefault("components", {}).setdefault("schemas", {})
     for each in answers.values():
-        _let_amounts_be_strings(each.get("properties", {}))
+        properties = each.get("properties", {})
+        _let_amounts_be_strings(properties)
+        for name, property_ in properties.items():
+            if _UNDESCRIBED in property_.get("oneOf", ()):
+                properties[name] = _METADATA_AS_IT_WAS_GIVEN if name == "metadata" else _AS_IT_WAS_GIVEN
     answers.update(components)
     for path, media_type in _OTHER_MEDIA_TYPES.items():
         schema["paths"][path]["get"]["responses"]["200"]["content"][media_type] = {"schema": {"type": "string"}}
     schema["components"]["parameters"] = _SHARED_PARAMETERS
-    for operations in schema["paths"].values():
+    add_security(app, schema)
+    for path, operations in schema["paths"].items():
         for operation in operations.values():
+            own = [described(path, each) for each in operation.get("parameters", ())]
             shared = {"operations": (), "movements": _SHARED_PARAMETERS}.get(operation["tags"][0], ("amounts",))
-            references = [{"$ref": f"#/components/parameters/{name}"} for name in shared]
-            operation["parameters"] = [*operation.get("parameters", ()), *references]
+            operation["parameters"] = own + [{"$ref": f"#/components/parameters/{name}"} for name in shared]
     return msgspec.json.format(msgspec.json.encode(schema, order="sorted"), indent=2) + b"\n"
 
 
@@ -140,32 +154,35 @@ def openapi_config() -> OpenAPIConfig:
         path="/docs",
         use_handler_docstrings=True,
         render_plugins=[_Page(path="/"), _Document(path="/openapi.json")],
+        openapi_router=Router(path="/docs", route_handlers=[], include_in_schema=False, opt=open_to_all()),
     )
 
 
 def page_routes() -> list[ControllerRouterHandler]:
     """The document at its promised place, the page's files, and the page that problems link to."""
 
-    @get("/", include_in_schema=False, sync_to_thread=False)
+    @get("/", include_in_schema=False, opt=open_to_all(), sync_to_thread=False)
     def root() -> Redirect:
         return Redirect("/docs")
 
-    @get("/openapi.json", include_in_schema=False, media_type=MediaType.JSON, sync_to_thread=False)
+    @get("/openapi.json", include_in_schema=False, opt=open_to_all(), media_type=MediaType.JSON, sync_to_thread=False)
     def openapi(request: Request[Any, Any, Any]) -> bytes:
         return document(request.app)
 
-    @get("/docs/page.js", include_in_schema=False, media_type="text/javascript", sync_to_thread=False)
+    @get(
+        "/docs/page.js", include_in_schema=False, opt=open_to_all(), media_type="text/javascript", sync_to_thread=False
+    )
     def page_script() -> str:
         return _PAGE_SCRIPT
 
-    @get("/docs/errors", include_in_schema=False, media_type=MediaType.HTML, sync_to_thread=False)
+    @get("/docs/errors", include_in_schema=False, opt=open_to_all(), media_type=MediaType.HTML, sync_to_thread=False)
     def errors() -> str:
         return _errors_page()
 
     assets = {each.name: each for each in Path(str(files("swagger_ui").joinpath("static"))).iterdir()}
 
     # Names looked up, not paths resolved: there is nothing to break out of, and no name that the system refuses.
-    @get("/docs/assets/{name:str}", include_in_schema=False, sync_to_thread=False)
+    @get("/docs/assets/{name:str}", include_in_schema=False, opt=open_to_all(), sync_to_thread=False)
     def asset(name: FromPath[str]) -> File:
         if name not in assets:
             raise NotFoundException

@@ -40,19 +40,6 @@ def outcome_answer(
     raise InvariantViolated(f"{outcome!r} is no outcome of a single movement")
 
 
-def item_answer(
-    request: Request,
-    outcome: Outcome,
-    assets: Mapping[AssetId, Asset],
-    *,
-    request_id: str,
-    amounts_as_strings: bool,
-) -> tuple[int, bool, bytes]:
-    """Status, whether it is a replay, and body of one item of a batch: what its own route would have answered."""
-    answer = outcome_answer(request, outcome, assets, request_id=request_id, amounts_as_strings=amounts_as_strings)
-    return answer.status, type(outcome) is Replayed, answer.body
-
-
 def missing_assets(outcome: Outcome, assets: Mapping[AssetId, Asset]) -> list[AssetId]:
     """The assets that the answer to an outcome names and that are not among these: another process made them."""
     if not isinstance(outcome, Applied | Replayed | Predicted):

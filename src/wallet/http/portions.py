@@ -11,9 +11,11 @@ from wallet.errors import Malformed, WalletError
 from wallet.http.decoding import malformed
 from wallet.http.items import ItemAnswer, Items, no_answer, reference_of
 from wallet.http.lines import LINE_BYTES_MAX
-from wallet.ledger.outcomes import Applied, Predicted, Replayed
+from wallet.ledger.outcomes import Applied, Predicted, Refused, Replayed
 from wallet.ledger.requests import Single
 from wallet.service.bulk import Bulk, Chunk
+from wallet.service.callers import Caller
+from wallet.service.permissions import Admitted
 
 SLICE_ITEMS: Final = 50
 """Items that are read or answered before others in this process get their turn: well below a millisecond."""
@@ -27,11 +29,15 @@ _WITHOUT_BODY: Final[Mapping[type, ItemAnswer]] = {
 
 
 class Item(NamedTuple):
-    """An item as it was read: its place, its reference if it has one, and its request or what is wrong with it."""
+    """An item as it was read: its place, its reference if it has one, and its request or what is wrong with it.
+
+    denied: what it came to without being asked of the ledger, if its caller may not ask it.
+    """
 
     place: int
     reference_id: str | None
     request: Single | Malformed
+    denied: Refused | WalletError | None = None
 
 
 class AnsweredItem(NamedTuple):
@@ -41,8 +47,10 @@ class AnsweredItem(NamedTuple):
     answer: ItemAnswer
 
 
-async def read_items(items: Items, texts: Iterable[tuple[int, bytes | None]], *, dry_run: bool = False) -> list[Item]:
-    """The items at these places; None for a text that was too long to be kept."""
+async def read_items(
+    items: Items, texts: Iterable[tuple[int, bytes | None]], caller: Caller, *, dry_run: bool = False
+) -> list[Item]:
+    """The items at these places, as this caller may ask for them; None for a text that was too long to be kept."""
     made: list[Item] = []
     for place, text in texts:
         if text is None:
@@ -56,7 +64,22 @@ async def read_items(items: Items, texts: Iterable[tuple[int, bytes | None]], *,
                 made.append(Item(place, reference_of(text), Malformed(error.errors)))
         if len(made) % SLICE_ITEMS == 0:
             await asyncio.sleep(0)
-    return made
+    return await _admitted(items, made, caller)
+
+
+async def _admitted(items: Items, made: list[Item], caller: Caller) -> list[Item]:
+    requests = [item.request for item in made if not isinstance(item.request, Malformed)]
+    admitted = await items.admit(caller, requests)
+    if admitted is requests:
+        return made
+    rest = iter(admitted)
+    return [item if isinstance(item.request, Malformed) else _with(item, next(rest)) for item in made]
+
+
+def _with(item: Item, admitted: Admitted | WalletError) -> Item:
+    if isinstance(admitted, Refused | WalletError):
+        return item._replace(denied=admitted)
+    return item._replace(request=admitted)
 
 
 class Portion:
@@ -69,7 +92,7 @@ class Portion:
     @classmethod
     async def begin(cls, bulk: Bulk, items: Sequence[Item]) -> "Portion":
         """Have the items decided, in order, after all that was begun before. Waits for a place in the queue."""
-        requests = [item.request for item in items if not isinstance(item.request, Malformed)]
+        requests = [item.request for item in items if item.denied is None and not isinstance(item.request, Malformed)]
         return cls(items, await bulk.begin(requests))
 
     @property
@@ -78,10 +101,10 @@ class Portion:
         return self._chunk.refusal
 
     async def answered(
-        self, maker: Items, *, request_id: str, amounts_as_strings: bool, failures_only: bool = False
+        self, maker: Items, caller: Caller, *, request_id: str, amounts_as_strings: bool, failures_only: bool = False
     ) -> list[AnsweredItem]:
         """All of the items, in order, once they are decided. `failures_only`: successes have no body."""
-        outcomes = await self._chunk.answers()
+        outcomes = await maker.mask(caller, await self._chunk.answers())
         if not failures_only:
             await maker.prepare_answers(outcomes)
         rest = iter(outcomes)
@@ -90,7 +113,7 @@ class Portion:
             if isinstance(item.request, Malformed):
                 answer = no_answer(item.request, request_id=request_id)
             else:
-                outcome = next(rest)
+                outcome = next(rest) if item.denied is None else item.denied
                 answer = (failures_only and _WITHOUT_BODY.get(type(outcome))) or maker.answer(
                     item.request, outcome, request_id=request_id, amounts_as_strings=amounts_as_strings
                 )

@@ -14,15 +14,19 @@ from wallet.errors import ensure
 PROBLEMS: Mapping[str, tuple[int, str]] = MappingProxyType(
     {
         "invalid_request": (400, "The request is malformed"),
+        "unauthenticated": (401, "No valid key came with the request"),
+        "forbidden": (403, "The key may not do this"),
         "wallet_not_found": (404, "No such wallet"),
         "user_not_found": (404, "No such user"),
         "asset_not_found": (404, "No such asset"),
         "transaction_not_found": (404, "No such transaction"),
         "hold_not_found": (404, "No such hold"),
         "programme_not_found": (404, "No such programme"),
+        "key_not_found": (404, "No such key"),
         "not_found": (404, "No such resource"),
         "method_not_allowed": (405, "The resource does not take this method"),
         "request_timeout": (408, "The request took too long to arrive"),
+        "not_sealed": (409, "It is too new to be proved"),
         "already_exists": (409, "It exists already, and differs"),
         "version_conflict": (409, "The wallet is of another version"),
         "hold_closed": (409, "The hold is not open any more"),
@@ -49,6 +53,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = MappingProxyType(
         "supply_exceeded": (422, "The asset's supply would be exceeded"),
         "condition_failed": (422, "A condition of the request is not met"),
         "group_refused": (422, "Another item of the group was refused"),
+        "rate_limited": (429, "The key asks too often"),
         "head_too_large": (431, "The request head is too large"),
         "internal_error": (500, "Something is wrong on our side"),
         "overloaded": (503, "Too busy; this try applied nothing"),
@@ -60,6 +65,10 @@ PROBLEMS: Mapping[str, tuple[int, str]] = MappingProxyType(
 CONTENT_TYPE = b"application/problem+json"
 # Seconds, in every 503: long enough to let a queue drain, short enough that a client does not give up.
 RETRY_AFTER = b"1"
+# What answers with these statuses say besides.
+_HEADERS: Mapping[int, tuple[bytes, bytes]] = MappingProxyType(
+    {401: (b"www-authenticate", b"Bearer"), 503: (b"retry-after", RETRY_AFTER)}
+)
 
 _OWN_MEMBERS = frozenset({"type", "title", "status", "code"})
 _encode = msgspec.json.Encoder().encode
@@ -87,6 +96,6 @@ def render_problem(
         }
     )
     headers = [(b"content-type", CONTENT_TYPE)]
-    if status == 503:
-        headers.append((b"retry-after", RETRY_AFTER))
+    if status in _HEADERS:
+        headers.append(_HEADERS[status])
     return status, body, headers

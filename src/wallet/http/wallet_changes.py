@@ -19,6 +19,7 @@ from wallet.http.options import Headers, amounts_as_strings, ensure_json, path_i
 from wallet.http.writing import JSON, REPLAYED, Answer, written
 from wallet.ledger.model import WalletId
 from wallet.ledger.outcomes import Applied, Predicted, Refused, Replayed
+from wallet.service.callers import Caller
 from wallet.service.wallets import WalletService
 
 Change: TypeAlias = tuple[str, str | int | bool | None]
@@ -34,14 +35,16 @@ class WalletChanges:
         self._service = service
         self._operations = operations
 
-    async def change(self, wallet_id: str, body: bytes, *, headers: Headers, query: bytes, request_id: str) -> Answer:
+    async def change(
+        self, wallet_id: str, body: bytes, *, caller: Caller, headers: Headers, query: bytes, request_id: str
+    ) -> Answer:
         """Change what a wallet is called and what it may do."""
         strings = amounts_as_strings(query)
         ensure_json(headers)
         given = decode(bodies.WalletChange, body)
         changes = wallet_changes(given)
         return await self._submit(
-            "change", wallet_id, changes, given.expected_version, request_id=request_id, strings=strings
+            "change", wallet_id, changes, given.expected_version, caller, request_id=request_id, strings=strings
         )
 
     async def close_or_reopen(
@@ -50,6 +53,7 @@ class WalletChanges:
         wallet_id: str,
         body: bytes,
         *,
+        caller: Caller,
         headers: Headers,
         query: bytes,
         request_id: str,
@@ -60,17 +64,25 @@ class WalletChanges:
         if body:
             ensure_json(headers)
             expected = decode(bodies.WalletStep, body).expected_version
-        return await self._submit(type_, wallet_id, (), expected, request_id=request_id, strings=strings)
+        return await self._submit(type_, wallet_id, (), expected, caller, request_id=request_id, strings=strings)
 
     async def merge(
-        self, source: str, target: str, body: bytes, *, headers: Headers, query: bytes, request_id: str
+        self,
+        source: str,
+        target: str,
+        body: bytes,
+        *,
+        caller: Caller,
+        headers: Headers,
+        query: bytes,
+        request_id: str,
     ) -> Answer:
         """Unlike the others it moves money, and so it has a reference."""
         options = read_options(headers, query)
         given = decoded(bodies.Merge, body, headers, options)
         source_id, target_id = path_id("wallet_id", source), path_id("target_wallet_id", target)
         request = self._operations.merge(given, source_id, target_id, reference_of(given, options))
-        outcome = await self._service.submit(request)
+        outcome = await self._service.perform(caller, request)
         strings = options.amounts_as_strings
         match outcome:
             case Applied():
@@ -90,6 +102,7 @@ class WalletChanges:
         wallet_id: str,
         changes: tuple[Change, ...],
         expected_version: int | None,
+        caller: Caller,
         *,
         request_id: str,
         strings: bool,
@@ -98,7 +111,7 @@ class WalletChanges:
         request = self._service.commands.change_wallet(
             type_, wallet_id=id_, changes=changes, expected_version=expected_version
         )
-        outcome = await self._service.submit(request)
+        outcome = await self._service.perform(caller, request)
         if isinstance(outcome, Refused):
             return refusal(outcome, request_id=request_id, amounts_as_strings=strings)
         return await self._wallet(id_, 200, (JSON,), strings=strings)

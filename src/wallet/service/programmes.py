@@ -68,12 +68,14 @@ class Programmes(Reads):
     async def attached(self, programme_id: ProgrammeId, wallet_id: WalletId) -> Attached:
         return await self._programmes.attached(programme_id, wallet_id)
 
-    async def attached_wallets(self, programme_id: ProgrammeId, page: PageRequest = FIRST_PAGE) -> Page[Attached]:
-        """By wallet, those that were detached included."""
+    async def attached_wallets(
+        self, programme_id: ProgrammeId, page: PageRequest = FIRST_PAGE, *, among: Sequence[WalletId] | None = None
+    ) -> Page[Attached]:
+        """By wallet, those that were detached included. `among`: only these wallets."""
 
         async def fetch(key: Sequence[Any] | None, limit: int, _: int) -> Sequence[Attached]:
             after = parse_id(key[0]) if key else None
-            return await self._programmes.attached_wallets(programme_id, after=after, limit=limit)
+            return await self._programmes.attached_wallets(programme_id, after=after, limit=limit, among=among)
 
         filters = {"programme_id": str(programme_id)}
         found = await self._page("attached_wallets", filters, page, fetch, lambda last: (str(last.wallet_id),))

@@ -191,7 +191,7 @@ class Reads:
 
     async def _walked_transactions(self, page: PageRequest, query: TransactionQuery) -> Page[Posted]:
         limit = LIMIT_DEFAULT if page.limit is None else page.limit
-        _check(page, limit, takes_offset=False)
+        check_page(page, limit, takes_offset=False)
         filters = query.texts
         before = self._place(page.cursor, filters)
         if query.wallet_id is not None:
@@ -281,7 +281,7 @@ class Reads:
     ) -> Page[Row]:
         """`fetch` gets the last key seen or None, rows at most and rows to skip."""
         limit = LIMIT_DEFAULT if page.limit is None else page.limit
-        _check(page, limit, takes_offset=takes_offset)
+        check_page(page, limit, takes_offset=takes_offset)
         key = None if page.cursor is None else self._cursors.read(page.cursor, list_name, filters)
         rows = await fetch(key, limit + 1, page.offset or 0)
         data = rows[:limit]
@@ -290,7 +290,8 @@ class Reads:
         return Page(data=data, next=cursor, has_more=has_more)
 
 
-def _check(page: PageRequest, limit: int, *, takes_offset: bool) -> None:
+def check_page(page: PageRequest, limit: int, *, takes_offset: bool) -> None:
+    """Raise Malformed for a page that there cannot be."""
     errors = []
     if not 1 <= limit <= LIMIT_MAX:
         errors.append(FieldError("limit", f"must be between 1 and {LIMIT_MAX}"))

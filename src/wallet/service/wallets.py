@@ -11,43 +11,65 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 from wallet.errors import StorageUnavailable
 from wallet.ledger.model import AssetId, WalletId
 from wallet.ledger.outcomes import Outcome, Refused
-from wallet.ledger.requests import Request
+from wallet.ledger.requests import Request, Single
+from wallet.service.acts import ActPages, Acts
 from wallet.service.balances import Balances
 from wallet.service.bulk import Bulk
+from wallet.service.callers import Caller
 from wallet.service.clock import SandboxClock, ensure_real_time
 from wallet.service.commands import Commands
 from wallet.service.committer import Committer
 from wallet.service.cursors import Cursors
 from wallet.service.keepers import Keepers
+from wallet.service.key_ring import CONNECTIONS_MAX, KeyRing
+from wallet.service.keys import KeyPages, Keys
+from wallet.service.own_reads import OwnReads
+from wallet.service.ownership import Ownership
+from wallet.service.permissions import Permissions
 from wallet.service.programmes import Programmes
 from wallet.service.reads import Reads
+from wallet.service.receipts import Receipts
 from wallet.service.settling import Settling
 from wallet.service.statements import Statements
+from wallet.storage.acts import ActStore
 from wallet.storage.asking import ask
 from wallet.storage.assets import AssetCache
 from wallet.storage.clock import read_clock
 from wallet.storage.database import Database
 from wallet.storage.history import HistoryStore
+from wallet.storage.keys import QUESTION_SECONDS_MAX, KeyStore
+from wallet.storage.own_lists import OwnLists
+from wallet.storage.owners import OwnerStore
 from wallet.storage.programmes import ProgrammeStore
 from wallet.storage.reads import ReadStore
+from wallet.storage.receipts import ReceiptStore
 from wallet.storage.resources import Resources
 from wallet.storage.revision import is_current
+from wallet.storage.role import login_owns_tables
 from wallet.storage.statement_lines import StatementStore
 from wallet.telemetry import Telemetry
 
 POOL_CONNECTIONS_MAX: Final = 4
 """For reads and creates, per process. Movements and balances have connections of their own."""
 
+_OWNS_TABLES: Final = (
+    "the database login owns the ledger's tables, so whoever has it can rewrite them: "
+    "use one that owns nothing, and WALLET_MIGRATION_DATABASE_URL for migrations"
+)
+
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readiness:
-    """Whether movements can be made, and per part `ok` or what is in the way."""
+    """Whether movements can be made, and per part `ok` or what is in the way. `warnings`: what is in nobody's way, and
+    should be changed all the same.
+    """
 
     database: str
     migrations: str
     committer: str
+    warnings: tuple[str, ...] = ()
 
     @property
     def ready(self) -> bool:
@@ -57,14 +79,20 @@ class Readiness:
 class WalletService:
     """Built by bootstrap, not yet connected. Belongs to the event loop it is started in.
 
-    `reads`, `programmes`, `resources` and `statements` are there once it is started. `clock` is None unless this is a
-    sandbox.
+    What is declared here is there once it is started. `clock` is None unless this is a sandbox. `ring`: the keys that
+    may come in.
     """
 
     reads: Reads
+    permissions: Permissions
     programmes: Programmes
     resources: Resources
     statements: Statements
+    receipts: Receipts
+    keys: Keys
+    key_pages: KeyPages
+    acts: Acts
+    act_pages: ActPages
 
     def __init__(
         self,
@@ -77,6 +105,7 @@ class WalletService:
         keepers: Keepers,
         assets: AssetCache,
         telemetry: Telemetry,
+        ring: KeyRing,
     ) -> None:
         self._database = database
         self._keepers = keepers
@@ -87,6 +116,7 @@ class WalletService:
         self.balances = balances
         self.assets = assets
         self.telemetry = telemetry
+        self.ring = ring
         self.clock = SandboxClock(database, committer.submit) if database.settings.sandbox else None
 
     async def start(self) -> None:
@@ -94,6 +124,8 @@ class WalletService:
         settings = self._database.settings
         seconds_max = settings.statement_timeout_ms / 1000
         self._pool = await self._database.pool("reads", connections_max=POOL_CONNECTIONS_MAX)
+        # Connections of its own, so that no flood of wrong keys is in the way of reads, nor they of a revocation.
+        self._keys_pool = await self._database.pool("keys", connections_max=CONNECTIONS_MAX)
         store = ReadStore(self._pool, seconds_max=seconds_max)
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(StorageUnavailable),
@@ -104,7 +136,10 @@ class WalletService:
             with attempt:
                 cursors = Cursors(await store.cursor_key())
                 await self._check_clock()
+        self._store, self._cursors = store, cursors
         self.reads = Reads(store, cursors, settle=self.settle_if_due)
+        self.permissions = Permissions(Ownership(OwnerStore(self._pool, seconds_max=seconds_max)))
+        self._own_lists = OwnLists(self._pool, seconds_max=seconds_max)
         programmes = ProgrammeStore(self._pool, seconds_max=seconds_max)
         self.programmes = Programmes(store, programmes, cursors, self.committer.submit)
         self.resources = Resources(self._pool, seconds_max=seconds_max)
@@ -112,9 +147,24 @@ class WalletService:
         self._settling = Settling(history, self.committer.submit)
         lines = StatementStore(self._pool, seconds_max=seconds_max)
         self.statements = Statements(history, lines, cursors, self._settling)
+        self.receipts = Receipts(ReceiptStore(self._pool, seconds_max=seconds_max))
+        self._start_administration(store, cursors, seconds_max)
+        self.ring.start(KeyStore(self._keys_pool, seconds_max=QUESTION_SECONDS_MAX))
         self.committer.start()
         self.bulk.start()
         self._keepers.start()
+        if settings.development:
+            _log.warning(
+                "DEVELOPMENT: whoever reaches %s:%d and brings no key may do everything. Never with real money.",
+                settings.host,
+                settings.port,
+            )
+
+    def _start_administration(self, store: ReadStore, cursors: Cursors, seconds_max: float) -> None:
+        self.keys = Keys(KeyStore(self._pool, seconds_max=seconds_max))
+        self.key_pages = KeyPages(store, self.keys, cursors)
+        self.acts = Acts(ActStore(self._pool, seconds_max=seconds_max))
+        self.act_pages = ActPages(store, self.acts, cursors)
 
     async def submit(self, request: Request) -> Outcome:
         """The outcome of a movement, once it is durable. Raises as Committer.submit does."""
@@ -122,6 +172,30 @@ class WalletService:
         if isinstance(outcome, Refused):
             self.telemetry.refusals.labels(outcome.code.value).inc()
         return outcome
+
+    async def perform(self, caller: Caller, request: Single) -> Outcome:
+        """The same of what a caller asks for, and as far as it is to know. Raises Forbidden, too."""
+        if self.permissions.admits_at_once(caller, request):
+            return await self.submit(request)
+        admitted = await self.permissions.admit(caller, request)
+        if isinstance(admitted, Refused):
+            self.telemetry.refusals.labels(admitted.code.value).inc()
+            return admitted
+        outcome = await self.submit(admitted)
+        return await self.permissions.mask(caller, outcome) if caller.is_bound else outcome
+
+    def reads_of(self, caller: Caller) -> Reads:
+        """What this caller may read, in the words that everybody reads in."""
+        if not caller.is_bound:
+            return self.reads
+        return OwnReads(
+            self._store,
+            self._cursors,
+            settle=self.settle_if_due,
+            lists=self._own_lists,
+            permissions=self.permissions,
+            caller=caller,
+        )
 
     async def settle(self, wallet_id: WalletId) -> None:
         """Have everything posted that is due at a wallet. Raises Overloaded and StorageUnavailable."""
@@ -142,8 +216,8 @@ class WalletService:
             await ask(self._pool, lambda connection: self.assets.load_codes(connection, [code]))
 
     async def readiness(self) -> Readiness:
-        database, migrations = await self._database_state()
-        return Readiness(database=database, migrations=migrations, committer=self._committer_state())
+        database, migrations, warnings = await self._database_state()
+        return Readiness(database=database, migrations=migrations, committer=self._committer_state(), warnings=warnings)
 
     def begin_shutdown(self) -> None:
         """Readiness goes off; everything else goes on."""
@@ -159,6 +233,8 @@ class WalletService:
         """End the background work and close every connection."""
         await self.drain(0)
         await self._keepers.close()
+        await self.ring.close()
+        self._keys_pool.terminate()
         self._pool.terminate()
 
     async def _check_clock(self) -> None:
@@ -172,12 +248,14 @@ class WalletService:
                 reading.now.isoformat(),
             )
 
-    async def _database_state(self) -> tuple[str, str]:
+    async def _database_state(self) -> tuple[str, str, tuple[str, ...]]:
         try:
-            current = await ask(self._pool, is_current)
+            if not await ask(self._pool, is_current):
+                return "ok", "not up to date: run `wallet migrate`", ()
+            owns_tables = await ask(self._pool, login_owns_tables)
         except StorageUnavailable as error:
-            return str(error), "unknown"
-        return "ok", "ok" if current else "not up to date: run `wallet migrate`"
+            return str(error), "unknown", ()
+        return "ok", "ok", (_OWNS_TABLES,) if owns_tables else ()
 
     def _committer_state(self) -> str:
         if self._closing:

@@ -8,9 +8,12 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Discriminator, OpenAPIMediaType, Operation, Reference, RequestBody, Schema
 from litestar.params import QueryParameter
-from litestar.types import Receive, Scope, Send
+from litestar.types import Receive, Send
+from litestar.types import Scope as AsgiScope
 
 from wallet.http import asgi
+from wallet.http.administration import STREAMED
+from wallet.http.authentication import caller_of
 from wallet.http.batches import Batch, BatchAnswer, Batches
 from wallet.http.decoding import malformed
 from wallet.http.imports import NDJSON, Imports, ImportSummary, ensure_ndjson
@@ -24,6 +27,8 @@ from wallet.http.routes.shared import (
     request_id,
     wants_string_amounts,
 )
+from wallet.http.scopes import needs
+from wallet.service.callers import Scope
 
 _Request = Request[Any, Any, Any]
 _ANSWERS: Final = ("all", "failures")
@@ -53,6 +58,7 @@ def bulk_routes(batches: Batches, imports: Imports) -> list[HTTPRouteHandler]:
     @post(
         "/batches",
         operation_class=documented(Batch),
+        opt=needs(Scope.SPEND, Scope.ISSUE, Scope.REFUND, Scope.REFUND_FORCE),
         responses={
             200: ResponseSpec(
                 BatchAnswer, description="Independent; or all replays; or a dry run.", generate_examples=False
@@ -70,6 +76,7 @@ def bulk_routes(batches: Batches, imports: Imports) -> list[HTTPRouteHandler]:
         return as_response(
             await batches.batch(
                 await body_of(request),
+                caller=caller_of(request.scope),
                 headers=headers_of(request),
                 query=request.scope["query_string"],
                 request_id=request_id(request),
@@ -79,6 +86,7 @@ def bulk_routes(batches: Batches, imports: Imports) -> list[HTTPRouteHandler]:
     @post(
         "/import",
         operation_class=_NdjsonBody,
+        opt=needs(Scope.ADMIN) | {STREAMED: True},
         status_code=200,
         media_type=NDJSON.decode(),
         responses=problems(400, 415, 503),
@@ -112,7 +120,7 @@ class _Streamed(Response[Any]):
     def to_asgi_response(self, app: Litestar | None, request: _Request, **_: Any) -> Any:
         return self._run
 
-    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _run(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         own_scope: asgi.Scope = scope  # type: ignore[assignment]  # the same under another name
         await self._imports.run(
             own_scope,

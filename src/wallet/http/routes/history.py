@@ -22,6 +22,7 @@ from wallet.http.answers import (
     transaction_detail_answer,
     written,
 )
+from wallet.http.authentication import caller_of
 from wallet.http.bodies import reference
 from wallet.http.decoding import malformed
 from wallet.http.instants import Wrong, instant
@@ -36,8 +37,11 @@ from wallet.http.routes.pages import (
     plain_text,
 )
 from wallet.http.routes.shared import as_response, problems, wants_string_amounts
+from wallet.http.scopes import needs
 from wallet.ledger.model import AssetId, Posted
+from wallet.service.callers import Scope
 from wallet.service.filters import TransactionQuery
+from wallet.service.reads import Reads
 from wallet.service.wallets import WalletService
 
 _Request = Request[Any, Any, Any]
@@ -61,13 +65,16 @@ _TYPE_LENGTH_MAX: Final = 64
 
 
 def history_routes(service: WalletService) -> list[HTTPRouteHandler]:
+    def reads(request: _Request) -> Reads:
+        return service.reads_of(caller_of(request.scope))
+
     def found(body: Struct, request: _Request) -> Response[Any]:
         return as_response(Answer(200, written(body, amounts_as_strings=wants_string_amounts(request))))
 
     def answer(posted: Posted) -> TransactionAnswer:
         return transaction_answer(posted, service.assets.by_id)
 
-    @get("/transactions", responses=problems(400, 404, 503), tags=["history"], **filtered_by_members())
+    @get("/transactions", responses=problems(400, 404, 503), tags=["history"], **filtered_by_members(Scope.READ))
     async def list_transactions(
         request: _Request,
         reference_id: _Reference = None,
@@ -100,42 +107,50 @@ def history_routes(service: WalletService) -> list[HTTPRouteHandler]:
         with wrong:
             filters["metadata"] = members(request.scope["query_string"])
         wrong.raise_if_any()
-        found_page = await service.reads.transactions(page, TransactionQuery(**filters))
+        found_page = await reads(request).transactions(page, TransactionQuery(**filters))
         await service.load_assets(assets_of(found_page.data))
         return found(page_answer(found_page, answer), request)
 
-    @get("/transactions/{transaction_id:str}", responses=problems(400, 404, 503), tags=["history"])
+    @get(
+        "/transactions/{transaction_id:str}", responses=problems(400, 404, 503), opt=needs(Scope.READ), tags=["history"]
+    )
     async def read_transaction(transaction_id: _Id, request: _Request) -> Response[TransactionDetailAnswer]:
         """A transaction with its entries, and what was refunded of it."""
-        posted = await service.reads.transaction(path_id("transaction_id", transaction_id))
-        refunded = await service.reads.refunds_of(posted.id)
+        own = reads(request)
+        posted = await own.transaction(path_id("transaction_id", transaction_id))
+        refunded = await own.refunds_of(posted.id)
         await service.load_assets(assets_of([posted]))
         return found(transaction_detail_answer(posted, refunded, service.assets.by_id), request)
 
-    @get("/ledger-entries", responses=problems(400, 503), tags=["history"])
+    @get("/ledger-entries", responses=problems(400, 503), opt=needs(Scope.READ), tags=["history"])
     async def list_ledger_entries(
         request: _Request, limit: Limit = None, cursor: Cursor = None, offset: Offset = None
     ) -> Response[PageAnswer[LedgerEntryAnswer]]:
         """Entries of all wallets, newest transaction first."""
-        page = await service.reads.ledger_entries(page_request(limit, cursor, offset))
+        page = await reads(request).ledger_entries(page_request(limit, cursor, offset))
         return found(page_answer(page, ledger_entry_answer), request)
 
-    @get("/wallets/{wallet_id:str}/entries", responses=problems(400, 404, 503), tags=["history", "wallets"])
+    @get(
+        "/wallets/{wallet_id:str}/entries",
+        responses=problems(400, 404, 503),
+        opt=needs(Scope.READ),
+        tags=["history", "wallets"],
+    )
     async def list_entries_of_wallet(
         wallet_id: _Id, request: _Request, limit: Limit = None, cursor: Cursor = None
     ) -> Response[PageAnswer[LedgerEntryAnswer]]:
         """A wallet's entries, newest first."""
-        page = await service.reads.entries_of_wallet(path_id("wallet_id", wallet_id), page_request(limit, cursor))
+        page = await reads(request).entries_of_wallet(path_id("wallet_id", wallet_id), page_request(limit, cursor))
         return found(page_answer(page, ledger_entry_answer), request)
 
-    @get("/declines", responses=problems(400, 503), tags=["history"])
+    @get("/declines", responses=problems(400, 503), opt=needs(Scope.READ), tags=["history"])
     async def list_declines(
         request: _Request, reference_id: _Reference = None, limit: Limit = None, cursor: Cursor = None
     ) -> Response[PageAnswer[DeclineAnswer]]:
         """Refusals of requests with one reference, newest first."""
         if reference_id is None:
             raise malformed("reference_id", "This parameter is required.")
-        page = await service.reads.declines(reference(reference_id), page_request(limit, cursor))
+        page = await reads(request).declines(reference(reference_id), page_request(limit, cursor))
         return found(page_answer(page, decline_answer), request)
 
     return [list_transactions, read_transaction, list_ledger_entries, list_entries_of_wallet, list_declines]

@@ -16,11 +16,15 @@ from wallet.http.answers import (
     lot_answer,
     written,
 )
+from wallet.http.authentication import caller_of
 from wallet.http.decoding import malformed
 from wallet.http.options import path_id
 from wallet.http.routes.pages import Cursor, Limit, page_answer, page_request
 from wallet.http.routes.shared import as_response, problems, wants_string_amounts
+from wallet.http.scopes import needs
 from wallet.ledger.model import Hold, HoldStatus
+from wallet.service.callers import Scope
+from wallet.service.reads import Reads
 from wallet.service.wallets import WalletService
 
 _Request = Request[Any, Any, Any]
@@ -36,20 +40,28 @@ _STATUSES: Final = {each.value: each for each in HoldStatus}
 
 
 def holding_routes(service: WalletService) -> list[HTTPRouteHandler]:
+    def reads(request: _Request) -> Reads:
+        return service.reads_of(caller_of(request.scope))
+
     def found(body: Struct, request: _Request) -> Response[Any]:
         return as_response(Answer(200, written(body, amounts_as_strings=wants_string_amounts(request))))
 
     def answer(hold: Hold) -> HoldAnswer:
         return hold_answer(hold, service.assets.by_id)
 
-    @get("/holds/{hold_id:str}", responses=problems(400, 404, 503), tags=["holds"])
+    @get("/holds/{hold_id:str}", responses=problems(400, 404, 503), opt=needs(Scope.READ), tags=["holds"])
     async def read_hold(hold_id: _Id, request: _Request) -> Response[HoldAnswer]:
         """A hold."""
-        hold = await service.reads.hold(path_id("hold_id", hold_id))
+        hold = await reads(request).hold(path_id("hold_id", hold_id))
         await service.load_assets([hold.asset_id])
         return found(answer(hold), request)
 
-    @get("/wallets/{wallet_id:str}/holds", responses=problems(400, 404, 503), tags=["holds", "wallets"])
+    @get(
+        "/wallets/{wallet_id:str}/holds",
+        responses=problems(400, 404, 503),
+        opt=needs(Scope.READ),
+        tags=["holds", "wallets"],
+    )
     async def list_holds(
         wallet_id: _Id,
         request: _Request,
@@ -60,7 +72,7 @@ def holding_routes(service: WalletService) -> list[HTTPRouteHandler]:
         """A wallet's holds, newest first."""
         if status is not None and status not in _STATUSES:
             raise malformed("status", f"Must be one of {', '.join(_STATUSES)}.")
-        page = await service.reads.holds(
+        page = await reads(request).holds(
             path_id("wallet_id", wallet_id),
             page_request(limit, cursor),
             status=None if status is None else _STATUSES[status],
@@ -68,7 +80,7 @@ def holding_routes(service: WalletService) -> list[HTTPRouteHandler]:
         await service.load_assets(hold.asset_id for hold in page.data)
         return found(page_answer(page, answer), request)
 
-    @get("/wallets/{wallet_id:str}/lots", responses=problems(400, 404, 503), tags=["wallets"])
+    @get("/wallets/{wallet_id:str}/lots", responses=problems(400, 404, 503), opt=needs(Scope.READ), tags=["wallets"])
     async def list_lots(
         wallet_id: _Id,
         request: _Request,
@@ -79,7 +91,7 @@ def holding_routes(service: WalletService) -> list[HTTPRouteHandler]:
         """A wallet's lots, newest first. What is in no lot of its balance is main credit."""
         if status not in (None, "live", "all"):
             raise malformed("status", "Must be live or all.")
-        page = await service.reads.lots(
+        page = await reads(request).lots(
             path_id("wallet_id", wallet_id), page_request(limit, cursor), only_live=status != "all"
         )
         return found(page_answer(page, lot_answer), request)

@@ -10,6 +10,7 @@ from wallet.http import bodies
 from wallet.http.answers import TransactionAnswer
 from wallet.http.movements import Movements
 from wallet.http.routes.shared import as_response, asked, documented_movement
+from wallet.service.callers import Scope
 
 _Request = Request[Any, Any, Any]
 _WalletId = Annotated[str, PathParameter(description="The wallet.")]
@@ -21,27 +22,27 @@ def movement_routes(movements: Movements) -> list[HTTPRouteHandler]:
     async def performed(op: str, target: str | None, request: _Request) -> Response[Any]:
         return as_response(await movements.perform(op, target, **await asked(request)))
 
-    @post("/wallets/{wallet_id:str}/topup", **documented_movement(bodies.TopUp, TransactionAnswer))
+    @post("/wallets/{wallet_id:str}/topup", **documented_movement(bodies.TopUp, TransactionAnswer, Scope.ISSUE))
     async def topup(wallet_id: _WalletId, request: _Request) -> Response[TransactionAnswer]:
         """Top-up: value bought from outside, from the asset's treasury into the wallet."""
         return await performed("topup", wallet_id, request)
 
-    @post("/wallets/{wallet_id:str}/bonus", **documented_movement(bodies.Bonus, TransactionAnswer))
+    @post("/wallets/{wallet_id:str}/bonus", **documented_movement(bodies.Bonus, TransactionAnswer, Scope.ISSUE))
     async def bonus(wallet_id: _WalletId, request: _Request) -> Response[TransactionAnswer]:
         """Bonus: value given away, from the asset's treasury or a funding wallet into the wallet."""
         return await performed("bonus", wallet_id, request)
 
-    @post("/wallets/{wallet_id:str}/spend", **documented_movement(bodies.Spend, TransactionAnswer))
+    @post("/wallets/{wallet_id:str}/spend", **documented_movement(bodies.Spend, TransactionAnswer, Scope.SPEND))
     async def spend(wallet_id: _WalletId, request: _Request) -> Response[TransactionAnswer]:
         """Spend: from the wallet to the asset's revenue or a target wallet."""
         return await performed("spend", wallet_id, request)
 
-    @post("/transfers", **documented_movement(bodies.Transfer, TransactionAnswer))
+    @post("/transfers", **documented_movement(bodies.Transfer, TransactionAnswer, Scope.SPEND))
     async def transfer(request: _Request) -> Response[TransactionAnswer]:
         """Transfer: from wallet to wallet in one asset."""
         return await performed("transfer", None, request)
 
-    @post("/transactions", **documented_movement(bodies.Transaction, TransactionAnswer))
+    @post("/transactions", **documented_movement(bodies.Transaction, TransactionAnswer, Scope.SPEND))
     async def transaction(request: _Request) -> Response[TransactionAnswer]:
         """General transaction: 2 to 100 legs over any wallets and assets, all or nothing."""
         return await performed("transaction", None, request)

@@ -13,6 +13,8 @@ from wallet.http.answers import PageAnswer
 from wallet.http.decoding import malformed
 from wallet.http.options import MEMBER
 from wallet.http.routes.shared import FILTERS_MEMBERS
+from wallet.http.scopes import needs
+from wallet.service.callers import Scope
 from wallet.service.filters import MEMBER_LENGTH_MAX
 from wallet.service.reads import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX, Page, PageRequest
 
@@ -57,9 +59,9 @@ class _FilteredByMembers(Operation):
         ]
 
 
-def filtered_by_members() -> dict[str, Any]:
-    """What a route whose list can be filtered by metadata says of itself, as arguments of its decorator."""
-    return {"operation_class": _FilteredByMembers, "opt": {FILTERS_MEMBERS: True}}
+def filtered_by_members(*scopes: Scope) -> dict[str, Any]:
+    """What a route whose list can be filtered by metadata, and that needs one of these scopes, says of itself."""
+    return {"operation_class": _FilteredByMembers, "opt": {FILTERS_MEMBERS: True} | needs(*scopes)}
 
 
 def page_answer(page: Page[_Row], answer: Callable[[_Row], _Answer]) -> PageAnswer[_Answer]:

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from wallet.http import fields
 from wallet.http.answers import Answer, PageAnswer, written
+from wallet.http.authentication import caller_of
 from wallet.http.decoding import decode
 from wallet.http.failures import refusal
 from wallet.http.options import ensure_json, path_id
@@ -25,8 +26,10 @@ from wallet.http.routes.shared import (
     request_id,
     wants_string_amounts,
 )
+from wallet.http.scopes import needs
 from wallet.ledger.model import LotCategory
 from wallet.ledger.outcomes import Refused
+from wallet.service.callers import Scope
 from wallet.service.wallets import WalletService
 from wallet.storage.programmes import Terms
 
@@ -43,6 +46,7 @@ def programme_routes(service: WalletService) -> list[HTTPRouteHandler]:
         "/programmes",
         operation_class=documented(NewProgramme),
         responses=_made(ProgrammeAnswer, 400, 404, 409, 413, 415, 503),
+        opt=needs(Scope.ADMIN),
         tags=["programmes"],
     )
     async def create_programme(request: _Request) -> Response[ProgrammeAnswer]:
@@ -54,7 +58,7 @@ def programme_routes(service: WalletService) -> list[HTTPRouteHandler]:
         )
         return answered(programme_answer(made.resource), request, status=200 if made.existed else 201)
 
-    @get("/programmes", responses=problems(400, 503), tags=["programmes"])
+    @get("/programmes", responses=problems(400, 503), opt=needs(Scope.READ), tags=["programmes"])
     async def list_programmes(
         request: _Request, limit: Limit = None, cursor: Cursor = None
     ) -> Response[PageAnswer[ProgrammeAnswer]]:
@@ -62,7 +66,9 @@ def programme_routes(service: WalletService) -> list[HTTPRouteHandler]:
         page = await service.programmes.programmes(page_request(limit, cursor))
         return answered(page_answer(page, programme_answer), request)
 
-    @get("/programmes/{programme_id:str}", responses=problems(400, 404, 503), tags=["programmes"])
+    @get(
+        "/programmes/{programme_id:str}", responses=problems(400, 404, 503), opt=needs(Scope.READ), tags=["programmes"]
+    )
     async def read_programme(programme_id: _ProgrammeId, request: _Request) -> Response[ProgrammeAnswer]:
         """A programme."""
         programme = await service.programmes.programme(path_id("programme_id", programme_id))
@@ -72,6 +78,7 @@ def programme_routes(service: WalletService) -> list[HTTPRouteHandler]:
         "/programmes/{programme_id:str}/end",
         status_code=200,
         responses=problems(400, 404, 503),
+        opt=needs(Scope.ADMIN),
         tags=["programmes"],
     )
     async def end_programme(programme_id: _ProgrammeId, request: _Request) -> Response[ProgrammeAnswer]:
@@ -79,19 +86,25 @@ def programme_routes(service: WalletService) -> list[HTTPRouteHandler]:
         programme = await service.programmes.end(path_id("programme_id", programme_id))
         return answered(programme_answer(programme), request)
 
-    @get("/programmes/{programme_id:str}/wallets", responses=problems(400, 404, 503), tags=["programmes", "wallets"])
+    @get(
+        "/programmes/{programme_id:str}/wallets",
+        responses=problems(400, 404, 503),
+        opt=needs(Scope.READ),
+        tags=["programmes", "wallets"],
+    )
     async def list_wallets_of_programme(
         programme_id: _ProgrammeId, request: _Request, limit: Limit = None, cursor: Cursor = None
     ) -> Response[PageAnswer[AttachmentAnswer]]:
         """The wallets attached to a programme, by wallet; those that were detached have `ended_at`."""
-        page = await service.programmes.attached_wallets(
-            path_id("programme_id", programme_id), page_request(limit, cursor)
-        )
+        id_, caller = path_id("programme_id", programme_id), caller_of(request.scope)
+        among = await service.permissions.all_own(caller) if caller.is_bound else None
+        page = await service.programmes.attached_wallets(id_, page_request(limit, cursor), among=among)
         return answered(page_answer(page, attachment_answer), request)
 
     @post(
         _ATTACHMENT,
         responses=_made(AttachmentAnswer, 400, 404, 409, 422, 503),
+        opt=needs(Scope.ADMIN),
         tags=["programmes", "wallets"],
     )
     async def attach_wallet(
@@ -105,17 +118,22 @@ def programme_routes(service: WalletService) -> list[HTTPRouteHandler]:
             return as_response(refusal(made, request_id=request_id(request)))
         return answered(attachment_answer(made.resource), request, status=200 if made.existed else 201)
 
-    @get(_ATTACHMENT, responses=problems(400, 404, 503), tags=["programmes", "wallets"])
+    @get(_ATTACHMENT, responses=problems(400, 404, 503), opt=needs(Scope.READ), tags=["programmes", "wallets"])
     async def read_attachment(
         programme_id: _ProgrammeId, wallet_id: _WalletId, request: _Request
     ) -> Response[AttachmentAnswer]:
         """A wallet's part in a programme."""
-        attached = await service.programmes.attached(
-            path_id("programme_id", programme_id), path_id("wallet_id", wallet_id)
-        )
-        return answered(attachment_answer(attached), request)
+        ids = path_id("programme_id", programme_id), path_id("wallet_id", wallet_id)
+        await service.permissions.ensure_sees_attachment(caller_of(request.scope), *ids)
+        return answered(attachment_answer(await service.programmes.attached(*ids)), request)
 
-    @delete(_ATTACHMENT, status_code=200, responses=problems(400, 404, 503), tags=["programmes", "wallets"])
+    @delete(
+        _ATTACHMENT,
+        status_code=200,
+        responses=problems(400, 404, 503),
+        opt=needs(Scope.ADMIN),
+        tags=["programmes", "wallets"],
+    )
     async def detach_wallet(
         programme_id: _ProgrammeId, wallet_id: _WalletId, request: _Request
     ) -> Response[AttachmentAnswer]:

@@ -10,6 +10,7 @@ from wallet.http import bodies
 from wallet.http.answers import TransactionAnswer
 from wallet.http.movements import Movements
 from wallet.http.routes.shared import as_response, asked, documented_movement
+from wallet.service.callers import Scope
 
 _TransactionId = Annotated[str, PathParameter(description="The transaction to be refunded.")]
 
@@ -17,7 +18,10 @@ _TransactionId = Annotated[str, PathParameter(description="The transaction to be
 def refund_routes(movements: Movements) -> list[HTTPRouteHandler]:
     """Handlers bound to the operations they serve."""
 
-    @post("/transactions/{transaction_id:str}/refund", **documented_movement(bodies.Refund, TransactionAnswer))
+    @post(
+        "/transactions/{transaction_id:str}/refund",
+        **documented_movement(bodies.Refund, TransactionAnswer, Scope.REFUND, Scope.REFUND_FORCE),
+    )
     async def refund(transaction_id: _TransactionId, request: Request[Any, Any, Any]) -> Response[TransactionAnswer]:
         """Refund or reverse: a new transaction that mirrors an earlier one, in part or whole."""
         return as_response(await movements.perform("refund", transaction_id, **await asked(request)))

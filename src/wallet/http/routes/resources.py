@@ -22,6 +22,7 @@ from wallet.http.answers import (
     wallet_answer,
     written,
 )
+from wallet.http.authentication import caller_of
 from wallet.http.balances import Balances
 from wallet.http.decoding import canonical_metadata, decode, malformed
 from wallet.http.instants import Wrong
@@ -44,7 +45,10 @@ from wallet.http.routes.shared import (
     wants_string_amounts,
 )
 from wallet.http.routes.statements import At, AxisName
+from wallet.http.scopes import needs
+from wallet.service.callers import Scope
 from wallet.service.filters import UserQuery, WalletQuery
+from wallet.service.reads import Reads
 from wallet.service.wallets import WalletService
 from wallet.storage.resources import LotPolicy
 
@@ -56,11 +60,16 @@ _Name = Annotated[str | None, QueryParameter(description="Only users of exactly 
 _Label = Annotated[str | None, QueryParameter(description="Only wallets with exactly this label.")]
 _UserId = Annotated[str | None, QueryParameter(description="Only wallets of this user, who need not exist.")]
 
+# Users and wallets are made by whoever gives them something to do, and is not one of them.
+_MAKES = needs(Scope.SPEND, Scope.ISSUE, Scope.ADMIN, unbound=True)
 _TEXT_LENGTH_MAX = 255
 _FIXED = ("code", "scale", "max_supply")
 
 
 def resource_routes(service: WalletService, balances: Balances) -> list[HTTPRouteHandler]:
+    def reads(request: _Request) -> Reads:
+        return service.reads_of(caller_of(request.scope))
+
     def created(body: Struct, existed: bool, request: _Request) -> Response[Any]:
         text = written(body, amounts_as_strings=wants_string_amounts(request))
         return as_response(Answer(200 if existed else 201, text))
@@ -68,7 +77,7 @@ def resource_routes(service: WalletService, balances: Balances) -> list[HTTPRout
     def found(body: Struct, request: _Request) -> Response[Any]:
         return as_response(Answer(200, written(body, amounts_as_strings=wants_string_amounts(request))))
 
-    @post("/users", **_creates(bodies.NewUser, UserAnswer), tags=["users"])
+    @post("/users", **_creates(bodies.NewUser, UserAnswer), opt=_MAKES, tags=["users"])
     async def create_user(request: _Request) -> Response[UserAnswer]:
         """Make a user."""
         data = await _decoded(bodies.NewUser, request)
@@ -79,7 +88,7 @@ def resource_routes(service: WalletService, balances: Balances) -> list[HTTPRout
         )
         return created(user_answer(made.resource), made.existed, request)
 
-    @get("/users", responses=problems(400, 503), tags=["users"], **filtered_by_members())
+    @get("/users", responses=problems(400, 503), tags=["users"], **filtered_by_members(Scope.READ))
     async def list_users(
         request: _Request, name: _Name = None, limit: Limit = None, cursor: Cursor = None
     ) -> Response[PageAnswer[UserAnswer]]:
@@ -93,22 +102,27 @@ def resource_routes(service: WalletService, balances: Balances) -> list[HTTPRout
                 metadata=members(request.scope["query_string"]),
             )
         wrong.raise_if_any()
-        return found(page_answer(await service.reads.users(page, query), user_answer), request)
+        return found(page_answer(await reads(request).users(page, query), user_answer), request)
 
-    @get("/users/{user_id:str}", responses=problems(400, 404, 503), tags=["users"])
+    @get("/users/{user_id:str}", responses=problems(400, 404, 503), opt=needs(Scope.READ), tags=["users"])
     async def read_user(user_id: _Id, request: _Request) -> Response[UserAnswer]:
         """A user."""
-        return found(user_answer(await service.reads.user(path_id("user_id", user_id))), request)
+        return found(user_answer(await reads(request).user(path_id("user_id", user_id))), request)
 
-    @get("/users/{user_id:str}/wallets", responses=problems(400, 404, 503), tags=["users", "wallets"])
+    @get(
+        "/users/{user_id:str}/wallets",
+        responses=problems(400, 404, 503),
+        opt=needs(Scope.READ),
+        tags=["users", "wallets"],
+    )
     async def list_wallets_of_user(
         user_id: _Id, request: _Request, limit: Limit = None, cursor: Cursor = None
     ) -> Response[PageAnswer[WalletAnswer]]:
         """A user's wallets."""
-        page = await service.reads.wallets_of_user(path_id("user_id", user_id), page_request(limit, cursor))
+        page = await reads(request).wallets_of_user(path_id("user_id", user_id), page_request(limit, cursor))
         return found(page_answer(page, wallet_answer), request)
 
-    @post("/wallets", **_creates(bodies.NewWallet, WalletAnswer), tags=["wallets"])
+    @post("/wallets", **_creates(bodies.NewWallet, WalletAnswer), opt=_MAKES, tags=["wallets"])
     async def create_wallet(request: _Request) -> Response[WalletAnswer]:
         """Make a wallet in one asset."""
         data = await _decoded(bodies.NewWallet, request)
@@ -124,7 +138,7 @@ def resource_routes(service: WalletService, balances: Balances) -> list[HTTPRout
         )
         return created(wallet_answer(made.resource), made.existed, request)
 
-    @get("/wallets", responses=problems(400, 503), tags=["wallets"], **filtered_by_members())
+    @get("/wallets", responses=problems(400, 503), tags=["wallets"], **filtered_by_members(Scope.READ))
     async def list_wallets(
         request: _Request,
         user_id: _UserId = None,
@@ -143,22 +157,30 @@ def resource_routes(service: WalletService, balances: Balances) -> list[HTTPRout
                 metadata=members(request.scope["query_string"]),
             )
         wrong.raise_if_any()
-        return found(page_answer(await service.reads.wallets(page, query), wallet_answer), request)
+        return found(page_answer(await reads(request).wallets(page, query), wallet_answer), request)
 
-    @get("/wallets/{wallet_id:str}", responses=problems(400, 404, 503), tags=["wallets"])
+    @get("/wallets/{wallet_id:str}", responses=problems(400, 404, 503), opt=needs(Scope.READ), tags=["wallets"])
     async def read_wallet(wallet_id: _Id, request: _Request) -> Response[WalletAnswer]:
         """A wallet. What is in it is its balance."""
-        return found(wallet_answer(await service.reads.wallet(path_id("wallet_id", wallet_id))), request)
+        return found(
+            wallet_answer(await reads(request).wallet(path_id("wallet_id", wallet_id))),
+            request,
+        )
 
-    @get("/wallets/{wallet_id:str}/balance", responses=problems(400, 404, 503), tags=["wallets"])
+    @get("/wallets/{wallet_id:str}/balance", responses=problems(400, 404, 503), opt=needs(Scope.READ), tags=["wallets"])
     async def read_balance(
         wallet_id: _Id, request: _Request, at: At = None, axis: AxisName = None
     ) -> Response[BalanceAnswer]:
         """What is in a wallet, as of now or at an instant."""
-        answer = await balances.balance(wallet_id, headers=headers_of(request), query=request.scope["query_string"])
+        answer = await balances.balance(
+            wallet_id,
+            caller=caller_of(request.scope),
+            headers=headers_of(request),
+            query=request.scope["query_string"],
+        )
         return as_response(answer)
 
-    @post("/assets", **_creates(bodies.NewAsset, AssetAnswer), tags=["assets"])
+    @post("/assets", **_creates(bodies.NewAsset, AssetAnswer), opt=needs(Scope.ADMIN), tags=["assets"])
     async def create_asset(request: _Request) -> Response[AssetAnswer]:
         """Make an asset and its treasury, revenue and breakage wallets."""
         data = await _decoded(bodies.NewAsset, request)
@@ -174,6 +196,7 @@ def resource_routes(service: WalletService, balances: Balances) -> list[HTTPRout
     @patch(
         "/assets/{asset_id:str}",
         operation_class=documented(bodies.AssetChange),
+        opt=needs(Scope.ADMIN),
         responses=problems(400, 404, 413, 415, 503),
         tags=["assets"],
     )
@@ -185,17 +208,20 @@ def resource_routes(service: WalletService, balances: Balances) -> list[HTTPRout
         given = {name: value for name, value in structs.asdict(data).items() if value is not UNSET}
         return found(asset_answer(await service.resources.change_asset(id_, **given)), request)
 
-    @get("/assets", responses=problems(400, 503), tags=["assets"])
+    @get("/assets", responses=problems(400, 503), opt=needs(Scope.READ), tags=["assets"])
     async def list_assets(
         request: _Request, limit: Limit = None, cursor: Cursor = None
     ) -> Response[PageAnswer[AssetAnswer]]:
         """Assets, by id."""
-        return found(page_answer(await service.reads.assets(page_request(limit, cursor)), asset_answer), request)
+        return found(
+            page_answer(await reads(request).assets(page_request(limit, cursor)), asset_answer),
+            request,
+        )
 
-    @get("/assets/{asset_id:str}", responses=problems(400, 404, 503), tags=["assets"])
+    @get("/assets/{asset_id:str}", responses=problems(400, 404, 503), opt=needs(Scope.READ), tags=["assets"])
     async def read_asset(asset_id: _AssetId, request: _Request) -> Response[AssetAnswer]:
         """An asset, and where its units are."""
-        return found(asset_answer(await service.reads.asset(number("asset_id", asset_id))), request)
+        return found(asset_answer(await reads(request).asset(number("asset_id", asset_id))), request)
 
     return [
         create_user, list_users, read_user, list_wallets_of_user, create_wallet, list_wallets, read_wallet,

@@ -13,6 +13,8 @@ from wallet.http.options import ensure_json
 from wallet.http.programme_answers import AdvanceAnswer, ClockAnswer, advance_answer, clock_answer
 from wallet.http.programme_bodies import ClockAdvance
 from wallet.http.routes.shared import as_response, body_of, documented, headers_of, problems
+from wallet.http.scopes import needs
+from wallet.service.callers import Scope
 from wallet.service.clock import SandboxClock
 from wallet.service.wallets import WalletService
 
@@ -30,7 +32,7 @@ def sandbox_routes(service: WalletService) -> list[HTTPRouteHandler]:
     def answered(body: Struct) -> Response[Any]:
         return as_response(Answer(200, written(body), (_JSON, _NO_STORE)))
 
-    @get("/sandbox/clock", responses=problems(400, 404, 503), tags=["sandbox"])
+    @get("/sandbox/clock", responses=problems(400, 404, 503), opt=needs(Scope.READ), tags=["sandbox"])
     async def read_clock(request: _Request) -> Response[ClockAnswer]:
         """The ledger's clock. 404 unless the service was started as a sandbox."""
         return answered(clock_answer(await clock().read()))
@@ -39,6 +41,7 @@ def sandbox_routes(service: WalletService) -> list[HTTPRouteHandler]:
         "/sandbox/clock",
         status_code=200,
         operation_class=documented(ClockAdvance),
+        opt=needs(Scope.ADMIN),
         responses=problems(400, 404, 413, 415, 503),
         tags=["sandbox"],
     )

@@ -12,10 +12,13 @@ from litestar.openapi.spec import OpenAPIMediaType, Operation, Reference, Reques
 from msgspec import UNSET, Struct, UnsetType
 
 from wallet.http.answers import Answer
-from wallet.http.asgi import read_body
+from wallet.http.asgi import BODY_READ, read_body
+from wallet.http.authentication import caller_of
 from wallet.http.decoding import may_be_left_out
 from wallet.http.items import ItemResult
 from wallet.http.options import AMOUNTS, Headers, parameters, refuse_key
+from wallet.http.scopes import needs
+from wallet.service.callers import Caller, Scope
 
 FILTERS_MEMBERS: Final = "filters_members"
 """The option of a handler whose list can be filtered by members of metadata."""
@@ -95,9 +98,12 @@ def documented(body: type[Struct], *, required: bool = True) -> type[Operation]:
     return Documented
 
 
-def documented_movement(body: type[Struct], answer: type[Struct]) -> dict[str, Any]:
-    """What a route that moves or reserves money says of itself, as arguments of its decorator."""
+def documented_movement(body: type[Struct], answer: type[Struct], *scopes: Scope) -> dict[str, Any]:
+    """What a route that moves or reserves money and needs one of these scopes says of itself, as arguments of its
+    decorator.
+    """
     return {
+        "opt": needs(*scopes),
         "operation_class": documented(body, required=not may_be_left_out(body)),
         "responses": {
             200: ResponseSpec(
@@ -135,6 +141,7 @@ class Asked(TypedDict):
     """What a request says besides its path, as operations take it."""
 
     body: bytes
+    caller: Caller
     headers: Headers
     query: bytes
     request_id: str
@@ -144,6 +151,7 @@ async def asked(request: Request[Any, Any, Any]) -> Asked:
     """Raises ClientGone."""
     return {
         "body": await body_of(request),
+        "caller": caller_of(request.scope),
         "headers": headers_of(request),
         "query": request.scope["query_string"],
         "request_id": request_id(request),
@@ -152,6 +160,10 @@ async def asked(request: Request[Any, Any, Any]) -> Asked:
 
 async def body_of(request: Request[Any, Any, Any]) -> bytes:
     """The body's bytes. Raises ClientGone where the framework's own way would see a fault of ours."""
+    scope: Any = request.scope
+    if BODY_READ in scope:
+        body: bytes = scope[BODY_READ]
+        return body
     return await read_body(request.receive)  # type: ignore[arg-type]  # the same messages under another name
 
 

@@ -8,12 +8,15 @@ from litestar.params import PathParameter, QueryParameter
 from litestar.response import Stream
 
 from wallet.http.answers import JSON, Answer, written
+from wallet.http.authentication import caller_of
 from wallet.http.decoding import malformed
 from wallet.http.instants import Wrong, axis_named, instant
 from wallet.http.options import Headers, path_id
 from wallet.http.routes.pages import Cursor, Limit, page_request
 from wallet.http.routes.shared import as_response, headers_of, problems, wants_string_amounts
+from wallet.http.scopes import needs
 from wallet.http.statement_answers import StatementAnswer, statement_answer, statement_csv
+from wallet.service.callers import Scope
 from wallet.service.wallets import WalletService
 from wallet.storage.history import Axis
 
@@ -41,7 +44,12 @@ _FRESH: Final = ((b"cache-control", b"no-store"), (b"vary", b"accept"))
 
 
 def statement_routes(service: WalletService) -> list[HTTPRouteHandler]:
-    @get("/wallets/{wallet_id:str}/statement", responses=problems(400, 404, 503), tags=["history", "wallets"])
+    @get(
+        "/wallets/{wallet_id:str}/statement",
+        responses=problems(400, 404, 503),
+        opt=needs(Scope.READ),
+        tags=["history", "wallets"],
+    )
     async def read_statement(
         wallet_id: _Id,
         request: _Request,
@@ -72,6 +80,7 @@ def statement_routes(service: WalletService) -> list[HTTPRouteHandler]:
                 with wrong:
                     raise malformed(name, "CSV is not paged.")
         wrong.raise_if_any()
+        await service.permissions.ensure_sees_wallet(caller_of(request.scope), id_)
         if as_csv:
             whole = await service.statements.whole_statement(id_, since=since, until=until, axis=on)
             # The type as a header: to a media type the framework adds a second charset.

@@ -7,6 +7,7 @@ from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from wallet.http.scopes import open_to_all
 from wallet.service.wallets import WalletService
 
 
@@ -17,21 +18,22 @@ class Health(msgspec.Struct):
 
 
 class Readiness(msgspec.Struct):
-    """Whether the service can move money, and what is in its way."""
+    """Whether the service can move money, and what is in its way. warnings: what should be changed all the same."""
 
     ready: bool
     database: str
     migrations: str
     committer: str
+    warnings: list[str]
 
 
 def status_routes(service: WalletService) -> list[HTTPRouteHandler]:
-    @get("/healthz", tags=["operations"])
+    @get("/healthz", opt=open_to_all(), tags=["operations"])
     async def healthz() -> Health:
         """The process is alive. Says nothing about the database."""
         return Health("ok")
 
-    @get("/readyz", tags=["operations"])
+    @get("/readyz", opt=open_to_all(), tags=["operations"])
     async def readyz() -> Response[Readiness]:
         """200 while movements can be made, else 503 and what is in the way."""
         readiness = await service.readiness()
@@ -40,10 +42,11 @@ def status_routes(service: WalletService) -> list[HTTPRouteHandler]:
             database=readiness.database,
             migrations=readiness.migrations,
             committer=readiness.committer,
+            warnings=list(readiness.warnings),
         )
         return Response(body, status_code=200 if readiness.ready else 503, headers={"cache-control": "no-store"})
 
-    @get("/metrics", tags=["operations"], media_type=CONTENT_TYPE_LATEST, sync_to_thread=True)
+    @get("/metrics", opt=open_to_all(), tags=["operations"], media_type=CONTENT_TYPE_LATEST, sync_to_thread=True)
     def metrics() -> Response[Any]:
         """Figures in Prometheus' text format, of all worker processes."""
         # As a header: to a media type the framework adds a second charset.

@@ -9,7 +9,9 @@ from litestar.params import PathParameter
 from wallet.http import bodies
 from wallet.http.answers import MergeAnswer, WalletAnswer
 from wallet.http.routes.shared import as_response, asked, documented, documented_movement, problems
+from wallet.http.scopes import needs
 from wallet.http.wallet_changes import WalletChanges
+from wallet.service.callers import Scope
 
 _Request = Request[Any, Any, Any]
 _WalletId = Annotated[str, PathParameter(description="The wallet.")]
@@ -22,6 +24,7 @@ def wallet_change_routes(changes: WalletChanges) -> list[HTTPRouteHandler]:
     @patch(
         "/wallets/{wallet_id:str}",
         operation_class=documented(bodies.WalletChange),
+        opt=needs(Scope.ADMIN),
         responses=problems(400, 404, 409, 413, 415, 422, 503),
         tags=["wallets"],
     )
@@ -41,7 +44,7 @@ def wallet_change_routes(changes: WalletChanges) -> list[HTTPRouteHandler]:
 
     @post(
         "/wallets/{wallet_id:str}/merge-into/{target_wallet_id:str}",
-        **documented_movement(bodies.Merge, MergeAnswer),
+        **documented_movement(bodies.Merge, MergeAnswer, Scope.ADMIN),
     )
     async def merge_wallet(
         wallet_id: _WalletId, target_wallet_id: _TargetId, request: _Request
@@ -57,5 +60,6 @@ def _documented_step() -> dict[str, Any]:
         "operation_class": documented(bodies.WalletStep, required=False),
         "responses": problems(400, 404, 409, 413, 415, 422, 503),
         "status_code": 200,
+        "opt": needs(Scope.ADMIN),
         "tags": ["wallets"],
     }

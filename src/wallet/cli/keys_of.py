@@ -1,0 +1,67 @@
+"""The keys of the database that a command works on, and what is done with them, written down as acts."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from wallet.cli.database import database_of, schema_is_current
+from wallet.errors import Malformed, NotFound, SettingsInvalid, WalletError
+from wallet.service.acts import Acts
+from wallet.service.callers import COMMAND_LINE
+from wallet.service.keys import Keys
+from wallet.settings import Settings
+from wallet.storage.acts import ActStore
+from wallet.storage.keys import KeyStore
+
+Result = TypeVar("Result")
+
+_DONE = 200
+_STATUSES: Mapping[type[WalletError], int] = {Malformed: 400, NotFound: 404}
+"""What HTTP would have answered; anything else 503."""
+
+
+async def act_on_keys(
+    settings: Settings,
+    act: str,
+    work: Callable[[Keys], Awaitable[Result]],
+    *,
+    subject: str | None = None,
+    asked: Mapping[str, Any] | None = None,
+) -> Result:
+    """Do `work`, which is written as an administrative act before it is done. Raises what it raises."""
+    if not await schema_is_current(settings):
+        raise SettingsInvalid("the database's schema is not up to date: run `wallet migrate` first")
+    async with _opened(settings) as (keys, acts):
+        text = None if asked is None else json.dumps(asked, sort_keys=True, separators=(",", ":"))
+        act_id = await acts.asked(COMMAND_LINE, act, subject=subject, asked=text)
+        try:
+            result = await work(keys)
+        except WalletError as error:
+            await acts.answered(act_id, _STATUSES.get(type(error), 503))
+            raise
+        await acts.answered(act_id, _DONE)
+        return result
+
+
+async def ensure_a_key(settings: Settings) -> None:
+    """Raise SettingsInvalid unless somebody could come in. The schema is up to date."""
+    async with _opened(settings) as (keys, _):
+        if not await keys.is_any_usable():
+            raise SettingsInvalid(
+                "there is no key in the database that is valid: create one with "
+                "`wallet keys create --name NAME --scope read --scope spend`, or to try it out, run `wallet dev`"
+            )
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[tuple[Keys, Acts]]:
+    seconds_max = settings.statement_timeout_ms / 1000
+    pool = await database_of(settings).pool("keys", connections_max=1)
+    try:
+        yield (
+            Keys(KeyStore(pool, seconds_max=seconds_max)),
+            Acts(ActStore(pool, seconds_max=seconds_max)),
+        )
+    finally:
+        pool.terminate()

@@ -1,0 +1,49 @@
+"""Who asks, and what they may do."""
+
+from enum import Enum
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from wallet.ledger.model import WalletId
+from wallet.service.commands import ORIGIN_API
+
+
+class Scope(Enum):
+    """What a key may be allowed. None implies another: moving money is not minting it."""
+
+    READ = "read"
+    SPEND = "spend"
+    ISSUE = "issue"
+    REFUND = "refund"
+    REFUND_FORCE = "refund:force"
+    ADMIN = "admin"
+
+
+BINDABLE: Final = frozenset({Scope.READ, Scope.SPEND})
+"""What a key that is bound to a user or to wallets can have. A constraint of the database says the same."""
+
+
+class Caller(NamedTuple):
+    """Who a request comes from: a key, the command line or, in development mode, anybody.
+
+    origin: of the references that its requests carry. user_id, wallet_ids: what it is bound to, at most one of them;
+    bound, it sees and debits these wallets only. key_id: None where there is no key.
+    """
+
+    name: str
+    scopes: frozenset[Scope]
+    origin: str = ORIGIN_API
+    key_id: UUID | None = None
+    user_id: UUID | None = None
+    wallet_ids: frozenset[WalletId] | None = None
+
+    @property
+    def is_bound(self) -> bool:
+        return self.user_id is not None or self.wallet_ids is not None
+
+
+DEVELOPER: Final = Caller("development", frozenset(Scope))
+"""Whoever asks without a key in development mode."""
+
+COMMAND_LINE: Final = Caller("command line", frozenset(Scope))
+"""Whoever has the database's address."""
