@@ -1,15 +1,18 @@
 # Needs Python >= 3.11 with venv, and make. Everything else is fetched into .uv and .venv, nothing outside this folder.
 
-UV_VERSION := 0.13.9
+UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' tools/uv.txt)
 BIN := .venv/bin
 # Half the time of one process. A file's tests stay together, because each process starts servers of its own.
 PYTEST ?= -n 2 --dist loadfile
 
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := .venv
+# What is built is built by what is locked: a package whose builder would have to be fetched by name only is refused.
+export UV_REQUIRE_BUILD_HASHES := 1
+export UV_PREVIEW_FEATURES := build-dependency-hashes
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
-.PHONY: help run test check fmt bench openapi clean
+.PHONY: help run test check fmt bench torture openapi audit sbom clean
 .DEFAULT_GOAL := help
 
 help:     ## Show this list
@@ -21,14 +24,16 @@ run: .venv/.run     ## Serve on http://127.0.0.1:8080, with a database of its ow
 test: .venv/.dev     ## Run all tests on a real PostgreSQL (TEST_DATABASE_URL, or one of their own)
 	@$(BIN)/pytest $(PYTEST)
 
-check: .venv/.dev     ## Lint, types, SQL lint, spelling, OpenAPI drift
+check: .venv/.dev     ## Lint, types, SQL lint, spelling, OpenAPI drift, licences, known vulnerabilities
 	@set -e; step() { echo "== $$*"; "$(BIN)/$$@"; }; \
 	step ruff check; \
 	step ruff format --check; \
 	step mypy; \
 	step sqlfluff lint src/wallet/storage/sql; \
 	step typos; \
-	step wallet openapi --check
+	step wallet openapi --check; \
+	step python -m tools.licences; \
+	step python -m tools.advisories
 
 fmt: .venv/.dev     ## Format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix
@@ -37,8 +42,17 @@ fmt: .venv/.dev     ## Format the code and fix what can be fixed
 bench: .venv/.dev     ## Measure the service against the plain design
 	@$(BIN)/python -m tests.bench
 
+torture: .venv/.dev     ## Break the service in every way we know: MINUTES=10, and a SEED to repeat a run
+	@$(BIN)/python -m tests.faults --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+
 openapi: .venv/.dev     ## Write docs/openapi.json anew
 	@$(BIN)/wallet openapi
+
+audit: .venv/.dev     ## Ask the advisory database about all dependencies; fails if it cannot be asked
+	@$(BIN)/python -m tools.advisories --required
+
+sbom: .venv/.dev     ## Write dist/sbom.cdx.json: what the service is made of, as CycloneDX
+	@$(BIN)/python -m tools.components dist/sbom.cdx.json
 
 clean:     ## Remove what make fetched and what the tools cached; no data
 	@rm -rf .venv .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -52,12 +66,13 @@ done; \
 [ -n "$$python" ] || { echo "Python 3.11 or newer is needed, and none is on the PATH: install one, or name it with PYTHON=..." >&2; exit 1; }
 endef
 
-# A uv on the PATH is used if it is new enough to know the options below.
+# A uv on the PATH is used if it is the locked version, else that one is fetched, by its hash.
 define find_uv
-uv=uv; uv sync --no-default-groups --help >/dev/null 2>&1 || uv=.uv/bin/uv; \
+uv=uv; case "$$(uv --version 2>/dev/null)" in "uv $(UV_VERSION)"|"uv $(UV_VERSION) "*) ;; *) uv=.uv/bin/uv;; esac; \
 [ $$uv = uv ] || [ -e .uv/$(UV_VERSION) ] || { \
 	echo "Fetching uv $(UV_VERSION)"; \
-	"$$python" -m venv .uv && .uv/bin/python -m pip install --quiet --no-cache-dir --disable-pip-version-check uv==$(UV_VERSION) \
+	"$$python" -m venv .uv && .uv/bin/python -m pip install --quiet --no-cache-dir --disable-pip-version-check \
+			--require-hashes --only-binary :all: --no-deps -r tools/uv.txt \
 		&& touch .uv/$(UV_VERSION) \
 		|| { echo "uv could not be fetched: $$python needs its venv module, and the package index must be reachable" >&2; exit 1; }; \
 }
