@@ -18,7 +18,8 @@ _READ_BYTES = 1 << 20
 _ANSWER_SECONDS_MAX = 120.0
 _APPLIED = b'"status":201'
 _HEAD = (
-    "POST /import?answers={answers} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/x-ndjson\r\n"
+    "POST /import?answers={answers} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {key}\r\n"
+    "content-type: application/x-ndjson\r\n"
     "connection: close\r\ncontent-length: {length}\r\n\r\n"
 )
 
@@ -110,7 +111,8 @@ class BulkLoad:
     def _import(self, pieces: Sequence[bytes], answers: str) -> _Reader:
         reader = _Reader()
         with socket.create_connection(("127.0.0.1", self._service.port), timeout=_ANSWER_SECONDS_MAX) as connection:
-            connection.sendall(_HEAD.format(answers=answers, length=sum(map(len, pieces))).encode())
+            head = _HEAD.format(key=self._service.key, answers=answers, length=sum(map(len, pieces)))
+            connection.sendall(head.encode())
             sending = threading.Thread(target=lambda: [connection.sendall(piece) for piece in pieces])
             sending.start()
             reader.read(connection)

@@ -69,7 +69,7 @@ def set_up_wallets(service: Service, database: Database, totals: Totals, *, coun
         loadgen.drive(
             service.port,
             # The references must not be those of an earlier run on the same database.
-            traffic.fundings(wallets.funded, ASSET, _FUNDING, random.SystemRandom()),
+            traffic.fundings(wallets.funded, ASSET, _FUNDING, random.SystemRandom(), key=service.key),
             connections=64,
             accepted_status=201,
             requests_max=funded,

@@ -23,13 +23,13 @@ class ServiceLoad:
         self._totals = totals
 
     def _next_request(self, verb: str) -> Callable[[], bytes]:
-        generator = random.Random(os.urandom(16))
+        generator, key = random.Random(os.urandom(16)), self._service.key
         if verb == "balance":
-            return traffic.balances(self._wallets.all, generator)
+            return traffic.balances(self._wallets.all, generator, key=key)
         if verb == "transfer":
-            return traffic.random_pairs(self._wallets.funded, ASSET, generator)
+            return traffic.random_pairs(self._wallets.funded, ASSET, generator, key=key)
         wallet_ids = self._wallets.funded if verb == "spend" else self._wallets.all
-        return traffic.movements(verb, wallet_ids, ASSET, generator)
+        return traffic.movements(verb, wallet_ids, ASSET, generator, key=key)
 
     def run(self, verb: str, *, connections: int, seconds: float, warmup_seconds: float = 1.0) -> Measured:
         """A closed loop of one verb: topup, bonus, spend, transfer or balance."""

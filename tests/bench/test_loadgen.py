@@ -49,7 +49,7 @@ async def a_server(answer: Callable[[int], list[bytes]]) -> AsyncIterator[int]:
 
 
 def topups() -> Callable[[], bytes]:
-    return traffic.movements("topup", ["0" * 36], "gold", random.Random(1))
+    return traffic.movements("topup", ["0" * 36], "gold", random.Random(1), key="wlt_test")
 
 
 async def test_only_201_counts_as_accepted() -> None:
@@ -111,6 +111,6 @@ def test_every_request_has_a_reference_of_its_own() -> None:
 
 def test_the_length_of_a_request_is_the_one_it_says() -> None:
     ids = [f"{n:036d}" for n in range(3)]
-    for next_request in (topups(), traffic.random_pairs(ids, "gold", random.Random(1))):
+    for next_request in (topups(), traffic.random_pairs(ids, "gold", random.Random(1), key="wlt_test")):
         head, _, body = next_request().partition(b"\r\n\r\n")
         assert f"content-length: {len(body)}".encode() in head

@@ -43,9 +43,13 @@ class Service:
 
 @contextmanager
 def served(database_url: str, **environment: str) -> Iterator[Service]:
-    """`wallet serve` on this database with demo data, ended by SIGTERM unless it has ended."""
+    """`wallet serve` on this database with demo data, ended by SIGTERM unless it has ended.
+
+    In development mode, where no key is needed, unless `environment` says otherwise.
+    """
     inherited = {name: value for name, value in os.environ.items() if name not in variables_set()}
-    chosen = {"DATABASE_URL": database_url, "PORT": "0", "WALLET_WORKERS": "2", "WALLET_SEED_DEMO": "1", **environment}
+    chosen = {"DATABASE_URL": database_url, "PORT": "0", "WALLET_WORKERS": "2", "WALLET_SEED_DEMO": "1"}
+    chosen |= {"WALLET_DEVELOPMENT": "1"} | environment
     with tempfile.TemporaryDirectory() as folder:
         log_path = Path(folder) / "log"
         with log_path.open("wb") as log:

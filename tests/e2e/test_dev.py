@@ -1,4 +1,4 @@
-"""`wallet dev` as a newcomer meets it: three lines, an answer over HTTP, and nothing left behind however it ends."""
+"""`wallet dev` as a newcomer meets it: four lines, an answer over HTTP, and nothing left behind however it ends."""
 
 import re
 import secrets
@@ -46,8 +46,8 @@ def _open_folder() -> Iterator[Path]:
 
 @contextmanager
 def dev(data_dir: Path) -> Iterator[tuple["subprocess.Popen[str]", list[str]]]:
-    with started("dev", lines=3, WALLET_DATA_DIR=str(data_dir), PORT="0") as (process, lines):
-        assert len(lines) == 3, process.communicate()[1]
+    with started("dev", lines=4, WALLET_DATA_DIR=str(data_dir), PORT="0") as (process, lines):
+        assert len(lines) == 4, process.communicate()[1]
         yield process, lines
 
 
@@ -87,15 +87,16 @@ def state_of(pid: int) -> str:
     return said.strip()[:1]
 
 
-def test_dev_prints_the_url_and_the_documentation_and_a_curl_line_and_no_more(data_dir: Path) -> None:
+def test_dev_prints_the_url_and_the_documentation_and_a_curl_line_and_its_mode_and_no_more(data_dir: Path) -> None:
     with dev(data_dir) as (process, lines):
         url = url_in(lines)
         process.terminate()
         assert process.communicate()[0] == ""
-    assert lines[1:] == [
+    assert lines[1:3] == [
         f"Documentation:  {url}/docs",
         f"curl {url}/wallets/{DEMO_WALLET}/balance",
     ]
+    assert lines[3].startswith("DEVELOPMENT MODE: no key is asked for")
 
 
 def test_the_curl_line_answers_the_balance_of_the_demo_wallet() -> None:

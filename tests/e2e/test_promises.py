@@ -19,7 +19,7 @@ from tests.e2e.serving import GONE, Answer, Client, Service, served
 from tests.postgres import Server, postgres_bindirs
 from wallet.storage.embedded import embedded_postgres
 from wallet.storage.migrate import migrate
-from wallet.storage.verify import verify
+from wallet.storage.verify_chain import verify_with_chain
 
 MIKASA_WALLET = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
 EREN_WALLET = "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb"
@@ -85,7 +85,7 @@ async def references_in(database_url: str) -> Counter[str]:
 
 
 async def assert_sound(database_url: str) -> None:
-    report = await verify(database_url, on_progress=lambda _progress: None)
+    report, _ = await verify_with_chain(database_url, on_progress=lambda _progress: None)
     assert report.is_sound, report.findings
 
 
