@@ -2,6 +2,7 @@
 
 import codecs
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from wallet.http.batches import LOOKED_THROUGH_BYTES_MAX
 from wallet.http.decoding import malformed
 from wallet.http.lines import LINE_BYTES_MAX, Lines
 from wallet.http.portions import read_items
+from wallet.ledger.requests import Single
 from wallet.service.bulk import GROUP_ITEMS_MAX
+from wallet.service.callers import DEVELOPER, Caller
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -88,7 +91,10 @@ async def test_malformed_items_keep_no_frames() -> None:
         def request(self, text: bytes, *, dry_run: bool) -> None:
             raise malformed("", "No.")
 
-    items = await read_items(Refusing(), [(0, b"{}"), (1, b"{")])  # type: ignore[arg-type]
+        async def admit(self, caller: Caller, requests: Sequence[Single]) -> Sequence[Single]:
+            return requests
+
+    items = await read_items(Refusing(), [(0, b"{}"), (1, b"{")], DEVELOPER)  # type: ignore[arg-type]
     for item in items:
         assert isinstance(item.request, Malformed)
         assert item.request.__traceback__ is None

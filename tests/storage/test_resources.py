@@ -17,7 +17,7 @@ ONE, TWO, THREE = (UUID(int=number) for number in (1, 2, 3))
 NIL = UUID(int=0)
 
 END_AT_COMMIT = """
-CREATE FUNCTION end_session() RETURNS trigger LANGUAGE plpgsql AS
+CREATE FUNCTION end_session() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
 'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END';
 CREATE CONSTRAINT TRIGGER end_session AFTER INSERT ON users DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION end_session();

@@ -4,6 +4,7 @@ import json
 
 import click
 
+from wallet.cli.options import json_option
 from wallet.errors import SettingsInvalid
 from wallet.ledger.receipt import Proved, ReceiptInvalid
 from wallet.service.receipts import verify as verify_receipt
@@ -16,15 +17,21 @@ def command() -> None:
 
 @command.command("verify")
 @click.argument("file", type=click.Path(dir_okay=False, exists=True, allow_dash=True))
-@click.option("--public-key", metavar="HEX", help="The key you trust. Unset: the receipt's own, for you to compare.")
-@click.option("--json", "as_json", is_flag=True, help="Print what is proved as JSON.")
+@click.option(
+    "--public-key",
+    metavar="HEX",
+    envvar="WALLET_RECEIPT_PUBLIC_KEY",
+    show_envvar=True,
+    help="The key you trust. Unset: the receipt's own, for you to compare.",
+)
+@json_option
 def verify(file: str, public_key: str | None, as_json: bool) -> int:
     """Check a receipt without asking anybody: its proof, and its signature. Exits with 1 if it proves nothing.
 
     \b
     Examples:
-      curl -H "Authorization: Bearer $KEY" $URL/transactions/$ID/receipt > receipt.json
-      wallet receipt verify receipt.json --public-key $(curl … $URL/receipts/key | jq -r .public_key)
+      wallet receipt verify receipt.json
+      wallet receipt verify receipt.json --public-key d75a9801…
     """
     with click.open_file(file, encoding="utf-8") as stream:
         text = stream.read()
