@@ -94,6 +94,7 @@ class TestHead:
     def test_a_head_beyond_the_bound_is_431(self, service: Running, request_head: bytes) -> None:
         status, headers, problem = answer_to(service, request_head)
         assert (status, problem["code"], headers["connection"]) == (431, "head_too_large", "close")
+        assert (headers["x-content-type-options"], headers["cache-control"]) == ("nosniff", "no-store")
 
     def test_a_head_in_many_segments_is_counted_whole(self, service: Running) -> None:
         with service.connect() as connection:

@@ -21,7 +21,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from wallet.http.asgi import BODY_STREAM, SEND_WHOLE, BodyStream
+from wallet.http.asgi import BODY_STREAM, LAST_HEADERS, NO_STORE, SEND_WHOLE, BodyStream
 from wallet.http.problems import render_problem
 from wallet.http.sending import send_whole
 from wallet.settings import Settings
@@ -31,7 +31,7 @@ from wallet.settings import Settings
 LINGER_SECONDS: Final = 2.0
 # What may surround the bytes of a chunked body: one-byte chunks have five bytes of framing each.
 FRAMING_BYTES_PER_BODY_BYTE: Final = 8
-
+_LAST: Final = (NO_STORE, *LAST_HEADERS, (b"connection", b"close"))
 # Bytes of unfinished bodies in one process; a connection more, and its request is refused.
 BODIES_BYTES_MAX: Final = 64 * 1024 * 1024
 
@@ -359,7 +359,7 @@ class BoundedProtocol(HttpToolsProtocol):
             *self.server_state.default_headers,
             *headers,
             (b"content-length", str(len(body)).encode()),
-            (b"connection", b"close"),
+            *_LAST,
         ):
             content += (name, b": ", value, b"\r\n")
         self.transport.write(b"".join((*content, b"\r\n", body)))
