@@ -66,6 +66,10 @@ def main(receipt, trusted=None):
     ensure(receipt["format"] == 1, "it is of another format")
     raw, head, link, chain = bytes.fromhex, bytes.fromhex(receipt["head"]), receipt["link"], receipt["chain"]
     parts = [(raw(p["salt"]), raw(p["content"])) if "content" in p else raw(p["hash"]) for p in receipt["parts"]]
+    lengths = struct.unpack(">4i", head[68:84])  # what follows must not be counted to the parts, or the other way round
+    ensure(head[:2] == b"\1T" and len(head) == 84 + sum(max(each, 0) for each in lengths), "the head is not whole")
+    sizes = [len(part) == 32 if isinstance(part, bytes) else len(part[0]) == 16 for part in parts]
+    ensure(all(sizes), "a hash is not of 32 bytes, or a salt not of 16")
     hashes = [part if isinstance(part, bytes) else sha256(b"\3", *part) for part in parts]
     leaf = sha256(b"\0", head, struct.pack(">I", len(hashes)), *hashes)
     root = root_of(leaf, receipt["index"], receipt["size"] - 1, [raw(each) for each in receipt["path"]])

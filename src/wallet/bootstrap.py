@@ -79,7 +79,7 @@ def make_app(settings: Settings) -> Lifespan:
     framework = cast("App", make_framework(service, movements, balances, cors_origins=origins))
     # CORS is the framework's: where it is on, every request takes that way.
     fast_lane = FastLane(movements, balances) if settings.fast_lane and not origins else None
-    authentication = Authentication(service.ring, is_development=settings.development)
+    authentication = Authentication(service.ring, is_development=settings.development, origins=origins)
     edge = Edge(framework, fast_lane, service.telemetry, authentication, denies_itself=not origins)
     return Lifespan(edge, service)
 

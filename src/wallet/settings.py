@@ -124,7 +124,7 @@ class Settings:
                 raise SettingsInvalid(f"{each.metadata['env']} must be at least {least}, not {value}")
         if self.port > 65_535:
             raise SettingsInvalid(f"PORT must be at most 65535, not {self.port}")
-        if self.development and not _is_loopback(self.host):
+        if self.development and not is_loopback(self.host):
             raise SettingsInvalid(
                 "development mode (WALLET_DEVELOPMENT) lets everybody do everything, so it is served on loopback only, "
                 f"not on WALLET_HOST {self.host!r}"
@@ -135,7 +135,8 @@ class Settings:
             raise SettingsInvalid(f"WALLET_LOG_LEVEL is unknown: {self.log_level!r}")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host, a name or an address, is this machine itself."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

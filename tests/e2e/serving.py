@@ -121,7 +121,7 @@ class Client:
 
     async def send(self, method: str, path: str, body: bytes = b"") -> Answer:
         """Raises one of GONE if no whole answer came."""
-        head = f"{method} {path} HTTP/1.1\r\nhost: wallet\r\ncontent-type: application/json\r\n"
+        head = f"{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         try:
             async with asyncio.timeout(ANSWER_SECONDS_MAX):
                 reader, writer = await self._connected()

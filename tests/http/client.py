@@ -33,7 +33,7 @@ class Api:
 
     def __init__(self, app: Lifespan) -> None:
         self.app = app
-        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://wallet")
+        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
 
     async def send(
         self, method: str, path: str, content: bytes | None = None, *, headers: Headers | None = None

@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -191,6 +191,37 @@ async def test_in_development_mode_a_key_is_checked_where_there_is_one(lanes: La
         assert code_of(await each.get(BALANCE, headers=bearer(UNKNOWN))) == (401, "unauthenticated")
         reader = bearer((await new_key(lanes, "read"))["key"])
         assert code_of(await each.post(TOP_UP, {}, headers=reader)) == (403, "forbidden")
+
+
+async def test_an_import_that_is_under_way_ends_when_its_key_is_revoked(guarded: Lanes, lanes: Lanes) -> None:
+    made, wallet = await new_key(lanes, "admin", "issue"), await lanes["framework"].wallet()
+
+    def line() -> bytes:
+        item = {"op": "topup", "wallet_id": wallet, "amount": 1, "asset_code": "GOLD", "reference_id": new_reference()}
+        return json.dumps(item).encode() + b"\n"
+
+    async def is_out() -> bool:
+        return (await guarded["fast lane"].get(BALANCE, headers=bearer(made["key"]))).status_code == 401
+
+    async def until(is_so: Callable[[], Awaitable[object]]) -> None:
+        for _ in range(1000):
+            if await is_so():
+                return
+            await asyncio.sleep(0.02)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield line()
+        await until(lambda: lanes["framework"].balance(wallet))
+        await lanes["framework"].send("DELETE", f"/keys/{made['id']}")
+        await until(is_out)
+        yield line()
+
+    headers = {**bearer(made["key"]), "content-type": "application/x-ndjson"}
+    answer = await guarded["fast lane"].http.post("/import", content=body(), headers=headers)
+    first, last = [json.loads(text) for text in answer.text.splitlines()]
+    assert (first["index"], first["status"]) == (0, 201)
+    assert (last["index"], last["status"], last["reference_id"]) == (1, 401, None)
+    assert await lanes["framework"].balance(wallet) == 1
 
 
 async def test_a_key_that_asks_too_often_is_told_when_to_come_again(demo_database_url: str, lanes: Lanes) -> None:

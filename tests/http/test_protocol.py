@@ -374,7 +374,7 @@ class TestMemory:
 
     def test_a_request_leaves_nothing_for_the_collector_of_cycles(self) -> None:
         # It would stop everybody: with a cycle per request it once took 25 ms twice a second.
-        request = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
+        request = b"GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n"
         with running(EdgeApplication()) as service, service.connect() as connection:
 
             def ask(times: int) -> None:

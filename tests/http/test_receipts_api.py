@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,40 @@ async def test_whatever_is_changed_in_a_receipt_it_proves_nothing(
     assert "proves nothing" in told.output
     if name in CHANGES:
         assert standalone(file).returncode != 0
+
+
+async def test_what_was_hashed_is_not_taken_apart_in_another_way(api: Api, tmp_path: Path) -> None:
+    # Cut before its lengths, with as many hashes as these bytes say: a client's texts would pass for hashes of parts.
+    first, second = await api.wallet(100), await api.wallet()
+    moved = await api.made(
+        "/transfers", transfer(first, second, 30) | {"reference_id": new_reference().ljust(133, "r")}
+    )
+    receipt = await receipt_of(api, moved["id"])
+    head = bytes.fromhex(receipt["head"])
+    salted = [bytes.fromhex(part["salt"] + part["content"]) for part in receipt["parts"]]
+    hashes = b"".join(sha256(b"\x03" + each).digest() for each in salted)
+    rest = head[72:] + len(salted).to_bytes(4) + hashes
+    assert len(rest) == 32 * int.from_bytes(head[68:72])
+    receipt |= {
+        "head": head[:68].hex(),
+        "parts": [{"hash": rest[at : at + 32].hex()} for at in range(0, len(rest), 32)],
+    }
+    file = tmp_path / "receipt.json"
+    file.write_text(json.dumps(receipt))
+    assert standalone(file).returncode != 0
+    with pytest.raises(ReceiptInvalid):
+        verify(receipt)
+
+
+async def test_a_salt_has_its_length(lanes: Any, kept: dict[str, Any], tmp_path: Path) -> None:
+    receipt = await a_receipt(lanes["fast lane"], kept)
+    part = receipt["parts"][0]
+    part["salt"], part["content"] = part["salt"] + part["content"][:2], part["content"][2:]
+    file = tmp_path / "receipt.json"
+    file.write_text(json.dumps(receipt))
+    assert standalone(file).returncode != 0
+    with pytest.raises(ReceiptInvalid):
+        verify(receipt)
 
 
 async def test_both_verifiers_say_what_is_proved(lanes: Any, kept: dict[str, Any], tmp_path: Path) -> None:

@@ -365,7 +365,7 @@ class TestManners:
         assert allowed == ["http://a.example", "http://b.example", None]
 
     async def test_large_answers_are_compressed_for_who_takes_it(self, api: Api) -> None:
-        url = "http://wallet/openapi.json"
+        url = "http://localhost/openapi.json"
         async with api.http.stream("GET", url, headers={"accept-encoding": "gzip"}) as answer:
             raw = b"".join([chunk async for chunk in answer.aiter_raw()])
         assert answer.headers["content-encoding"] == "gzip"

@@ -11,7 +11,7 @@ import pytest
 
 from wallet.errors import Overloaded, RateLimited, StorageUnavailable, Unauthenticated
 from wallet.service import key_ring
-from wallet.service.callers import Scope
+from wallet.service.callers import DEVELOPER, Scope
 from wallet.service.key_ring import FRESH_SECONDS, LOOK_UPS_WAITING_MAX, UPKEEP_SECONDS, KeyRing
 from wallet.service.rates import TokenBucket
 from wallet.storage.keys import FoundKey, Revoked
@@ -245,6 +245,46 @@ async def test_a_flood_of_wrong_keys_waits_in_a_short_line(ring: Ring, source: S
     source.gate.set()
     answers = await asyncio.gather(*asking, return_exceptions=True)
     assert {type(answer) for answer in answers} == {Unauthenticated}
+
+
+async def test_who_was_let_in_before_does_not_wait_behind_wrong_keys(ring: Ring, source: Source) -> None:
+    source.add(key_text(LOOK_UPS_WAITING_MAX))
+    await ring.step()
+    await ring.found(key_text(LOOK_UPS_WAITING_MAX))
+    ring.time += FRESH_SECONDS
+    source.gate = asyncio.Event()
+    wrong = [asyncio.create_task(ring.found(key_text(number))) for number in range(LOOK_UPS_WAITING_MAX)]
+    await asyncio.sleep(0)
+    known = asyncio.create_task(ring.found(key_text(LOOK_UPS_WAITING_MAX)))
+    await asyncio.sleep(0)
+    source.gate.set()
+    assert (await known).key_id is not None
+    await asyncio.gather(*wrong, return_exceptions=True)
+
+
+async def test_who_stays_is_let_out_when_the_key_ends(ring: Ring, source: Source) -> None:
+    revoked = source.add(key_text(1))
+    source.add(key_text(2), expires_in_seconds=5.0)
+    await ring.step()
+    one, two = await ring.found(key_text(1)), await ring.found(key_text(2))
+    for caller in (one, two, DEVELOPER):
+        await ring.ensure_still_in(caller)
+    source.keys = {text: key for text, key in source.keys.items() if key is not revoked}
+    source.add(key_text(1), id=revoked.id, is_revoked=True)
+    source.revoked.append(revoked.id)
+    await ring.step()
+    with pytest.raises(Unauthenticated):
+        await ring.ensure_still_in(one)
+    await ring.ensure_still_in(two)
+    source.add(key_text(2), id=two.key_id, expires_in_seconds=-0.1)
+    ring.time += 5
+    await ring.step()
+    with pytest.raises(Unauthenticated):
+        await ring.ensure_still_in(two)
+    source.is_away = True
+    with pytest.raises(StorageUnavailable):
+        await ring.ensure_still_in(one)
+    await ring.ensure_still_in(DEVELOPER)
 
 
 async def test_what_was_changed_by_hand_is_read_in_time(ring: Ring, source: Source) -> None:

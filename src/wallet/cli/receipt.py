@@ -20,6 +20,7 @@ def command() -> None:
 @click.option(
     "--public-key",
     metavar="HEX",
+    default=None,
     envvar="WALLET_RECEIPT_PUBLIC_KEY",
     show_envvar=True,
     help="The key you trust. Unset: the receipt's own, for you to compare.",

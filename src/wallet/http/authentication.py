@@ -1,11 +1,13 @@
 """Who asks: from the header Authorization to a caller, before anything else of the request is read."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from wallet.errors import Unauthenticated
 from wallet.service.callers import DEVELOPER, Caller
 from wallet.service.key_ring import KeyRing
+from wallet.settings import is_loopback
 
 CALLER: Final = "caller"
 """Key of the ASGI scope under which the edge says who asks."""
@@ -20,6 +22,9 @@ OPEN_FOLDER: Final = "/docs/"
 NOBODY: Final = Caller("nobody", frozenset())
 """Whoever asks for what is open to all."""
 
+# Who asks through a proxy may be anybody, wherever the proxy is.
+_FORWARDED: Final = frozenset({b"forwarded", b"x-forwarded-for"})
+
 _SCHEME: Final = b"bearer "
 _KEY_BEGIN: Final = len(_SCHEME)
 
@@ -31,27 +36,56 @@ def caller_of(scope: Mapping[str, Any]) -> Caller:
 
 
 class Authentication:
-    """Knows callers by their keys. In development mode, who brings none may do everything."""
+    """Knows callers by their keys. In development mode, who brings none may do everything.
 
-    def __init__(self, ring: KeyRing, *, is_development: bool) -> None:
+    origins: those of pages that may do so as well, besides this machine's.
+    """
+
+    def __init__(self, ring: KeyRing, *, is_development: bool, origins: Collection[str] = ()) -> None:
         self._ring = ring
         self._is_development = is_development
+        self._origins = {origin.encode() for origin in origins}
 
-    def known(self, method: str, path: str, authorization: bytes | None) -> Caller | None:
+    def known(
+        self, method: str, path: str, authorization: bytes | None, headers: Iterable[tuple[bytes, bytes]]
+    ) -> Caller | None:
         """Who asks, where that is known without asking the database; else use `found`.
 
-        authorization: the header, None if there is none. Raises Unauthenticated and RateLimited.
+        authorization: that of the headers, None if there is none. Raises Unauthenticated and RateLimited.
         """
         if path in OPEN_PATHS or method == "OPTIONS" or path.startswith(OPEN_FOLDER):
             return NOBODY
         if authorization is None:
             if self._is_development:
+                self._ensure_from_here(headers)
                 return DEVELOPER
             raise Unauthenticated("The header Authorization is missing: it must be Bearer and a key")
         if authorization[:_KEY_BEGIN].lower() != _SCHEME:
             raise Unauthenticated("The header Authorization must be Bearer and a key, and given once")
         return self._ring.known(authorization[_KEY_BEGIN:])
 
+    def _ensure_from_here(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Raise Unauthenticated for what came through a proxy, and for what a page of another site makes a developer's
+        browser send. Such a page says where it is from, or has let a name of its own mean this machine (DNS rebinding).
+        """
+        for name, value in headers:
+            if (
+                name in _FORWARDED
+                or (name == b"host" and not _names_loopback(b"//" + value))
+                or (name == b"origin" and value not in self._origins and not _names_loopback(value))
+            ):
+                raise Unauthenticated(
+                    "Without a key, development mode answers who asks for localhost: no page of another site, no proxy"
+                )
+
     async def found(self, authorization: bytes | None) -> Caller:
         """Who asks with this header, which `known` has let through. Raises as KeyRing.found does."""
         return await self._ring.found((authorization or b"")[_KEY_BEGIN:])
+
+
+def _names_loopback(url: bytes) -> bool:
+    try:
+        host = urlsplit(url.decode("latin-1")).hostname or ""
+    except ValueError:
+        return False
+    return is_loopback(host) or host.endswith(".localhost")

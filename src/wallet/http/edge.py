@@ -72,7 +72,7 @@ class Edge:
         operation = None
         try:
             try:
-                caller = self._authentication.known(scope["method"], scope["path"], authorization)
+                caller = self._authentication.known(scope["method"], scope["path"], authorization, scope["headers"])
                 scope[CALLER] = await self._authentication.found(authorization) if caller is None else caller
             except Exception as error:
                 if self._denies_itself or not isinstance(error, WalletError):

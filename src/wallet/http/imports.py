@@ -23,6 +23,7 @@ from wallet.http.lines import Lines
 from wallet.http.options import Headers, UnsupportedMediaType, declared_type
 from wallet.http.portions import AnsweredItem, Portion, read_items
 from wallet.service.bulk import Bulk
+from wallet.service.key_ring import KeyRing
 from wallet.service.wallets import WalletService
 
 PORTION_BYTES_MAX: Final = 512 * 1024
@@ -59,6 +60,7 @@ class Imports:
 
     def __init__(self, service: WalletService) -> None:
         self._bulk = service.bulk
+        self._ring = service.ring
         self._items = Items(service)
         self._under_way = 0
 
@@ -74,7 +76,7 @@ class Imports:
     ) -> None:
         """One import, from the first byte of its body to the last of its answers. Raises as ensure_room does."""
         self.ensure_room()
-        one = _Import(self._bulk, self._items, scope, receive, send, amounts_as_strings, failures_only)
+        one = _Import(self._bulk, self._ring, self._items, scope, receive, send, amounts_as_strings, failures_only)
         with self._counted():
             await one.run()
 
@@ -93,6 +95,7 @@ class _Import:
     def __init__(
         self,
         bulk: Bulk,
+        ring: KeyRing,
         items: Items,
         scope: Scope,
         receive: Receive,
@@ -101,6 +104,7 @@ class _Import:
         failures_only: bool,
     ) -> None:
         self._bulk = bulk
+        self._ring = ring
         self._items = items
         self._receive = receive
         self._send = send
@@ -186,6 +190,12 @@ class _Import:
             return
         if self._stream.is_gone:
             raise ClientGone
+        try:
+            # It may take for ever, and a key does not.
+            await self._ring.ensure_still_in(self._caller)
+        except WalletError as error:
+            self._stop(error)
+            return
         lines = self._lines.take(lines_max=self._bulk.chunk_items_max, bytes_max=PORTION_BYTES_MAX)
         items = await read_items(self._items, lines, self._caller)
         self._stream.busy = True
@@ -235,7 +245,7 @@ class _Import:
 
     def _last_line(self) -> bytes:
         if self._why_stopped is not None and self._first_not_begun is not None:
-            # The only line with this status and no reference.
+            # The only line with such a status and no reference.
             answer = no_answer(self._why_stopped, request_id=self._request_id)
             return written_item(self._first_not_begun, None, answer) + b"\n"
         if not self._failures_only:

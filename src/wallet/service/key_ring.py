@@ -42,6 +42,7 @@ Clock: TypeAlias = Callable[[], float]
 # Compared with where there is no key, so that both cases take the same steps.
 _NO_HASH: Final = bytes(32)
 _REFUSED: Final = "No key that is valid came with the request, as Authorization: Bearer"
+_NOT_IN_TIME: Final = "the key could not be looked up in time"
 
 _log = logging.getLogger(__name__)
 
@@ -134,7 +135,8 @@ class KeyRing:
             raise Unauthenticated(_REFUSED)
         look_up = self._looking_up.get(digest)
         if look_up is None:
-            if len(self._looking_up) >= LOOK_UPS_WAITING_MAX:
+            # Who was let in before does not stand in line with wrong keys.
+            if digest not in self._held and len(self._looking_up) >= LOOK_UPS_WAITING_MAX:
                 raise Overloaded("too many keys are being looked up")
             look_up = asyncio.create_task(self._look_up(parts[1].decode(), digest))
             self._looking_up[digest] = look_up
@@ -144,6 +146,24 @@ class KeyRing:
         if held is None:
             raise Unauthenticated(_REFUSED)
         return self._let_in(held, self._now())
+
+    async def ensure_still_in(self, caller: Caller) -> None:
+        """For whoever was let in and stays: raise Unauthenticated once their key is revoked or has expired.
+
+        Asks the database only where what is held is not believed. Raises StorageUnavailable.
+        """
+        if caller.key_id is None:
+            return
+        digest, now = self._digests.get(caller.key_id), self._now()
+        if digest is not None and now < self._fresh_until and now < self._held[digest].expires_at:
+            return
+        try:
+            async with asyncio.timeout(LOOK_UP_SECONDS_MAX), self._room:
+                found = await self._source.load([caller.key_id])
+        except TimeoutError:
+            raise StorageUnavailable(_NOT_IN_TIME) from None
+        if not any(key.is_usable for key in found):
+            raise Unauthenticated(_REFUSED)
 
     def _let_in(self, held: _Held, now: float) -> Caller:
         held.is_used = True
@@ -162,7 +182,7 @@ class KeyRing:
                 asked_at = self._now()
                 found = await self._source.find(prefix)
         except TimeoutError:
-            raise StorageUnavailable("the key could not be looked up in time") from None
+            raise StorageUnavailable(_NOT_IN_TIME) from None
         is_it = hmac.compare_digest(digest, _NO_HASH if found is None else found.hash)
         # A poll may have told meanwhile of what was not so yet when this was asked.
         if found is None or not is_it or not found.is_usable or found.id in self._revoked:

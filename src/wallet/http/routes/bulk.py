@@ -96,8 +96,8 @@ def bulk_routes(batches: Batches, imports: Imports) -> list[HTTPRouteHandler]:
         """Any number of items, a line each, decided in order and each for itself; the answer has a line per line.
 
         Streamed both ways: read the answers while you send, or ask for failures only. The import may be sent again as
-        a whole: what was applied is replayed. A line with status 503 and no reference is the last one: from its index
-        on, nothing was begun.
+        a whole: what was applied is replayed. A line with status 503 or 401 and no reference is the last one: from its
+        index on, nothing was begun. 401: the key was revoked, or has expired, meanwhile.
         """
         if answers is not None and answers not in _ANSWERS:
             raise malformed("answers", f"Must be one of {', '.join(_ANSWERS)}.")
