@@ -1,8 +1,10 @@
 """Sealing: settled batches are linked in order, once, by whoever leads; and what is not linked yet is measured."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncpg
 import pytest
@@ -15,7 +17,7 @@ from wallet.errors import StorageUnavailable
 from wallet.ledger.audit import NO_LINK, Salts, leaf_of, link_hash, merkle_root
 from wallet.ledger.model import LotCategory
 from wallet.ledger.requests import LotTerms, Options
-from wallet.storage import chain
+from wallet.storage import chain, leaves
 from wallet.storage.chain import Lag, find_checkpoints, link_of, measure_lag, seal
 from wallet.storage.copying import ENTRIES_LEAST
 from wallet.storage.leaves import read_records, read_salts
@@ -237,6 +239,27 @@ async def test_few_rows_are_read_in_one_step(
         steps.append(len(await sealed(ledger)))
     assert steps == [1, 3]
     assert len(await sealed(ledger)) == 5
+
+
+@pytest.mark.parametrize("work", [(leaves, "_records_of"), (chain, "_roots_of")], ids=["records", "roots"])
+async def test_rows_are_hashed_beside_the_event_loop(
+    ledger: asyncpg.Connection, salts: Salts, monkeypatch: pytest.MonkeyPatch, work: tuple[Any, str]
+) -> None:
+    await settle_all(ledger)
+    await ledger.execute("ALTER TABLE batches DISABLE TRIGGER ALL")
+    await ledger.execute(FORGET_ROOTS)
+    loop, do = asyncio.get_running_loop(), getattr(*work)
+    had_its_turn = []
+
+    def do_while_another_has_its_turn(*arguments: Any) -> Any:
+        another = threading.Event()
+        loop.call_soon_threadsafe(another.set)
+        had_its_turn.append(another.wait(5))
+        return do(*arguments)
+
+    monkeypatch.setattr(*work, do_while_another_has_its_turn)
+    await seal(ledger, shard=0, salts=salts)
+    assert had_its_turn == [True]
 
 
 async def test_a_batch_of_nothing_is_sealed_as_such(database_url: str, connection: asyncpg.Connection) -> None:

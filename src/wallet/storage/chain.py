@@ -4,6 +4,7 @@ A link is a pure function of history, and history is settled when it is sealed: 
 one that wakes up late, can only come to the same links, and the keys let each be written once.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +14,7 @@ from uuid import UUID
 
 import asyncpg
 
-from wallet.ledger.audit import NO_LINK, Link, Salts, leaf_of, link_hash, merkle_root, microseconds
+from wallet.ledger.audit import NO_LINK, Link, Record, Salts, leaf_of, link_hash, merkle_root, microseconds
 from wallet.storage.database import driver_errors
 from wallet.storage.leaves import read_records
 from wallet.storage.statements import load_statements
@@ -120,5 +121,10 @@ async def _roots(connection: asyncpg.Connection, shard: int, batches: Sequence[A
             continue
         first, last = run[0]["seq"], run[-1]["seq"]
         records = await read_records(connection, shard=shard, first_seq=first, last_seq=last)
-        roots += [merkle_root([leaf_of(record, salts) for record in records.get(batch["seq"], ())]) for batch in run]
+        # Beside the event loop, which the process has for requests: a ledger from before the chain takes its time.
+        roots += await asyncio.to_thread(_roots_of, [records.get(batch["seq"], ()) for batch in run], salts)
     return roots
+
+
+def _roots_of(batches: Sequence[Sequence[Record]], salts: Salts) -> Sequence[bytes]:
+    return [merkle_root([leaf_of(record, salts) for record in records]) for records in batches]

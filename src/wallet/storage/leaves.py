@@ -3,6 +3,7 @@
 Both meet in ledger.audit, where it is said what is hashed and how.
 """
 
+import asyncio
 import struct
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -123,14 +124,23 @@ async def read_records(
 
     Raises what the driver raises, and UNREADABLE.
     """
-    records: defaultdict[int, list[Record]] = defaultdict(list)
     transactions = await connection.fetch(_SQL["find_transactions"], shard, first_seq, last_seq)
     ids = [row["id"] for row in transactions]
-    found = [await _rows_by_transaction(connection, name, shard, ids) for name in _OF_TRANSACTIONS]
+    found = [await connection.fetch(_SQL[name], shard, ids) if ids else () for name in _OF_TRANSACTIONS]
+    events = await connection.fetch(_SQL["find_events"], shard, first_seq, last_seq)
+    # A batch may have ten thousand transactions, one from before the chain a hundred thousand: others have their turn.
+    return await asyncio.to_thread(_records_of, transactions, found, events)
+
+
+def _records_of(
+    transactions: Sequence[Any], found: Sequence[Sequence[Any]], events: Sequence[Any]
+) -> Mapping[int, Sequence[Record]]:
+    records: defaultdict[int, list[Record]] = defaultdict(list)
+    by_transaction = [_rows_by_transaction(rows) for rows in found]
     for row in transactions:
-        parts = _parts(row, *(rows.get(row["id"], ()) for rows in found))
+        parts = _parts(row, *(rows.get(row["id"], ()) for rows in by_transaction))
         records[row["seq"]].append(Record(row["id"], None, _head(row), parts))
-    for row in await connection.fetch(_SQL["find_events"], shard, first_seq, last_seq):
+    for row in events:
         part = change_part(
             row["wallet_id"], row["position"], row["kind"], row["changes"], microseconds(row["created_at"])
         )
@@ -140,11 +150,9 @@ async def read_records(
     return records
 
 
-async def _rows_by_transaction(
-    connection: asyncpg.Connection, name: str, shard: int, ids: Sequence[UUID]
-) -> Mapping[UUID, Sequence[Any]]:
+def _rows_by_transaction(found: Sequence[Any]) -> Mapping[UUID, Sequence[Any]]:
     rows: dict[UUID, list[Any]] = {}
-    for row in await connection.fetch(_SQL[name], shard, ids) if ids else ():
+    for row in found:
         rows.setdefault(row[0], []).append(row)
     return rows
 

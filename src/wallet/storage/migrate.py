@@ -117,7 +117,7 @@ async def _connect(dsn: str, seconds_max: float) -> asyncpg.Connection:
 def _driver_errors_as_ours() -> Iterator[None]:
     try:
         yield
-    except asyncpg.LockNotAvailableError as error:
+    except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
         raise StorageUnavailable("a migration waited too long for a lock; start again") from error
     except _UNAVAILABLE as error:
         state = getattr(error, "sqlstate", None)

@@ -1,21 +1,28 @@
 -- Who may ask, what was done by whom, and proof that history is what it was.
 
+-- Every batch comes by here before it takes anything else. So those under way are finished first, and none of the
+-- others holds what this waits for. Money then waits for the indexes, which may be there already (docs/operations.md).
+LOCK TABLE wallets IN EXCLUSIVE MODE;
+
+-- A batch's transactions lie together: they are found by where they are.
+CREATE INDEX IF NOT EXISTS transactions_seq_ix
+    ON transactions USING brin (seq) WITH (pages_per_range = 16, autosummarize = on);
+CREATE INDEX IF NOT EXISTS wallet_events_seq_ix
+    ON wallet_events USING brin (seq) WITH (pages_per_range = 16, autosummarize = on);
+
+-- A leaf of the chain has all that its transaction wrote.
+CREATE INDEX IF NOT EXISTS hold_steps_transaction_ix ON hold_steps (transaction_id);
+
+-- What of a wallet's lots falls due first is found without reading them all. Whoever reads them waits from here on.
+CREATE INDEX IF NOT EXISTS lots_live_by_expiry_ix ON lots (shard, wallet_id, expires_at) WHERE remaining > 0;
+DROP INDEX lots_live_ix;
+ALTER INDEX lots_live_by_expiry_ix RENAME TO lots_live_ix;
+
 -- The root of the Merkle tree over what a batch wrote (docs/adr/0018), and eight bytes of each leaf, in order, by which
 -- a row that was changed is named. Null: written before there was a chain; its seal covers it all the same.
 ALTER TABLE batches ADD COLUMN root bytea;
 ALTER TABLE batches ADD COLUMN marks bytea;
 ALTER TABLE batches ADD CONSTRAINT batches_root_ck CHECK (octet_length(root) = 32);
-
--- A batch's transactions lie together: they are found by where they are.
-CREATE INDEX transactions_seq_ix ON transactions USING brin (seq) WITH (pages_per_range = 16, autosummarize = on);
-CREATE INDEX wallet_events_seq_ix ON wallet_events USING brin (seq) WITH (pages_per_range = 16, autosummarize = on);
-
--- A leaf of the chain has all that its transaction wrote.
-CREATE INDEX hold_steps_transaction_ix ON hold_steps (transaction_id);
-
--- What of a wallet's lots falls due first is found without reading them all.
-DROP INDEX lots_live_ix;
-CREATE INDEX lots_live_ix ON lots (shard, wallet_id, expires_at) WHERE remaining > 0;
 
 -- The chain: one link per settled batch, in order of seq, without gaps in height. A link's hash covers the one before.
 CREATE TABLE seals (
