@@ -322,6 +322,11 @@ def test_every_problem_has_a_paragraph_where_its_type_points_to_and_no_other_has
     assert paragraphs.keys() == PROBLEMS.keys()
 
 
+def test_the_errors_that_are_documented_are_those_that_are_served() -> None:
+    # One file: whoever writes docs/errors.md anew instead of through the link has two, which then differ.
+    assert (ROOT / "docs" / "errors.md").resolve() == ROOT / "src" / "wallet" / "http" / "errors.md"
+
+
 # Everywhere
 
 

@@ -6,10 +6,10 @@ It sees every message of the service as a whole, so a fault can be put at the CO
 import asyncio
 import enum
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.storage.tcp_proxy import Message, is_commit
+from tests.storage.tcp_proxy import Ends, Message, Relay, is_commit
 from wallet.storage.embedded import DATABASE, PORT, USER
 
 __all__ = ["Link", "Message", "Mode", "Proxy", "Trap", "is_commit", "locks_wallets", "proxy_to"]
@@ -118,38 +118,15 @@ class Proxy:
             self.links.discard(link)
 
 
-class Link:
+class Link(Relay):
     """One connection through the proxy. `backend_pid`: whom of PostgreSQL it leads to."""
 
-    def __init__(
-        self,
-        proxy: Proxy,
-        client: tuple[asyncio.StreamReader, asyncio.StreamWriter],
-        server: tuple[asyncio.StreamReader, asyncio.StreamWriter],
-    ) -> None:
+    def __init__(self, proxy: Proxy, client: Ends, server: Ends) -> None:
+        super().__init__(client, server)
         self._proxy = proxy
-        self._from_client, self._to_client = client
-        self._from_server, self._to_server = server
         self._awaited: Trap | None = None
         self.client_port: int = self._to_client.get_extra_info("peername")[1]
         self.backend_pid: int | None = None
-
-    def cut(self) -> None:
-        self._to_client.transport.abort()
-        self._to_server.transport.abort()
-
-    async def run(self) -> None:
-        pumps = [asyncio.create_task(self._pump_questions()), asyncio.create_task(self._pump_answers())]
-        try:
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for pump in pumps:
-                pump.cancel()
-            await asyncio.gather(*pumps, return_exceptions=True)
-            for writer in (self._to_client, self._to_server):
-                writer.close()
-                with suppress(OSError):
-                    await writer.wait_closed()
 
     async def _pump_questions(self) -> None:
         await self._pass_on(await self._message(has_type=False))
@@ -172,14 +149,6 @@ class Link:
             else:
                 self._awaited = trap
             await self._pass_on(message)
-
-    async def _message(self, *, has_type: bool) -> Message:
-        head = await self._from_client.readexactly(5 if has_type else 4)
-        return head + await self._from_client.readexactly(int.from_bytes(head[-4:], "big") - 4)
-
-    async def _pass_on(self, message: Message) -> None:
-        self._to_server.write(message)
-        await self._to_server.drain()
 
     async def _pump_answers(self) -> None:
         await self._pump_greeting()

@@ -112,25 +112,20 @@ class Proxy:
             self._links.discard(link)
 
 
-class _Link:
-    """One connection through the proxy."""
+Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
-    def __init__(
-        self,
-        proxy: Proxy,
-        client: tuple[asyncio.StreamReader, asyncio.StreamWriter],
-        server: tuple[asyncio.StreamReader, asyncio.StreamWriter],
-    ) -> None:
-        self.trap: Trap | None = None
-        self._proxy = proxy
+
+class Relay:
+    """One connection through a proxy, its messages seen whole. What becomes of them, each proxy's own kind says."""
+
+    def __init__(self, client: Ends, server: Ends) -> None:
         self._from_client, self._to_client = client
         self._from_server, self._to_server = server
 
     def cut(self) -> None:
+        """Close both sides, in the middle of whatever it was."""
         self._to_client.transport.abort()
         self._to_server.transport.abort()
-        if self.trap is not None:
-            self.trap.open()
 
     async def run(self) -> None:
         pumps = [asyncio.create_task(self._pump_questions()), asyncio.create_task(self._pump_answers())]
@@ -146,6 +141,34 @@ class _Link:
                     await writer.wait_closed()
 
     async def _pump_questions(self) -> None:
+        raise NotImplementedError
+
+    async def _pump_answers(self) -> None:
+        raise NotImplementedError
+
+    async def _message(self, *, has_type: bool) -> Message:
+        head = await self._from_client.readexactly(5 if has_type else 4)
+        return head + await self._from_client.readexactly(int.from_bytes(head[-4:], "big") - 4)
+
+    async def _pass_on(self, message: Message) -> None:
+        self._to_server.write(message)
+        await self._to_server.drain()
+
+
+class _Link(Relay):
+    """One connection through the proxy, which a trap may hold up."""
+
+    def __init__(self, proxy: Proxy, client: Ends, server: Ends) -> None:
+        super().__init__(client, server)
+        self.trap: Trap | None = None
+        self._proxy = proxy
+
+    def cut(self) -> None:
+        super().cut()
+        if self.trap is not None:
+            self.trap.open()
+
+    async def _pump_questions(self) -> None:
         await self._pass_on(await self._message(has_type=False))
         while True:
             message = await self._message(has_type=True)
@@ -159,14 +182,6 @@ class _Link:
             await trap.opened.wait()
             if not trap.let_through:
                 await self._pass_on(message)
-
-    async def _message(self, *, has_type: bool) -> Message:
-        head = await self._from_client.readexactly(5 if has_type else 4)
-        return head + await self._from_client.readexactly(int.from_bytes(head[-4:], "big") - 4)
-
-    async def _pass_on(self, message: Message) -> None:
-        self._to_server.write(message)
-        await self._to_server.drain()
 
     async def _pump_answers(self) -> None:
         while chunk := await self._from_server.read(65_536):

@@ -33,7 +33,7 @@ from wallet.ledger.outcomes import Applied, RefusalCode, Settled
 from wallet.ledger.requests import Request, Settle
 from wallet.storage.assets import AssetCache
 from wallet.storage.commit import commit_batch, prepare
-from wallet.storage.due_steps import MoreIsDue
+from wallet.storage.due_steps import ManyDue, MoreIsDue
 from wallet.storage.ids import IdSource
 from wallet.storage.loading import load
 from wallet.storage.named import find_named
@@ -405,3 +405,18 @@ async def test_a_chain_begins_twice_however_long_it_is(
         salts=SALTS, commit_seconds_max=10, steps={},
     )  # fmt: skip
     assert sum("EXECUTE lock_wallets" in query for query in asked) == 2
+
+
+async def test_what_has_fallen_due_since_is_no_answer_to_a_lost_commit(
+    ledger: Ledger, writer: BatchWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first try may have been committed: only a reference that is found says so, and none is looked for anew."""
+    came_to = iter([OutcomeUnknown("lost"), ManyDue([ledger.wallets[0]])])
+
+    async def commit_batch(*_: Any, **__: Any) -> Sequence[Any]:
+        raise next(came_to)
+
+    monkeypatch.setattr("wallet.storage.writer.commit_batch", commit_batch)
+    with pytest.raises(OutcomeUnknown, match="lost"):
+        await soon(writer.commit([topup(ledger.wallets[0], 5, "t")]))
+    assert next(came_to, None) is None

@@ -203,3 +203,14 @@ async def kill_writers(connection: asyncpg.Connection, *, times: int) -> None:
             " ORDER BY random() LIMIT 1) AS one"
         )
         await asyncio.sleep(0.05)
+
+
+async def test_references_go_in_in_the_order_of_their_key(
+    connection: asyncpg.Connection, ledger: Ledger, database_url: str
+) -> None:
+    """So disjoint batches with the same references wait for each other and never deadlock, large or small."""
+    batch = topups(ledger, 5, "m")[::-1]
+    async with new_writer(database_url) as writer:
+        await soon(writer.commit(batch))
+    rows = await connection.fetch("SELECT reference_id FROM transactions ORDER BY ctid")
+    assert [row["reference_id"] for row in rows] == sorted(each.reference_id for each in batch)
