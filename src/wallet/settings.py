@@ -83,7 +83,9 @@ class Settings:
     port: int = _setting(8080, "PORT", "Port to listen on.", least=0)
     workers: int = _setting(1, "WALLET_WORKERS", "Worker processes.", least=1)
     fast_lane: bool = _setting(True, "WALLET_FAST_LANE", "Serve the hot operations before the framework.")
-    body_bytes_max: int = _setting(1_048_576, "WALLET_BODY_BYTES_MAX", "Largest request body (413 beyond).", least=1)
+    body_bytes_max: int = _setting(
+        65_536, "WALLET_BODY_BYTES_MAX", "Largest request body, but for batches and imports (413 beyond).", least=1
+    )
     batch_body_bytes_max: int = _setting(
         16_777_216, "WALLET_BATCH_BODY_BYTES_MAX", "Largest body of POST /batches (413 beyond).", least=1
     )

@@ -114,7 +114,7 @@ def is_running(pid: int) -> bool:
     """Whether the process is there, and no zombie that nobody has asked after."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
     return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
 
@@ -240,7 +240,7 @@ class TestOneProcess:
             program(shutdown_seconds_max=0.1, request_seconds_max=600.0) as running,
             socket.create_connection(running.ready()) as connection,
         ):
-            connection.sendall(b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n")
+            connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n")
             assert connection.recv(100).startswith(b"HTTP/1.1 100")
             running.process.terminate()
             assert running.ended() == 0

@@ -114,7 +114,7 @@ class Running:
     def arriving_bytes(self) -> int:
         """Of bodies that are not whole."""
         protocol: Any = self.server.config.http_protocol_class
-        total: int = protocol.bodies_arriving.total
+        total: int = protocol.bodies.total
         return total
 
     def connect(self) -> socket.socket:

@@ -1,5 +1,7 @@
 """ASGI in this house: its types, a whole body in, a whole answer out."""
 
+import os
+import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final, TypeAlias
 
@@ -42,6 +44,8 @@ PAGE_HEADER: Final = (
 )
 """What pages end with besides: they load our own files, and have styles of their own in them."""
 
+_REQUEST_ID: Final = re.compile(rb"\A[A-Za-z0-9._-]{1,64}\Z")
+
 NO_STORE: Final = (b"cache-control", b"no-store")
 """Where an answer says nothing else of it: what is in a wallet is for who asked."""
 
@@ -62,6 +66,16 @@ class BodyStream:
 
 class ClientGone(Exception):
     """The client hung up before its request had arrived. There is nobody to answer."""
+
+
+def is_request_id(value: bytes) -> bool:
+    """Whether a client may choose this as the id of its request."""
+    return _REQUEST_ID.match(value) is not None
+
+
+def new_request_id() -> bytes:
+    """The id of a request for which the client has chosen none."""
+    return os.urandom(8).hex().encode()
 
 
 async def read_body(receive: Receive) -> bytes:

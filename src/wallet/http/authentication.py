@@ -62,7 +62,7 @@ class Authentication:
             raise Unauthenticated("The header Authorization is missing: it must be Bearer and a key")
         if authorization[:_KEY_BEGIN].lower() != _SCHEME:
             raise Unauthenticated("The header Authorization must be Bearer and a key, and given once")
-        return self._ring.known(authorization[_KEY_BEGIN:])
+        return self._ring.known(_key_in(authorization))
 
     def _ensure_from_here(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Raise Unauthenticated for what came through a proxy, and for what a page of another site makes a developer's
@@ -80,7 +80,12 @@ class Authentication:
 
     async def found(self, authorization: bytes | None) -> Caller:
         """Who asks with this header, which `known` has let through. Raises as KeyRing.found does."""
-        return await self._ring.found((authorization or b"")[_KEY_BEGIN:])
+        return await self._ring.found(_key_in(authorization or b""))
+
+
+def _key_in(authorization: bytes) -> bytes:
+    # Any number of blanks may be between the two (RFC 9110, 11.4).
+    return authorization[_KEY_BEGIN:].lstrip(b" ")
 
 
 def _names_loopback(url: bytes) -> bool:

@@ -4,8 +4,6 @@ happens.
 Both lanes get their answers' last headers here, and nowhere else.
 """
 
-import os
-import re
 import time
 from typing import Final
 
@@ -21,7 +19,9 @@ from wallet.http.asgi import (
     Scope,
     Send,
     SendWhole,
+    is_request_id,
     last_headers,
+    new_request_id,
     send_answer,
 )
 from wallet.http.authentication import CALLER, DENIED, NOBODY, Authentication
@@ -29,7 +29,6 @@ from wallet.http.failures import failure
 from wallet.http.fast_lane import FastLane
 from wallet.telemetry import Telemetry
 
-_REQUEST_ID: Final = re.compile(rb"\A[A-Za-z0-9._-]{1,64}\Z")
 # Which of several headers counts is anybody's guess: none, so that the request is refused.
 _GIVEN_TWICE: Final = b""
 
@@ -155,6 +154,6 @@ def _read(headers: list[tuple[bytes, bytes]]) -> tuple[bytes, bytes | None]:
     for name, value in headers:
         if name == b"authorization":
             authorization = value if authorization is None else _GIVEN_TWICE
-        elif name == b"x-request-id" and request_id is None and _REQUEST_ID.match(value):
+        elif name == b"x-request-id" and request_id is None and is_request_id(value):
             request_id = value
-    return request_id or os.urandom(8).hex().encode(), authorization
+    return request_id or new_request_id(), authorization

@@ -19,8 +19,9 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from wallet.errors import SettingsInvalid
+from wallet.http.bounds import bounded_protocol, sweep
 from wallet.http.listening import BACKLOG, base_url, listen, within_open_files
-from wallet.http.protocol import BoundedProtocol, bounded_protocol, sweep
+from wallet.http.protocol import BoundedProtocol
 from wallet.http.supervisor import end_with_parent, supervise
 from wallet.settings import Settings
 

@@ -1,0 +1,108 @@
+"""How large one request may be: its head, its body, and what surrounds a chunked body."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+# What may surround the bytes of a chunked body: one-byte chunks have five bytes of framing each.
+FRAMING_BYTES_PER_BODY_BYTE: Final = 8
+# Paths whose bodies are streamed, and have no bound.
+STREAMED: Final = frozenset({b"/import"})
+
+
+class Refused(Exception):
+    """A request is answered with the problem `code`. Raised inside the parser's callbacks, it stops the parser."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(code)
+        self.code = code
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """The largest head and body in bytes; some paths have a bound of their own."""
+
+    head_bytes_max: int
+    body_bytes_max: int
+    body_bytes_max_by_path: Mapping[bytes, int]
+
+    def body_bytes_allowed(self, target: bytes) -> float:
+        path = target.partition(b"?")[0]
+        return math.inf if path in STREAMED else self.body_bytes_max_by_path.get(path, self.body_bytes_max)
+
+
+class RequestMeter:
+    """Counts the bytes of the request that is arriving, and raises Refused beyond a bound.
+
+    The parser is fed in pieces. How many bytes of a piece belong to which request, only the parser knows; so what
+    surrounds a body is bounded up to one piece.
+    """
+
+    __slots__ = (
+        "_head_bytes",
+        "_piece_bytes",
+        "_piece_is_shared",
+        "_sizes",
+        "_trailer_bytes",
+        "_wire_bytes",
+        "body_bytes",
+    )
+
+    def __init__(self, sizes: Sizes) -> None:
+        self._sizes = sizes
+        self._piece_bytes = 0
+        self._piece_is_shared = False
+        self.begin_request()
+
+    def begin_request(self) -> None:
+        # Of whole pieces that belong to this request alone.
+        self._wire_bytes = 0
+        self._head_bytes = 0
+        self._trailer_bytes = 0
+        self.body_bytes = 0
+
+    def end_request(self) -> None:
+        self._piece_is_shared = True
+
+    def begin_piece(self, length: int) -> None:
+        self._piece_bytes = length
+        self._piece_is_shared = False
+
+    def end_piece(self, *, in_body: bool) -> None:
+        """The request goes on in the next piece. The parser keeps unfinished headers and chunk extensions to itself."""
+        if not self._piece_is_shared:
+            self._wire_bytes += self._piece_bytes
+        allowed = self._sizes.head_bytes_max
+        if in_body:  # as much again for trailers and chunk extensions
+            allowed += self._head_bytes + (1 + FRAMING_BYTES_PER_BODY_BYTE) * self.body_bytes
+        if self._wire_bytes > allowed:
+            raise self._head_too_large()
+
+    def add_head(self, method: bytes, target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """The head is whole. It is counted as it would be written without optional white space."""
+        length = self._wire_bytes + self._piece_bytes
+        if length > self._sizes.head_bytes_max:
+            request_line = len(method) + len(target) + len(b"  HTTP/1.1\r\n")
+            length = request_line + sum(len(name) + len(value) + 4 for name, value in headers) + 2
+            if length > self._sizes.head_bytes_max:
+                raise self._head_too_large()
+        self._head_bytes = length
+
+    def add_trailer(self, name: bytes, value: bytes) -> None:
+        self._trailer_bytes += len(name) + len(value) + 4
+        if self._trailer_bytes > self._sizes.head_bytes_max:
+            raise self._head_too_large()
+
+    def announce_body(self, length: int, target: bytes) -> None:
+        """The head declares a body of so many bytes."""
+        if length > self._sizes.body_bytes_max and length > (allowed := self._sizes.body_bytes_allowed(target)):
+            raise Refused("payload_too_large", f"A request body may have {allowed} bytes.")
+
+    def add_body(self, length: int, target: bytes) -> None:
+        self.body_bytes += length
+        self.announce_body(self.body_bytes, target)
+
+    def _head_too_large(self) -> Refused:
+        return Refused("head_too_large", f"A request head may have {self._sizes.head_bytes_max} bytes.")
