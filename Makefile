@@ -12,7 +12,7 @@ export UV_REQUIRE_BUILD_HASHES := 1
 export UV_PREVIEW_FEATURES := build-dependency-hashes
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
-.PHONY: help run test check fmt bench torture openapi audit sbom clean
+.PHONY: help run reset test check fmt bench torture openapi audit sbom clean
 .DEFAULT_GOAL := help
 
 help:     ## Show this list
@@ -20,6 +20,9 @@ help:     ## Show this list
 
 run: .venv/.run     ## Serve on http://127.0.0.1:8080, with a database of its own unless DATABASE_URL names one
 	@exec $(BIN)/python -I -S src/wallet/storage/embedded_child.py parent=$$PPID -- $(BIN)/wallet dev
+
+reset:     ## Remove the data that make run keeps in .data
+	@$(BIN)/wallet dev --reset
 
 test: .venv/.dev     ## Run all tests on a real PostgreSQL (TEST_DATABASE_URL, or one of their own)
 	@$(BIN)/pytest $(PYTEST)

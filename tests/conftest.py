@@ -1,5 +1,6 @@
 """Fixtures that more than one folder of tests uses. Each test has a database of its own."""
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 
@@ -7,6 +8,11 @@ import asyncpg
 import pytest
 
 from tests.postgres import POSTGRES_VERSIONS, Server, Servers, postgres_bindirs
+
+# A shell that starts the tests in the background ignores SIGINT for them, and every process started here would inherit
+# that: a test that ends one by SIGINT would wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,9 @@ from wallet.storage.migrate import migrate
 # The major versions on which the storage tests that say so are run; one that is not at hand is skipped.
 POSTGRES_VERSIONS = (15, 16, 18)
 
+# No measurement: a busy machine may take long.
+CONNECT_SECONDS_MAX = 60.0
+
 
 @cache
 def postgres_bindirs() -> dict[int, Path]:
@@ -96,7 +99,7 @@ def _with_template(dsn: str) -> Iterator[Server]:
     template = f"wallet_test_template_{secrets.token_hex(6)}"
     _administer(dsn, f"CREATE DATABASE {template} TEMPLATE template0")
     try:
-        asyncio.run(migrate(_dsn_of(dsn, template)))
+        asyncio.run(migrate(_dsn_of(dsn, template), connect_seconds_max=CONNECT_SECONDS_MAX))
         yield Server(dsn, template)
     finally:
         _administer(dsn, f"DROP DATABASE {template} WITH (FORCE)")

@@ -46,8 +46,8 @@ def _open_folder() -> Iterator[Path]:
 
 @contextmanager
 def dev(data_dir: Path) -> Iterator[tuple["subprocess.Popen[str]", list[str]]]:
-    with started("dev", lines=4, WALLET_DATA_DIR=str(data_dir), PORT="0") as (process, lines):
-        assert len(lines) == 4, process.communicate()[1]
+    with started("dev", lines=5, WALLET_DATA_DIR=str(data_dir), PORT="0") as (process, lines):
+        assert len(lines) == 5, process.communicate()[1]
         yield process, lines
 
 
@@ -92,16 +92,17 @@ def test_dev_prints_the_url_and_the_documentation_and_a_curl_line_and_its_mode_a
         url = url_in(lines)
         process.terminate()
         assert process.communicate()[0] == ""
-    assert lines[1:3] == [
+    assert lines[1:4] == [
         f"Documentation:  {url}/docs",
+        f"Data:           {data_dir}",
         f"curl {url}/wallets/{DEMO_WALLET}/balance",
     ]
-    assert lines[3].startswith("DEVELOPMENT MODE: no key is asked for")
+    assert lines[4].startswith("DEVELOPMENT MODE: no key is asked for")
 
 
 def test_the_curl_line_answers_the_balance_of_the_demo_wallet() -> None:
     with _open_folder() as folder, dev(folder / "pg") as (_, lines):
-        answer = httpx.get(lines[2].removeprefix("curl "))
+        answer = httpx.get(lines[3].removeprefix("curl "))
         assert answer.json()["balance"] == 1000
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -203,18 +204,21 @@ def test_the_memory_of_a_worker_is_bounded_however_slowly_its_answers_are_read(s
 def test_small_movements_go_on_beside_an_import(service: Service) -> None:
     other = httpx.post(f"{service.url}/wallets", json={"asset_code": "GOLD"}).json()["id"]
     with ImportClient(service.address) as client, httpx.Client(base_url=service.url) as small:
-        sending = client.send_all(pieces_of([line() for _ in range(10_000)]))
+        sending = client.send_all(pieces_of([line() for _ in range(20_000)]))
         answers = client.lines()
         next(answers)
-        seconds = []
-        for _ in range(50):
-            began = time.monotonic()
+        rest: list[dict[str, Any]] = []
+        reading = threading.Thread(target=lambda: rest.extend(answers))
+        reading.start()
+        posted = 0
+        while reading.is_alive():
             body = {"reference_id": str(uuid4()), "amount": 1, "asset_code": "GOLD"}
             assert small.post(f"/wallets/{other}/topup", json=body).status_code == 201
-            seconds.append(time.monotonic() - began)
-        assert len(list(answers)) == 9_999
+            posted += 1
+        reading.join()
         sending.join()
-    assert sorted(seconds)[25] < 0.5, "no measurement: behind the import it would have been seconds"
+    assert len(rest) == 19_999
+    assert posted >= 10, "behind the import there would have been one or two"
 
 
 def test_shutdown_in_the_middle_ends_with_a_line_that_says_so(postgres: Server) -> None:

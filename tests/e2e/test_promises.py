@@ -38,7 +38,8 @@ def shared_database_url(postgres: Server) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def service(shared_database_url: str) -> Iterator[Service]:
     """For all tests that leave it running."""
-    with served(shared_database_url) as service:
+    # Longer bounds than a deployment's: a busy machine is no reason for a 503 here.
+    with served(shared_database_url, WALLET_LOCK_TIMEOUT_MS="30000", WALLET_CONNECT_SECONDS_MAX="30") as service:
         yield service
 
 

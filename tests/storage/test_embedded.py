@@ -20,10 +20,10 @@ import pytest
 import wallet
 from wallet.errors import SettingsInvalid
 from wallet.storage import embedded_child
-from wallet.storage.embedded import EmbeddedServer, embedded_postgres
+from wallet.storage.embedded import EmbeddedServer, embedded_postgres, remove_embedded_data
 from wallet.storage.embedded_account import Account, account_for
 from wallet.storage.embedded_binaries import find_binaries
-from wallet.storage.embedded_folder import UNFINISHED
+from wallet.storage.embedded_folder import UNFINISHED, default_data_dir
 
 AS_ROOT = os.geteuid() == 0
 WAIT_SECONDS_MAX = 60
@@ -247,7 +247,7 @@ def read_or_empty(path: Path) -> str:
 def test_no_server_is_left_when_its_parent_is_ended_by(data_dir: Path, how: signal.Signals) -> None:
     with command(data_dir) as (process, server):
         process.send_signal(how)
-        process.wait()
+        process.wait(WAIT_SECONDS_MAX)
         wait_until_gone(server["pid"])
 
 
@@ -275,6 +275,49 @@ def test_a_database_that_was_not_moved_whole_to_its_place_is_begun_again(own_dat
     (own_data_dir / UNFINISHED).mkdir()
     with embedded_postgres(own_data_dir) as server:
         assert ask(server.dsn, "SELECT 1") == 1
+
+
+def test_each_clone_has_data_of_its_own_below_it(folder: Path) -> None:
+    first, second = folder / "first", folder / "second"
+    for clone in (first, second):
+        clone.mkdir()
+        assert default_data_dir(clone) == clone / ".data/pg"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as somebody else")
+def test_the_data_of_a_clone_that_the_server_may_not_enter_is_in_a_folder_named_after_it(folder: Path) -> None:
+    clones = [folder / "private/here/clone", folder / "private/there/clone"]
+    for clone in clones:
+        clone.mkdir(parents=True)
+    (folder / "private").chmod(0o700)
+    first, second = map(default_data_dir, clones)
+    assert first != second
+    assert {each.parent.parent for each in (first, second)} == {Path("/var/lib/wallet")}
+    assert first.parent.name.startswith("clone-")
+
+
+def test_without_a_clone_the_data_is_the_user_s() -> None:
+    assert default_data_dir(None) in (Path("/var/lib/wallet/pg"), Path.home() / ".local/share/wallet/pg")
+
+
+def test_a_reset_removes_the_data_and_is_no_error_where_there_is_none(own_data_dir: Path) -> None:
+    for _ in range(2):
+        assert remove_embedded_data(own_data_dir) == own_data_dir
+        assert not own_data_dir.exists()
+
+
+def test_a_reset_is_refused_while_the_data_is_used(data_dir: Path) -> None:
+    with embedded_postgres(data_dir) as server:
+        with pytest.raises(SettingsInvalid, match="end that command first"):
+            remove_embedded_data(data_dir)
+        assert ask(server.dsn, "SELECT 1") == 1
+
+
+def test_a_reset_of_something_else_is_refused(folder: Path) -> None:
+    (folder / "precious").write_text("x")
+    with pytest.raises(SettingsInvalid, match="holds no database"):
+        remove_embedded_data(folder)
+    assert (folder / "precious").exists()
 
 
 def test_data_of_another_major_version_is_refused_with_advice(own_data_dir: Path) -> None:

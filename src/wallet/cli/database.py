@@ -39,7 +39,7 @@ def database_or_embedded(settings: Settings) -> Iterator[Settings]:
             yield settings
         return
     bindir = Path(settings.pg_bindir) if settings.pg_bindir else None
-    with orderly_end(), embedded_postgres(_data_dir(settings), bindir) as server:
+    with orderly_end(), embedded_postgres(data_dir_of(settings), bindir) as server:
         yield replace(settings, database_url=server.dsn)
 
 
@@ -52,7 +52,7 @@ def existing_database(settings: Settings) -> Iterator[Settings]:
     if not settings.database_url and not _embedded_exists(settings):
         raise SettingsInvalid(
             "set DATABASE_URL to the database, like postgresql://user:password@host/database "
-            f"(there is no data of `wallet dev` in {_data_dir(settings)} either)"
+            f"(there is no data of `wallet dev` in {data_dir_of(settings)} either)"
         )
     with database_or_embedded(settings) as found:
         yield found
@@ -93,13 +93,13 @@ def database_of(settings: Settings) -> Database:
     return Database(dsn=settings.database_url, settings=settings)
 
 
-def _data_dir(settings: Settings) -> Path:
+def data_dir_of(settings: Settings) -> Path:
     return Path(settings.data_dir) if settings.data_dir else default_data_dir()
 
 
 def _embedded_exists(settings: Settings) -> bool:
     try:
-        return major_of(_data_dir(settings).expanduser()) is not None
+        return major_of(data_dir_of(settings).expanduser()) is not None
     except OSError:  # a folder that is closed to us is not ours to start
         return False
 

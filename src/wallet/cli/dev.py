@@ -2,40 +2,48 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
 import click
 
 from wallet.bootstrap import make_app
-from wallet.cli.database import database_of, database_or_embedded
+from wallet.cli.database import data_dir_of, database_of, database_or_embedded
 from wallet.cli.migrate import migrate_when_there
 from wallet.cli.options import SETTING_NAMES, with_settings
 from wallet.http.listening import listen
 from wallet.http.server import serve
 from wallet.service.demo import MIKASA_WALLET, make_demo_data
 from wallet.settings import Settings
+from wallet.storage.embedded import remove_embedded_data
 
 
 @click.command("dev")
 @with_settings(*(name for name in SETTING_NAMES if name != "development"), log_level="warning")
-def command(settings: Settings) -> int:
+@click.option("--reset", is_flag=True, help="Remove the data of the embedded PostgreSQL, and end.")
+def command(settings: Settings, *, reset: bool) -> int:
     """Try the service: a database of its own, the schema, demo data, and HTTP on 127.0.0.1:8080.
 
     Needs no database server: it starts an embedded PostgreSQL, and stops it at the end. What is in it is there
-    again the next time. With DATABASE_URL it uses that database instead. No key is asked for, so it is served on
-    loopback only. Ctrl-C ends it.
+    again the next time; each clone has data of its own, in the folder that is printed. With DATABASE_URL it uses
+    that database instead. No key is asked for, so it is served on loopback only. Ctrl-C ends it.
 
     \b
     Examples:
       wallet dev
       wallet dev --port 8081
+      wallet dev --reset
       DATABASE_URL=postgresql://wallet:secret@localhost/wallet wallet dev
     """
+    if reset:
+        click.echo(f"Removed {remove_embedded_data(data_dir_of(settings))}")
+        return 0
     settings = replace(settings, development=True)
     # Before a database is started for nothing. Freed again, because nothing could be answered yet.
     listen(settings).close()
     with database_or_embedded(settings) as found:
         asyncio.run(_prepare(found))
-        return serve(found, make_app, on_ready=_say_where)
+        place = "DATABASE_URL" if settings.database_url else str(data_dir_of(settings))
+        return serve(found, make_app, on_ready=partial(_say_where, place))
 
 
 async def _prepare(settings: Settings) -> None:
@@ -43,9 +51,10 @@ async def _prepare(settings: Settings) -> None:
     await make_demo_data(database_of(settings))
 
 
-def _say_where(url: str) -> None:
+def _say_where(place: str, url: str) -> None:
     click.echo(f"Wallet service: {url}")
     click.echo(f"Documentation:  {url}/docs")
+    click.echo(f"Data:           {place}")
     # On its own, so that the whole line can be copied.
     click.echo(f"curl {url}/wallets/{MIKASA_WALLET}/balance")
     click.echo("DEVELOPMENT MODE: no key is asked for; every program on this machine may do everything.")

@@ -27,6 +27,7 @@ from wallet.storage.embedded_folder import (
     major_of,
     prepare_data_dir,
     read_postmaster_file,
+    remove_database,
     socket_dir_for,
 )
 from wallet.storage.embedded_process import launched, run, stop
@@ -100,6 +101,29 @@ def embedded_postgres(data_dir: Path | None = None, bindir: Path | None = None) 
             yield _described(started, binaries, data_dir=data_dir, owned=True)
     finally:
         os.close(lock)
+
+
+def remove_embedded_data(data_dir: Path | None = None) -> Path:
+    """Remove the data of a server that does not run, and tell which folder that was.
+
+    Raises SettingsInvalid if it is in use, or holds something else than a database.
+    """
+    data_dir = (data_dir or default_data_dir()).expanduser().resolve()
+    try:
+        lock = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return data_dir
+    except OSError as error:
+        raise SettingsInvalid(f"cannot remove {data_dir} ({error.strerror})") from error
+    try:
+        if not _try_lock(lock):
+            raise SettingsInvalid(f"another command uses {data_dir}: end that command first")
+        remove_database(data_dir)
+    except OSError as error:
+        raise SettingsInvalid(f"cannot remove {data_dir} ({error.strerror})") from error
+    finally:
+        os.close(lock)
+    return data_dir
 
 
 def _own_or_join(data_dir: Path, lock: int) -> PostmasterFile | None:

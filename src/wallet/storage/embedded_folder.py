@@ -15,6 +15,9 @@ from wallet.errors import SettingsInvalid
 from wallet.storage.embedded_account import Account, account_for
 
 UNFINISHED = "wallet-initdb-unfinished"
+# The clone that this file is run from; None where the package is installed elsewhere.
+_SOURCE = Path(__file__).resolve().parents[3]
+CLONE = _SOURCE if (_SOURCE / "pyproject.toml").is_file() and (_SOURCE / "src/wallet").is_dir() else None
 SOCKET_PATH_BYTES_MAX = 100  # 103 on macOS, 107 on Linux, and some room
 SOCKET_FALLBACK = Path("/tmp")  # noqa: S108 - the name below is checked for owner and mode; TMPDIR may be long
 
@@ -29,10 +32,27 @@ class PostmasterFile:
     status: str
 
 
-def default_data_dir() -> Path:
-    if os.geteuid() == 0:
-        return Path("/var/lib/wallet/pg")
-    return Path.home() / ".local/share/wallet/pg"
+def default_data_dir(clone: Path | None = CLONE) -> Path:
+    """Where the data is unless a setting says otherwise: each clone has its own, below it.
+
+    As root, where the server's user cannot enter the clone, in a folder of the machine that is named after it.
+    """
+    is_root = os.geteuid() == 0
+    if clone is None:
+        return Path("/var/lib/wallet/pg") if is_root else Path.home() / ".local/share/wallet/pg"
+    below = clone / ".data/pg"
+    if not is_root or below.exists() or account_for(below).can_enter(clone):
+        return below
+    digest = hashlib.sha256(os.fsencode(clone)).hexdigest()[:12]
+    return Path("/var/lib/wallet") / f"{clone.name}-{digest}" / "pg"
+
+
+def remove_database(data_dir: Path) -> None:
+    """Remove a folder that holds a database, finished or not. Nobody may be using it."""
+    content = os.listdir(data_dir)
+    if content and "PG_VERSION" not in content and UNFINISHED not in content:
+        raise SettingsInvalid(f"{data_dir} holds no database, so nothing in it is removed")
+    shutil.rmtree(data_dir)
 
 
 def prepare_data_dir(data_dir: Path) -> Account:
