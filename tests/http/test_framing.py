@@ -258,6 +258,16 @@ class TestWaiting:
         assert len(connection.seen) == count
 
 
+async def test_a_request_behind_an_import_is_answered_though_its_body_is_late() -> None:
+    connection = wire()
+    head = b"POST /import HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
+    await connection.send([head + post(b"Content-Length: 4", body=b"de")])
+    await connection.send([b"fg"])
+    assert [seen.body for seen in connection.seen] == [b"abc", b"defg"]
+    assert connection.written.count(b"HTTP/1.1 200 ") == 2
+    assert not connection.is_over
+
+
 class TestRequestId:
     @pytest.mark.parametrize(
         ("rest", "status"),

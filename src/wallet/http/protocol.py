@@ -252,7 +252,7 @@ class BoundedProtocol(asyncio.Protocol):
             return
         if answered.stream is not None:
             self.transport.set_write_buffer_limits()
-            if self._requests.phase == BODY or self._closes_after_stream:
+            if answered.more_body or self._closes_after_stream:
                 self._end()
                 return
         if self._owed:
