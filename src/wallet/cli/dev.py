@@ -9,7 +9,7 @@ from wallet.bootstrap import make_app
 from wallet.cli.database import database_of, database_or_embedded
 from wallet.cli.migrate import migrate_when_there
 from wallet.cli.options import SETTING_NAMES, with_settings
-from wallet.http.listening import listen
+from wallet.http.listening import listen, listen_for_metrics
 from wallet.http.server import serve
 from wallet.service.demo import MIKASA_WALLET, make_demo_data
 from wallet.settings import Settings
@@ -33,6 +33,8 @@ def command(settings: Settings) -> int:
     settings = replace(settings, development=True)
     # Before a database is started for nothing. Freed again, because nothing could be answered yet.
     listen(settings).close()
+    if (for_metrics := listen_for_metrics(settings)) is not None:
+        for_metrics.close()
     with database_or_embedded(settings) as found:
         asyncio.run(_prepare(found))
         return serve(found, make_app, on_ready=_say_where)

@@ -12,9 +12,6 @@ from wallet.settings import is_loopback
 CALLER: Final = "caller"
 """Key of the ASGI scope under which the edge says who asks."""
 
-DENIED: Final = "wallet.denied"
-"""Key of the ASGI scope under which the edge leaves it to the framework to raise why nobody is let in."""
-
 OPEN_PATHS: Final = frozenset({"/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"})
 """Where no key is asked for, nor looked at; so it is below OPEN_FOLDER, and with the method OPTIONS."""
 OPEN_FOLDER: Final = "/docs/"

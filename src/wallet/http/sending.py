@@ -1,8 +1,12 @@
 """Sending a whole answer by one write, where uvicorn's own way makes two."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+# A larger body is not copied: all who read one page slowly wait for the same bytes.
+BODY_BYTES_MAX: Final = 65_536
 
 
 def send_whole(cycle: RequestResponseCycle, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
@@ -11,6 +15,8 @@ def send_whole(cycle: RequestResponseCycle, status: int, headers: Iterable[tuple
     `headers` are lower-case and hold the content-length. Where anything is out of the ordinary, `send` is to do it.
     """
     if cycle.response_started or cycle.disconnected or cycle.flow.write_paused or not cycle.keep_alive:
+        return False
+    if len(body) > BODY_BYTES_MAX:
         return False
     content = [STATUS_LINE[status]]
     for name, value in (*cycle.default_headers, *headers):
