@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 from wallet.http.problems import PROBLEMS
 from wallet.ledger.outcomes import RefusalCode
@@ -23,9 +24,9 @@ SQL_FILES = {path.name: path.read_text("utf-8") for path in sorted((PACKAGE / "s
 SQL_FILES.pop("schema.sql")  # the whole schema: no statements to name
 
 # Who may import whom: only downwards. What imports nothing of ours but errors may be imported by all.
-FLOORS = ["errors", "settings|telemetry|__init__", "ledger", "storage", "service", "http", "bootstrap", "cli"]
+FLOORS = ["errors|origins", "settings|telemetry|__init__", "ledger", "storage", "service", "http", "bootstrap", "cli"]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names.split("|")}
-LEAVES = {"errors", "settings", "telemetry", "__init__"}
+LEAVES = {"errors", "origins", "settings", "telemetry", "__init__"}
 
 # No clock, no ids, no randomness, no logging, no await.
 IMPURE = {"asyncio", "logging", "os", "random", "secrets", "socket", "subprocess", "threading", "time"}
@@ -84,7 +85,7 @@ def imports_point_downwards(path: str, source: str) -> Iterator[str]:
             continue
         target = module.split(".")[1]
         sideways = FLOOR[target] == FLOOR[package] and target != package
-        leaf = package in LEAVES and target not in ("errors", "__init__", package)
+        leaf = package in LEAVES and target not in ("errors", "origins", "__init__", package)
         if FLOOR[target] > FLOOR[package] or sideways or leaf:
             yield f"{line}: {package} imports {target}"
 
@@ -325,6 +326,28 @@ def test_every_problem_has_a_paragraph_where_its_type_points_to_and_no_other_has
 def test_the_errors_that_are_documented_are_those_that_are_served() -> None:
     # One file: whoever writes docs/errors.md anew instead of through the link has two, which then differ.
     assert (ROOT / "docs" / "errors.md").resolve() == ROOT / "src" / "wallet" / "http" / "errors.md"
+
+
+def wrong_starts(text: str) -> list[str]:
+    """Lists that begin with another number than 0 or 1: a paragraph whose first word is a number and a full stop."""
+    tokens = MarkdownIt().parse(text)
+    return [
+        f"{token.map[0] + 1}: {token.attrs['start']}"
+        for token in tokens
+        if token.type == "ordered_list_open" and token.attrs.get("start", 1) not in (0, 1) and token.map
+    ]
+
+
+@pytest.mark.parametrize(
+    "path", sorted([*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")]), ids=lambda path: path.name
+)
+def test_no_paragraph_of_a_document_is_a_list_by_mistake(path: Path) -> None:
+    assert wrong_starts(path.read_text("utf-8")) == [], wrong_starts.__doc__
+
+
+def test_a_paragraph_that_begins_with_a_status_is_caught() -> None:
+    assert wrong_starts("### code\n\n404. There is none.\n") == ["3: 404"]
+    assert wrong_starts("1. One\n2. Two\n\n**404.** There is none.\n") == []
 
 
 # Everywhere

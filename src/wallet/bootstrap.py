@@ -2,16 +2,22 @@
 
 from typing import cast
 
+from litestar import Litestar
+
 from wallet.errors import SettingsInvalid
 from wallet.http.application import make_framework
 from wallet.http.asgi import App
 from wallet.http.authentication import Authentication
 from wallet.http.balances import Balances
+from wallet.http.cors import Cors
 from wallet.http.edge import Edge
 from wallet.http.fast_lane import FastLane
 from wallet.http.lifespan import Lifespan
 from wallet.http.movements import Movements
 from wallet.http.openapi import document
+from wallet.http.pages import Pages, open_pages
+from wallet.http.problems import link_types_to
+from wallet.origins import ANY, origins_of, url_of
 from wallet.service.balances import Balances as CoalescedBalances
 from wallet.service.bulk import CHUNKS_QUEUED_MAX, QUEUE_ITEMS_MAX, Bulk
 from wallet.service.commands import Commands
@@ -71,20 +77,34 @@ def make_service(settings: Settings) -> WalletService:
     )
 
 
+def make_routes(
+    service: WalletService, movements: Movements, balances: Balances, settings: Settings
+) -> tuple[Litestar, Pages]:
+    """The framework with all routes, and the pages among them that are open to all."""
+    exposition = None if settings.metrics_port else service.telemetry.exposition
+    pages = open_pages(lambda: document(framework), exposition)
+    framework = make_framework(service, movements, balances, pages, public_url=url_of(settings.public_url))
+    return framework, pages
+
+
 def make_app(settings: Settings) -> Lifespan:
     """What the server runs. Raises SettingsInvalid without a database."""
+    link_types_to(url_of(settings.public_url))
     service = make_service(settings)
     movements, balances = Movements(service), Balances(service)
-    origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
-    framework = cast("App", make_framework(service, movements, balances, cors_origins=origins))
-    # CORS is the framework's: where it is on, every request takes that way.
-    fast_lane = FastLane(movements, balances) if settings.fast_lane and not origins else None
-    authentication = Authentication(service.ring, is_development=settings.development, origins=origins)
-    edge = Edge(framework, fast_lane, service.telemetry, authentication, denies_itself=not origins)
+    framework, pages = make_routes(service, movements, balances, settings)
+    fast_lane = FastLane(movements, balances, pages) if settings.fast_lane else None
+    origins = origins_of(settings.cors_origins)
+    authentication = Authentication(service.ring, is_development=settings.development, origins={*origins} - {ANY})
+    edge = Edge(
+        cast("App", framework), fast_lane, service.telemetry, authentication, cors=Cors(origins) if origins else None
+    )
     return Lifespan(edge, service)
 
 
 def openapi_bytes() -> bytes:
     """The OpenAPI document, made from the code alone: nothing is connected to."""
-    service = make_service(Settings(database_url="postgresql://"))
-    return document(make_framework(service, Movements(service), Balances(service)))
+    settings = Settings(database_url="postgresql://")
+    service = make_service(settings)
+    framework, _ = make_routes(service, Movements(service), Balances(service), settings)
+    return document(framework)

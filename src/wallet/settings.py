@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from typing import Any, Final
 
 from wallet.errors import SettingsInvalid
+from wallet.origins import origins_of, url_of
 
 SERVICE_ROLE: Final = "wallet_service"
 
@@ -103,7 +104,16 @@ class Settings:
         20_000, "WALLET_CONNECTIONS_MAX", "Open connections; the next is closed at once.", least=1
     )
     cors_origins: str = _setting(
-        "", "WALLET_CORS_ORIGINS", "Origins allowed by CORS, comma-separated. Empty: CORS is off."
+        "", "WALLET_CORS_ORIGINS", "Origins allowed by CORS, comma-separated; * is any. Empty: CORS is off."
+    )
+    public_url: str = _setting(
+        "",
+        "WALLET_PUBLIC_URL",
+        "Where clients reach the service, a proxy's path prefix included, such as https://api.example/wallet; "
+        "for the document's `servers` and the `type` of problems. Empty: relative to where they ask.",
+    )
+    metrics_port: int = _setting(
+        0, "WALLET_METRICS_PORT", "Port to serve /metrics on, and nowhere else. 0: it is served on PORT.", least=0
     )
     sandbox: bool = _setting(
         False, "WALLET_SANDBOX", "Let POST /sandbox/clock advance the ledger's clock. For tests, never with real money."
@@ -124,8 +134,19 @@ class Settings:
             value, least = getattr(self, each.name), each.metadata["least"]
             if least is not None and value < least:
                 raise SettingsInvalid(f"{each.metadata['env']} must be at least {least}, not {value}")
-        if self.port > 65_535:
-            raise SettingsInvalid(f"PORT must be at most 65535, not {self.port}")
+        for env, port in (("PORT", self.port), ("WALLET_METRICS_PORT", self.metrics_port)):
+            if port > 65_535:
+                raise SettingsInvalid(f"{env} must be at most 65535, not {port}")
+        if self.metrics_port and self.metrics_port == self.port:
+            raise SettingsInvalid(f"WALLET_METRICS_PORT must be another port than PORT, {self.port}")
+        for env, read, text in (
+            ("WALLET_CORS_ORIGINS", origins_of, self.cors_origins),
+            ("WALLET_PUBLIC_URL", url_of, self.public_url),
+        ):
+            try:
+                read(text)
+            except ValueError as error:
+                raise SettingsInvalid(f"{env}: {error}") from None
         if self.development and not is_loopback(self.host):
             raise SettingsInvalid(
                 "development mode (WALLET_DEVELOPMENT) lets everybody do everything, so it is served on loopback only, "

@@ -136,8 +136,11 @@ class Telemetry:
 
     def exposition(self) -> bytes:
         """The metrics of all processes of this service, in Prometheus' text format."""
-        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-            return generate_latest(self._registry)
-        everyone = CollectorRegistry()
-        multiprocess.MultiProcessCollector(everyone)  # type: ignore[no-untyped-call]
-        return generate_latest(everyone)
+        return everyones_exposition() if "PROMETHEUS_MULTIPROC_DIR" in os.environ else generate_latest(self._registry)
+
+
+def everyones_exposition() -> bytes:
+    """The metrics of all processes that share PROMETHEUS_MULTIPROC_DIR, read from their files."""
+    everyone = CollectorRegistry()
+    multiprocess.MultiProcessCollector(everyone)  # type: ignore[no-untyped-call]
+    return generate_latest(everyone)

@@ -144,5 +144,9 @@ def another_value(setting: Any) -> tuple[str, object]:
         return str(setting.default + 1), setting.default + 1
     if setting.type is float:
         return str(setting.default + 0.5), setting.default + 0.5
-    text = {"log_level": "error", "plan_cache_mode": "auto"}.get(setting.name, "given")
+    texts = {
+        "log_level": "error", "plan_cache_mode": "auto", "cors_origins": "https://a.example",
+        "public_url": "https://a.example/wallet",
+    }  # fmt: skip
+    text = texts.get(setting.name, "given")
     return text, text

@@ -69,6 +69,10 @@ class Api:
         assert answer.status_code == 201, answer.text
         return answer.json()
 
+    def figures(self) -> str:
+        """The metrics as they are now; the page of them may be a second old."""
+        return self.app.exposition().decode()
+
     async def wallet(self, balance: int = 0, *, asset_code: str = "GOLD") -> str:
         """The id of a new wallet with something in it."""
         wallet_id: str = (await self.made("/wallets", {"asset_code": asset_code}))["id"]

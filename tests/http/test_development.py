@@ -19,7 +19,29 @@ BALANCE = f"/wallets/{MIKASA_WALLET}/balance"
         {"host": "localhost:8080", "origin": "http://evil.example"},
         {"origin": "null"},
         {"x-forwarded-for": "127.0.0.1"},
+        {"x-forwarded-host": "wallet.example"},
+        {"x-forwarded": "for=127.0.0.1"},
+        {"x-forwarded-client-cert": "Hash=0"},
         {"forwarded": "for=127.0.0.1"},
+        {"via": "1.1 proxy"},
+        {"x-real-ip": "127.0.0.1"},
+        {"x-client-ip": "127.0.0.1"},
+        {"x-original-forwarded-for": "127.0.0.1"},
+        {"cf-connecting-ip": "127.0.0.1"},
+        {"cf-ray": "0"},
+        {"true-client-ip": "127.0.0.1"},
+        {"fastly-client-ip": "127.0.0.1"},
+        {"fly-client-ip": "127.0.0.1"},
+        {"fly-request-id": "0"},
+        {"x-envoy-external-address": "127.0.0.1"},
+        {"x-amzn-trace-id": "Root=1"},
+        {"x-amz-cf-id": "0"},
+        {"x-azure-clientip": "127.0.0.1"},
+        {"x-cloud-trace-context": "0/0"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "host": "127.0.0.1:8080"},
+        {"sec-fetch-site": "cross-site", "origin": "http://evil.example"},
+        {"sec-fetch-site": "same-origin", "host": "evil.example"},
         {"origin": "http://localhost.evil.example:8080"},
     ],
     ids=str,
@@ -39,9 +61,16 @@ async def test_a_page_of_another_site_does_nothing_in_a_developers_browser(
 async def test_a_page_of_this_machine_works_in_development_mode(lanes: Lanes, host: str) -> None:
     for headers in ({"host": host}, {"host": host, "origin": f"http://{host}"}):
         assert (await lanes["fast lane"].get(BALANCE, headers=headers)).status_code == 200
+        for site in ("same-origin", "same-site", "none"):
+            told = headers | {"sec-fetch-site": site}
+            assert (await lanes["fast lane"].get(BALANCE, headers=told)).status_code == 200
+    # To a browser, two names under localhost are two sites; the origin tells that it is this machine all the same.
+    other = {"host": host, "origin": "http://other.localhost", "sec-fetch-site": "cross-site"}
+    assert (await lanes["fast lane"].get(BALANCE, headers=other)).status_code == 200
 
 
 async def test_a_configured_origin_works_in_development_mode(demo_database_url: str) -> None:
     async with running_api(demo_database_url, cors_origins="https://shop.example") as api:
         for origin, status in (("https://shop.example", 200), ("https://other.example", 401)):
-            assert (await api.get(BALANCE, headers={"origin": origin})).status_code == status
+            for headers in ({"origin": origin}, {"origin": origin, "sec-fetch-site": "cross-site"}):
+                assert (await api.get(BALANCE, headers=headers)).status_code == status

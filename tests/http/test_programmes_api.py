@@ -295,6 +295,6 @@ async def test_missed_periods_are_granted_by_the_keeper(api: Api, ledger: asyncp
 
 
 async def test_the_keeper_of_what_is_due_has_its_metrics(api: Api) -> None:
-    metrics = (await api.get("/metrics")).text
+    metrics = api.figures()
     assert "wallet_due_lag_seconds " in metrics
     assert "wallet_due_steps_total" in metrics

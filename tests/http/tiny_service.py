@@ -51,6 +51,9 @@ class TinyApplication:
             raise RuntimeError("drain fails")
         self._draining.set()
 
+    def exposition(self) -> bytes:
+        return b"tiny_answers 1\n"
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             await self._live(receive, send)

@@ -10,7 +10,7 @@ from wallet.bootstrap import make_app
 from wallet.cli.database import data_dir_of, database_of, database_or_embedded
 from wallet.cli.migrate import migrate_when_there
 from wallet.cli.options import SETTING_NAMES, with_settings
-from wallet.http.listening import listen
+from wallet.http.listening import listen, listen_for_metrics
 from wallet.http.server import serve
 from wallet.service.demo import MIKASA_WALLET, make_demo_data
 from wallet.settings import Settings
@@ -40,6 +40,8 @@ def command(settings: Settings, *, reset: bool) -> int:
     settings = replace(settings, development=True)
     # Before a database is started for nothing. Freed again, because nothing could be answered yet.
     listen(settings).close()
+    if (for_metrics := listen_for_metrics(settings)) is not None:
+        for_metrics.close()
     with database_or_embedded(settings) as found:
         asyncio.run(_prepare(found))
         place = "DATABASE_URL" if settings.database_url else str(data_dir_of(settings))

@@ -1,25 +1,25 @@
 """The framework's application: routes, problems for everything that goes wrong, and nothing else."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from litestar import Litestar, MediaType, Request, Response, route
 from litestar.config.compression import CompressionConfig
-from litestar.config.cors import CORSConfig
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ControllerRouterHandler
 
 from wallet.errors import FieldError, Malformed
 from wallet.http.administration import act_guard
 from wallet.http.asgi import ClientGone
-from wallet.http.authentication import DENIED
 from wallet.http.balances import Balances
 from wallet.http.batches import Batches
 from wallet.http.failures import failure, problem
 from wallet.http.imports import Imports
 from wallet.http.movements import Movements
-from wallet.http.openapi import openapi_config, page_routes
+from wallet.http.openapi import openapi_config
+from wallet.http.pages import Pages
 from wallet.http.routes.bulk import bulk_routes
+from wallet.http.routes.documentation import page_routes
 from wallet.http.routes.history import history_routes
 from wallet.http.routes.holdings import holding_routes
 from wallet.http.routes.holds import hold_routes
@@ -31,6 +31,7 @@ from wallet.http.routes.refunds import refund_routes
 from wallet.http.routes.resources import resource_routes
 from wallet.http.routes.sandbox import sandbox_routes
 from wallet.http.routes.shared import (
+    SENT_AS_IT_IS,
     as_response,
     moves_money,
     refuse_idempotency_key,
@@ -38,7 +39,7 @@ from wallet.http.routes.shared import (
     request_id,
 )
 from wallet.http.routes.statements import statement_routes
-from wallet.http.routes.status import status_routes
+from wallet.http.routes.status import metrics_route, status_routes
 from wallet.http.routes.wallet_changes import wallet_change_routes
 from wallet.http.scopes import check_scopes, open_to_all
 from wallet.http.wallet_changes import WalletChanges
@@ -51,10 +52,9 @@ _BY_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_lar
 
 
 def make_framework(
-    service: WalletService, movements: Movements, balances: Balances, *, cors_origins: Sequence[str] = ()
+    service: WalletService, movements: Movements, balances: Balances, pages: Pages, *, public_url: str = ""
 ) -> Litestar:
-    """Everything that the fast lane does not serve, and all that it does."""
-
+    """Everything that the fast lane does not serve, and all that it does. public_url: see http.openapi."""
     handlers: list[Any] = [
         *movement_routes(movements),
         *hold_routes(movements),
@@ -70,7 +70,8 @@ def make_framework(
         *sandbox_routes(service),
         *key_routes(service),
         *status_routes(service),
-        *page_routes(),
+        *([metrics_route(pages["/metrics"].answer)] if "/metrics" in pages else []),
+        *page_routes(pages),
     ]
     return Litestar(
         route_handlers=[*_options_routes(handlers), *handlers],
@@ -81,12 +82,14 @@ def make_framework(
             ClientGone: _nobody_to_answer,
             Exception: _problem,
         },
-        openapi_config=openapi_config(),
+        openapi_config=openapi_config(pages, public_url=public_url),
         # The fast lane does not compress, and the lanes' answers are the same to the byte. What is streamed would wait.
         compression_config=CompressionConfig(
-            backend="gzip", minimum_size=COMPRESSED_FROM_BYTES, exclude=[_HOT, _STREAMED]
+            backend="gzip",
+            minimum_size=COMPRESSED_FROM_BYTES,
+            exclude=[_HOT, _STREAMED],
+            exclude_opt_key=SENT_AS_IT_IS,
         ),
-        cors_config=CORSConfig(allow_origins=list(cors_origins)) if cors_origins else None,
         # The protocol bounds bodies, for both lanes.
         request_max_body_size=None,
         logging_config=None,
@@ -120,16 +123,10 @@ def _allowed(methods: Iterable[str]) -> str:
 
 
 def _problem(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-    denied = request.scope.get(DENIED)
-    if isinstance(denied, Exception):
-        # Who is not let in is not told what there is, either.
-        error = denied
     return as_response(failure(error, request_id=request_id(request), moves_money=moves_money(request)))
 
 
 def _http_problem(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
-    if DENIED in request.scope:
-        return _problem(request, error)
     if isinstance(error, ValidationException):
         extra = error.extra if isinstance(error.extra, list) else []
         errors = [FieldError(str(each.get("key", "")), f"{each.get('message', '')}.") for each in extra]

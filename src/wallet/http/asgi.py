@@ -42,7 +42,10 @@ PAGE_HEADER: Final = (
     b"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 )
-"""What pages end with besides: they load our own files, and have styles of their own in them."""
+"""What pages have besides: they load our own files, and have styles of their own in them."""
+
+BODILESS: Final = frozenset({204, 304})
+"""Statuses whose answers have no body, and no length of one either."""
 
 _REQUEST_ID: Final = re.compile(rb"\A[A-Za-z0-9._-]{1,64}\Z")
 
@@ -99,7 +102,7 @@ async def send_answer(answer: Answer, send: Send, send_whole: SendWhole | None, 
     """Send a whole answer, with the headers that all answers end with."""
     headers = (
         *answer.headers,
-        (b"content-length", b"%d" % len(answer.body)),
+        *(((b"content-length", b"%d" % len(answer.body)),) if answer.status not in BODILESS else ()),
         *last_headers(answer.headers, request_id=request_id),
     )
     if send_whole is not None and send_whole(answer.status, headers, answer.body):

@@ -12,9 +12,6 @@ from wallet.settings import is_loopback
 CALLER: Final = "caller"
 """Key of the ASGI scope under which the edge says who asks."""
 
-DENIED: Final = "wallet.denied"
-"""Key of the ASGI scope under which the edge leaves it to the framework to raise why nobody is let in."""
-
 OPEN_PATHS: Final = frozenset({"/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"})
 """Where no key is asked for, nor looked at; so it is below OPEN_FOLDER, and with the method OPTIONS."""
 OPEN_FOLDER: Final = "/docs/"
@@ -22,8 +19,15 @@ OPEN_FOLDER: Final = "/docs/"
 NOBODY: Final = Caller("nobody", frozenset())
 """Whoever asks for what is open to all."""
 
-# Who asks through a proxy may be anybody, wherever the proxy is.
-_FORWARDED: Final = frozenset({b"forwarded", b"x-forwarded-for"})
+# What proxies, tunnels and balancers add. A request that came through one may be anybody's, wherever the proxy is.
+_FORWARDED: Final = frozenset(
+    {b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"x-cluster-client-ip", b"true-client-ip", b"fastly-client-ip",
+     b"x-varnish", b"x-cloud-trace-context", b"proxy-connection"}
+)  # fmt: skip
+_FORWARDED_BEGIN: Final = (
+    b"x-forwarded", b"x-original-", b"x-proxy", b"cf-", b"cdn-", b"fly-", b"x-envoy-", b"x-amz", b"x-azure-", b"x-arr-",
+    b"x-appengine-", b"x-goog-", b"x-vercel-", b"x-railway-",
+)  # fmt: skip
 
 _SCHEME: Final = b"bearer "
 _KEY_BEGIN: Final = len(_SCHEME)
@@ -66,17 +70,24 @@ class Authentication:
 
     def _ensure_from_here(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Raise Unauthenticated for what came through a proxy, and for what a page of another site makes a developer's
-        browser send. Such a page says where it is from, or has let a name of its own mean this machine (DNS rebinding).
+        browser send. The browser says so: by the page's origin, or where it sends none by Sec-Fetch-Site; or the page
+        has let a name of its own mean this machine (DNS rebinding). What is of the same site as this machine is on it.
         """
+        is_foreign = has_origin = False
         for name, value in headers:
-            if (
-                name in _FORWARDED
-                or (name == b"host" and not _names_loopback(b"//" + value))
-                or (name == b"origin" and value not in self._origins and not _names_loopback(value))
-            ):
-                raise Unauthenticated(
-                    "Without a key, development mode answers who asks for localhost: no page of another site, no proxy"
-                )
+            if name == b"origin":
+                has_origin = True
+                is_allowed = value in self._origins or _names_loopback(value)
+            elif name == b"host":
+                is_allowed = _names_loopback(b"//" + value)
+            elif name == b"sec-fetch-site":
+                is_allowed, is_foreign = True, value == b"cross-site"
+            else:
+                is_allowed = name not in _FORWARDED and not name.startswith(_FORWARDED_BEGIN)
+            if not is_allowed:
+                raise _not_from_here()
+        if is_foreign and not has_origin:
+            raise _not_from_here()
 
     async def found(self, authorization: bytes | None) -> Caller:
         """Who asks with this header, which `known` has let through. Raises as KeyRing.found does."""
@@ -86,6 +97,12 @@ class Authentication:
 def _key_in(authorization: bytes) -> bytes:
     # Any number of blanks may be between the two (RFC 9110, 11.4).
     return authorization[_KEY_BEGIN:].lstrip(b" ")
+
+
+def _not_from_here() -> Unauthenticated:
+    return Unauthenticated(
+        "Without a key, development mode answers who asks for localhost: no page of another site, no proxy"
+    )
 
 
 def _names_loopback(url: bytes) -> bool:

@@ -10,7 +10,6 @@ from typing import Final
 from wallet.errors import WalletError
 from wallet.http.asgi import (
     ACT_ANSWERED,
-    PAGE_HEADER,
     SEND_WHOLE,
     App,
     ClientGone,
@@ -24,7 +23,8 @@ from wallet.http.asgi import (
     new_request_id,
     send_answer,
 )
-from wallet.http.authentication import CALLER, DENIED, NOBODY, Authentication
+from wallet.http.authentication import CALLER, Authentication
+from wallet.http.cors import Cors
 from wallet.http.failures import failure
 from wallet.http.fast_lane import FastLane
 from wallet.telemetry import Telemetry
@@ -37,8 +37,7 @@ class Edge:
     """Wraps the lanes. Sets `scope["request_id"]` (text) and `scope["caller"]`, and reads `scope["path_template"]` for
     metrics.
 
-    denies_itself: where nobody is let in, answer at once, which is cheap. Otherwise the framework does it, which adds
-    what browsers of other origins need to see the answer (CORS).
+    cors: None where pages of no other origin may ask.
     """
 
     def __init__(
@@ -48,13 +47,13 @@ class Edge:
         telemetry: Telemetry,
         authentication: Authentication,
         *,
-        denies_itself: bool = True,
+        cors: Cors | None = None,
     ) -> None:
         self._framework = framework
         self._fast_lane = fast_lane
         self._telemetry = telemetry
         self._authentication = authentication
-        self._denies_itself = denies_itself
+        self._cors = cors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -64,6 +63,8 @@ class Edge:
         request_id, authorization = _read(scope["headers"])
         scope["request_id"] = request_id.decode()
         send_whole = scope.pop(SEND_WHOLE, None)
+        if self._cors is not None:
+            send, send_whole = self._cors.telling(scope, send, send_whole)
         if scope["method"] == "HEAD":
             # The server sends the head alone; it keeps the scope it made.
             scope = {**scope, "method": "GET"}
@@ -74,10 +75,12 @@ class Edge:
                 caller = self._authentication.known(scope["method"], scope["path"], authorization, scope["headers"])
                 scope[CALLER] = await self._authentication.found(authorization) if caller is None else caller
             except Exception as error:
-                if self._denies_itself or not isinstance(error, WalletError):
-                    status = await self._fail(error, scope, send, send_whole, request_id, moves_money=False)
-                    return
-                scope[CALLER], scope[DENIED] = NOBODY, error
+                status = await self._fail(error, scope, send, send_whole, request_id, moves_money=False)
+                return
+            if self._cors is not None and (preflight := self._cors.preflight(scope)) is not None:
+                status = preflight.status
+                await send_answer(preflight, send, send_whole, request_id=request_id)
+                return
             operation = None if self._fast_lane is None else self._fast_lane.operation(scope, receive)
             if operation is None:
                 status = await self._by_framework(scope, receive, send, request_id)
@@ -120,8 +123,6 @@ class Edge:
                 status = message["status"]
                 headers = list(message["headers"])
                 message["headers"] = [*headers, *last_headers(headers, request_id=request_id)]
-                if any(name == b"content-type" and value.startswith(b"text/html") for name, value in headers):
-                    message["headers"].append(PAGE_HEADER)
             elif not message.get("more_body", False):
                 await _note_answer(scope, status)
             await send(message)

@@ -14,6 +14,8 @@ from wallet.http.asgi import BODY_STREAM, SEND_WHOLE, BodyStream, Scope, last_he
 from wallet.http.problems import render_problem
 from wallet.http.request_parser import Head
 
+# A larger body is not copied: all who read one page slowly wait for the same bytes.
+WHOLE_BYTES_MAX: Final = 65_536
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 _log = logging.getLogger(__name__)
 
@@ -104,6 +106,7 @@ class Exchange(RequestResponseCycle):
             or self.disconnected
             or self.flow.write_paused
             or not self.keep_alive
+            or len(body) > WHOLE_BYTES_MAX
         ):
             return False
         answer = _written(status, (*self.default_headers, *headers), body if self.scope["method"] != "HEAD" else b"")

@@ -1,4 +1,5 @@
-"""The few hot operations, served before the framework: same functions, same answers, less on the way.
+"""The few hot operations, and what is open to all, served before the framework: same functions, same answers, less on
+the way.
 
 A request that is not exactly one of them goes on to the framework, which serves all of them as well.
 """
@@ -10,6 +11,8 @@ from wallet.http.asgi import Receive, Scope, read_body
 from wallet.http.authentication import caller_of
 from wallet.http.balances import Balances
 from wallet.http.movements import Movements
+from wallet.http.options import refuse_key
+from wallet.http.pages import Page, Pages
 from wallet.http.scopes import Needs, ensure_may
 from wallet.http.writing import Answer
 from wallet.service import callers
@@ -31,14 +34,15 @@ _TEMPLATES: Final = {action: f"/wallets/{{wallet_id}}{action}" for action in (*_
 
 
 class FastLane:
-    """Knows the hot operations by method and path."""
+    """Knows the hot operations by method and path, and pages by their paths."""
 
-    def __init__(self, movements: Movements, balances: Balances) -> None:
+    def __init__(self, movements: Movements, balances: Balances, pages: Pages) -> None:
         self._movements = movements
         self._balances = balances
+        self._pages = pages
 
     def operation(self, scope: Scope, receive: Receive) -> Awaitable[Answer] | None:
-        """What answers the request, or None if it is none of the hot ones. Sets `scope["path_template"]`.
+        """What answers the request, or None if it is none of these. Sets `scope["path_template"]`.
 
         Awaited, it raises what the operation raises, and ClientGone.
         """
@@ -51,9 +55,13 @@ class FastLane:
             if action in _MOVEMENTS and _names_a_wallet(path):
                 scope["path_template"] = _TEMPLATES[action]
                 return self._wallet_movement(_MOVEMENTS[action], path[len(_PREFIX) : _ID_END], scope, receive)
-        elif scope["method"] == "GET" and path[_ID_END:] == _BALANCE and _names_a_wallet(path):
-            scope["path_template"] = _TEMPLATES[_BALANCE]
-            return self._balance(path[len(_PREFIX) : _ID_END], scope)
+        elif scope["method"] == "GET":
+            if path[_ID_END:] == _BALANCE and _names_a_wallet(path):
+                scope["path_template"] = _TEMPLATES[_BALANCE]
+                return self._balance(path[len(_PREFIX) : _ID_END], scope)
+            if path in self._pages and not scope["query_string"]:
+                scope["path_template"] = path.rstrip("/") or "/"
+                return _page(self._pages[path], scope)
         return None
 
     async def _balance(self, wallet_id: str, scope: Scope) -> Answer:
@@ -88,6 +96,11 @@ class FastLane:
             query=scope["query_string"],
             request_id=scope["request_id"],
         )
+
+
+async def _page(page: Page, scope: Scope) -> Answer:
+    refuse_key(scope["headers"])
+    return await page.answer(scope["headers"])
 
 
 def _names_a_wallet(path: str) -> bool:

@@ -26,6 +26,10 @@ class Lifespan:
         """Answer all that was accepted, after `seconds` with 503s."""
         await self.service.drain(seconds)
 
+    def exposition(self) -> bytes:
+        """The figures of the service. May be called in any thread."""
+        return self.service.telemetry.exposition()
+
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         try:

@@ -25,7 +25,17 @@ def listen(settings: Settings) -> socket.socket:
     Address reuse lets a restart past connections that are still closing. Port reuse is off: with it, a second start
     would silently share the port.
     """
-    host, port = settings.host, settings.port
+    return _listening(settings.host, settings.port, env="PORT")
+
+
+def listen_for_metrics(settings: Settings) -> socket.socket | None:
+    """The same for the port of the figures; None if they have none."""
+    return (
+        _listening(settings.host, settings.metrics_port, env="WALLET_METRICS_PORT") if settings.metrics_port else None
+    )
+
+
+def _listening(host: str, port: int, *, env: str) -> socket.socket:
     try:
         family = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         both = host == "::" and socket.has_dualstack_ipv6()
@@ -34,11 +44,11 @@ def listen(settings: Settings) -> socket.socket:
         if error.errno == EADDRINUSE:
             raise SettingsInvalid(
                 f"port {port} on {host or 'all addresses'} is taken by another program; "
-                "end that one, or choose another port with PORT"
+                f"end that one, or choose another port with {env}"
             ) from error
         if error.errno == EACCES:
             raise SettingsInvalid(
-                f"this user may not listen on port {port}; choose one above 1023 with PORT"
+                f"this user may not listen on port {port}; choose one above 1023 with {env}"
             ) from error
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise SettingsInvalid(f"cannot listen on {host} (WALLET_HOST), port {port}: {reason}") from error

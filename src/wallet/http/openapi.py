@@ -1,28 +1,20 @@
-"""The OpenAPI document, and the page that shows it. Both work offline: the page's files are served by us."""
+"""The OpenAPI document, made from the routes and the types of bodies and answers."""
 
-from functools import cache
-from importlib.resources import files
-from itertools import pairwise
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from litestar import Litestar, MediaType, Request, Router, get
-from litestar.exceptions import NotFoundException
+from litestar import Litestar
 from litestar.openapi.config import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
-from litestar.params import FromPath
-from litestar.response import File, Redirect
-from litestar.types import ControllerRouterHandler
-from markdown_it import MarkdownIt
+from litestar.openapi.spec import Server
 
 from wallet import __version__
 from wallet.http import bodies
 from wallet.http.batches import Batch
 from wallet.http.key_bodies import NewKey
+from wallet.http.pages import Pages
 from wallet.http.parameters import described
 from wallet.http.programme_bodies import ClockAdvance, NewProgramme
-from wallet.http.scopes import open_to_all
+from wallet.http.routes.documentation import NoPage, folder_router
 from wallet.http.security import add_security
 from wallet.http.writing import AMOUNT_FIELDS
 
@@ -73,45 +65,6 @@ _METADATA_AS_IT_WAS_GIVEN: Final = {"description": "As it was given.", "type": [
 _AMOUNT_AS_STRING: Final = {"type": "string", "pattern": "^-?[0-9]+$", "description": "With ?amounts=string."}
 # What a route answers besides JSON, for who prefers it.
 _OTHER_MEDIA_TYPES: Final = {"/wallets/{wallet_id}/statement": "text/csv"}
-_PAGE: Final = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Wallet service API</title>
-<link rel="stylesheet" href="/docs/assets/swagger-ui.css">
-<link rel="icon" href="/docs/assets/favicon-32x32.png">
-</head>
-<body>
-<div id="swagger"></div>
-<script src="/docs/assets/swagger-ui-bundle.js"></script>
-<script src="/docs/page.js"></script>
-</body>
-</html>
-"""
-_PAGE_SCRIPT: Final = """SwaggerUIBundle({
-  url: "/openapi.json", dom_id: "#swagger", deepLinking: true, validatorUrl: null,
-});
-"""
-
-_ERRORS_PAGE: Final = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Errors of the wallet service</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; color: #222; }}
-pre, code {{ font-family: ui-monospace, monospace; background: #f4f4f6; }}
-pre {{ padding: 1rem; overflow-x: auto; }}
-:target {{ background: #fff3bf; }}
-</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
 
 
 def document(app: Litestar) -> bytes:
@@ -146,66 +99,14 @@ def _let_amounts_be_strings(properties: dict[str, Any]) -> None:
             properties[name] = {"oneOf": [*kinds, _AMOUNT_AS_STRING]}
 
 
-def openapi_config() -> OpenAPIConfig:
+def openapi_config(pages: Pages, *, public_url: str) -> OpenAPIConfig:
+    """public_url: where clients reach the service. Empty: where they got the document, less its last part."""
     return OpenAPIConfig(
         title="Wallet service",
         version=__version__,
         description="Double-entry wallets: top up, reward, spend and transfer; every movement once, whatever happens.",
-        path="/docs",
+        servers=[Server(url=public_url or ".")],
         use_handler_docstrings=True,
-        render_plugins=[_Page(path="/"), _Document(path="/openapi.json")],
-        openapi_router=Router(path="/docs", route_handlers=[], include_in_schema=False, opt=open_to_all()),
+        render_plugins=[NoPage()],
+        openapi_router=folder_router(pages),
     )
-
-
-def page_routes() -> list[ControllerRouterHandler]:
-    """The document at its promised place, the page's files, and the page that problems link to."""
-
-    @get("/", include_in_schema=False, opt=open_to_all(), sync_to_thread=False)
-    def root() -> Redirect:
-        return Redirect("/docs")
-
-    @get("/openapi.json", include_in_schema=False, opt=open_to_all(), media_type=MediaType.JSON, sync_to_thread=False)
-    def openapi(request: Request[Any, Any, Any]) -> bytes:
-        return document(request.app)
-
-    @get(
-        "/docs/page.js", include_in_schema=False, opt=open_to_all(), media_type="text/javascript", sync_to_thread=False
-    )
-    def page_script() -> str:
-        return _PAGE_SCRIPT
-
-    @get("/docs/errors", include_in_schema=False, opt=open_to_all(), media_type=MediaType.HTML, sync_to_thread=False)
-    def errors() -> str:
-        return _errors_page()
-
-    assets = {each.name: each for each in Path(str(files("swagger_ui").joinpath("static"))).iterdir()}
-
-    # Names looked up, not paths resolved: there is nothing to break out of, and no name that the system refuses.
-    @get("/docs/assets/{name:str}", include_in_schema=False, opt=open_to_all(), sync_to_thread=False)
-    def asset(name: FromPath[str]) -> File:
-        if name not in assets:
-            raise NotFoundException
-        return File(assets[name], filename=name, content_disposition_type="inline")
-
-    return [root, openapi, page_script, errors, asset]
-
-
-@cache
-def _errors_page() -> str:
-    parser = MarkdownIt().enable("table")
-    tokens = parser.parse(files("wallet.http").joinpath("errors.md").read_text("utf-8"))
-    for heading, title in pairwise(tokens):
-        if heading.type == "heading_open":
-            heading.attrSet("id", title.content)
-    return _ERRORS_PAGE.format(body=parser.renderer.render(tokens, parser.options, {}))
-
-
-class _Document(JsonRenderPlugin):
-    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        return document(request.app)
-
-
-class _Page(OpenAPIRenderPlugin):
-    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        return _PAGE.encode()

@@ -70,8 +70,20 @@ _HEADERS: Mapping[int, tuple[bytes, bytes]] = MappingProxyType(
     {401: (b"www-authenticate", b"Bearer"), 503: (b"retry-after", RETRY_AFTER)}
 )
 
+_TYPES_PATH = "/docs/errors#"
+# What `type` begins with. One for the process, as the address is by which its clients know it.
+_types = _TYPES_PATH
+
 _OWN_MEMBERS = frozenset({"type", "title", "status", "code"})
 _encode = msgspec.json.Encoder().encode
+
+
+def link_types_to(public_url: str) -> None:
+    """Let the `type` of every problem from here on point below this URL, which has no slash at its end. Empty: to the
+    same path of whichever host was asked.
+    """
+    global _types
+    _types = public_url + _TYPES_PATH
 
 
 def render_problem(
@@ -86,7 +98,7 @@ def render_problem(
     status, title = PROBLEMS[code]
     body = _encode(
         {
-            "type": f"/docs/errors#{code}",
+            "type": _types + code,
             "title": title,
             "status": status,
             "detail": detail,

@@ -6,7 +6,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from wallet.errors import Forbidden, InvariantViolated, Unauthenticated
-from wallet.http.authentication import DENIED, NOBODY, caller_of
+from wallet.http.authentication import NOBODY, caller_of
 from wallet.service.callers import Caller, Scope
 
 NEEDS: Final = "needs"
@@ -56,9 +56,5 @@ def ensure_may(caller: Caller, needed: Needs) -> None:
 
 
 def check_scopes(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """A guard, and the first: raises what the edge found wrong with the key, and what ensure_may raises."""
-    denied = connection.scope.get(DENIED)
-    needed = needs_of(handler)
-    if isinstance(denied, Exception) and needed.scopes:
-        raise denied
-    ensure_may(caller_of(connection.scope), needed)
+    """A guard, and the first: raises what ensure_may raises."""
+    ensure_may(caller_of(connection.scope), needs_of(handler))

@@ -7,8 +7,9 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from tempfile import TemporaryDirectory
@@ -20,10 +21,12 @@ from uvicorn.config import STARTUP_FAILURE
 
 from wallet.errors import SettingsInvalid
 from wallet.http.bounds import bounded_protocol, sweep
-from wallet.http.listening import BACKLOG, base_url, listen, within_open_files
+from wallet.http.listening import BACKLOG, base_url, listen, listen_for_metrics, within_open_files
+from wallet.http.metrics_port import MetricsApplication, settings_of_the_port
 from wallet.http.protocol import BoundedProtocol
 from wallet.http.supervisor import end_with_parent, supervise
 from wallet.settings import Settings
+from wallet.telemetry import everyones_exposition
 
 SWEEP_SECONDS_MAX: Final = 1.0
 SWEEP_SECONDS_MIN: Final = 0.05
@@ -57,7 +60,14 @@ class Application(Protocol):
         """Called when no new connection comes in: answer all that was accepted, after `seconds` with 503s."""
 
 
-MakeApplication = Callable[[Settings], Application]
+class MeasuredApplication(Application, Protocol):
+    """The service's: it has figures to show."""
+
+    def exposition(self) -> bytes:
+        """The figures of this process, for a port of their own."""
+
+
+MakeApplication = Callable[[Settings], MeasuredApplication]
 
 
 def serve(settings: Settings, make_app: MakeApplication, *, on_ready: Callable[[str], None]) -> int:
@@ -70,7 +80,11 @@ def serve(settings: Settings, make_app: MakeApplication, *, on_ready: Callable[[
     """
     _configure_logging(settings)
     settings = within_open_files(settings)
-    with listen(settings) as listener:
+    with ExitStack() as sockets:
+        listener = sockets.enter_context(listen(settings))
+        for_metrics = listen_for_metrics(settings)
+        if for_metrics is not None:
+            sockets.enter_context(for_metrics)
         url = base_url(settings.host, listener.getsockname()[1])
 
         def ready() -> None:
@@ -78,9 +92,9 @@ def serve(settings: Settings, make_app: MakeApplication, *, on_ready: Callable[[
             on_ready(url)
 
         if settings.workers == 1:
-            code = _serve_here(settings, make_app, listener, ready)
+            code = _serve_here(settings, make_app, listener, ready, for_metrics=for_metrics)
         else:
-            with _metrics_folder():
+            with _metrics_folder(), _metrics_served(settings, for_metrics, everyones_exposition):
                 code = supervise(
                     _WorkerMain(settings, make_app, listener, os.getpid()),
                     workers=settings.workers,
@@ -192,12 +206,19 @@ class _WorkerMain:
 
 
 def _serve_here(
-    settings: Settings, make_app: MakeApplication, listener: socket.socket, on_started: Callable[[], None]
+    settings: Settings,
+    make_app: MakeApplication,
+    listener: socket.socket,
+    on_started: Callable[[], None],
+    *,
+    for_metrics: socket.socket | None = None,
 ) -> int:
-    server = Server(settings, make_app(settings), on_started=on_started)
+    app = make_app(settings)
+    server = Server(settings, app, on_started=on_started)
     _spare_the_collector()
     try:
-        server.run(sockets=[listener])
+        with _metrics_served(settings, for_metrics, app.exposition):
+            server.run(sockets=[listener])
     except SystemExit:  # uvicorn's way to say that the application did not start, and has said why
         return STARTUP_FAILURE
     return 1 if server.force_exit else 0
@@ -238,6 +259,24 @@ def _uvicorn_config(settings: Settings, app: Application) -> uvicorn.Config:
 def _sweep_interval(settings: Settings) -> float:
     shortest = min(settings.request_seconds_max, settings.keep_alive_seconds)
     return min(SWEEP_SECONDS_MAX, max(SWEEP_SECONDS_MIN, shortest / 4))
+
+
+@contextmanager
+def _metrics_served(
+    settings: Settings, listener: socket.socket | None, exposition: Callable[[], bytes]
+) -> Iterator[None]:
+    """Serve the figures on this listener meanwhile, in a thread of its own; if there is none, they are elsewhere."""
+    if listener is None:
+        yield
+        return
+    server = Server(settings_of_the_port(settings), MetricsApplication(exposition), on_started=lambda: None)
+    thread = threading.Thread(target=server.run, args=([listener],), name="metrics", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(LAST_ANSWERS_SECONDS + CLOSE_SECONDS_MAX)
 
 
 @contextmanager

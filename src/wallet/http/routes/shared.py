@@ -12,7 +12,7 @@ from litestar.openapi.spec import OpenAPIMediaType, Operation, Reference, Reques
 from msgspec import UNSET, Struct, UnsetType
 
 from wallet.http.answers import Answer
-from wallet.http.asgi import BODY_READ, read_body
+from wallet.http.asgi import BODILESS, BODY_READ, read_body
 from wallet.http.authentication import caller_of
 from wallet.http.decoding import may_be_left_out
 from wallet.http.items import ItemResult
@@ -22,6 +22,9 @@ from wallet.service.callers import Caller, Scope
 
 FILTERS_MEMBERS: Final = "filters_members"
 """The option of a handler whose list can be filtered by members of metadata."""
+
+SENT_AS_IT_IS: Final = "sent_as_it_is"
+"""The option of a handler whose answers are compressed already, for whoever takes that."""
 
 _MOVEMENT_ENDS: Final = (
     "/topup", "/bonus", "/spend", "/transfers", "/transactions", "/holds", "/capture", "/void", "/increase", "/extend",
@@ -78,7 +81,8 @@ class Problem(Struct):
 def as_response(answer: Answer) -> Response[Any]:
     """A whole answer, as the framework sends it: with the headers that the fast lane sends, in their order."""
     headers = {name.decode(): value.decode() for name, value in answer.headers}
-    headers["content-length"] = str(len(answer.body))
+    if answer.status not in BODILESS:
+        headers["content-length"] = str(len(answer.body))
     return Response(answer.body, status_code=answer.status, headers=headers)
 
 

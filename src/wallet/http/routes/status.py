@@ -1,13 +1,17 @@
 """What operators ask: is the process alive, can it move money, what are its figures."""
 
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
 
 import msgspec
-from litestar import Response, get
+from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from wallet.http.options import Headers
+from wallet.http.routes.shared import SENT_AS_IT_IS, as_response, headers_of
 from wallet.http.scopes import open_to_all
+from wallet.http.writing import Answer, written
 from wallet.service.wallets import WalletService
 
 
@@ -15,6 +19,9 @@ class Health(msgspec.Struct):
     """The process answers."""
 
     status: str
+
+
+HEALTHY: Final = Answer(200, written(Health("ok")))
 
 
 class Readiness(msgspec.Struct):
@@ -46,10 +53,13 @@ def status_routes(service: WalletService) -> list[HTTPRouteHandler]:
         )
         return Response(body, status_code=200 if readiness.ready else 503, headers={"cache-control": "no-store"})
 
-    @get("/metrics", opt=open_to_all(), tags=["operations"], media_type=CONTENT_TYPE_LATEST, sync_to_thread=True)
-    def metrics() -> Response[Any]:
-        """Figures in Prometheus' text format, of all worker processes."""
-        # As a header: to a media type the framework adds a second charset.
-        return Response(service.telemetry.exposition(), headers={"content-type": CONTENT_TYPE_LATEST})
+    return [healthz, readyz]
 
-    return [healthz, readyz, metrics]
+
+def metrics_route(page_answer: Callable[[Headers], Awaitable[Answer]]) -> HTTPRouteHandler:
+    @get("/metrics", opt={**open_to_all(), SENT_AS_IT_IS: True}, tags=["operations"], media_type=CONTENT_TYPE_LATEST)
+    async def metrics(request: Request[Any, Any, Any]) -> Response[Any]:
+        """Figures in Prometheus' text format, of all worker processes; made at most once a second."""
+        return as_response(await page_answer(headers_of(request)))
+
+    return metrics

@@ -1,0 +1,56 @@
+"""The pages that are open to all, as the framework serves them. What they are is http.pages' word."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import unquote
+
+from litestar import Request, Response, Router, get
+from litestar.exceptions import NotFoundException
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.types import ControllerRouterHandler
+
+from wallet.http.pages import Page, Pages
+from wallet.http.routes.shared import SENT_AS_IT_IS, as_response, headers_of
+from wallet.http.scopes import open_to_all
+
+FOLDER: Final = "/docs"
+_IN_FOLDER: Final = (FOLDER, f"{FOLDER}/")
+_OPT: Final = {**open_to_all(), SENT_AS_IT_IS: True}
+# Their routes are in the document, so they are with those of the service's status.
+_DOCUMENTED: Final = frozenset({"/healthz", "/metrics"})
+
+
+def page_routes(pages: Pages) -> list[ControllerRouterHandler]:
+    """A route for each page outside of the folder that the framework's own router has."""
+    paths = [path for path in pages if path not in _DOCUMENTED and path not in _IN_FOLDER]
+    return [_route(path, pages[path]) for path in paths]
+
+
+def folder_router(pages: Pages) -> Router:
+    """The router below which the framework puts what it thinks that a document needs: all of it gives way to our page,
+    or to nothing.
+    """
+
+    async def serve(request: Request[Any, Any, Any]) -> Response[Any]:
+        # As it was asked for: the framework has taken slashes off its end.
+        path = unquote(request.scope["raw_path"].decode("latin-1"))
+        if path not in _IN_FOLDER:
+            raise NotFoundException
+        return as_response(await pages[path].answer(headers_of(request)))
+
+    return Router(path=FOLDER, route_handlers=[], before_request=serve, include_in_schema=False, opt=_OPT)
+
+
+class NoPage(JsonRenderPlugin):
+    """The framework wants one for its router, and never gets to ask it."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: Mapping[str, Any]) -> bytes:
+        raise NotFoundException
+
+
+def _route(path: str, page: Page) -> ControllerRouterHandler:
+    @get(path, include_in_schema=False, opt=_OPT)
+    async def serve(request: Request[Any, Any, Any]) -> Response[Any]:
+        return as_response(await page.answer(headers_of(request)))
+
+    return serve

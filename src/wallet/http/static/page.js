@@ -1,0 +1,3 @@
+SwaggerUIBundle({
+  url: "openapi.json", dom_id: "#swagger", deepLinking: true, validatorUrl: null,
+});
