@@ -26,7 +26,7 @@ def command(settings: Settings, as_json: bool) -> None:
     Examples:
       wallet migrate
       DATABASE_URL=postgresql://wallet:secret@db/wallet wallet migrate --json
-      wallet migrate --migration-database-url postgresql://owner:secret@db/wallet
+      WALLET_MIGRATION_DATABASE_URL_FILE=/run/secrets/owner_url wallet migrate
     """
     with existing_database(settings) as found:
         applied = asyncio.run(migrate_when_there(found))
