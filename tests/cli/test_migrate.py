@@ -31,6 +31,13 @@ def test_migrate_gives_up_on_a_database_that_does_not_come(wallet: Wallet, free_
     assert said.errors == "wallet: the database cannot be reached\n"
 
 
+def test_migrate_names_the_url_that_is_wrong(wallet: Wallet, empty_database_url: str) -> None:
+    said = wallet("migrate", DATABASE_URL=empty_database_url, WALLET_MIGRATION_DATABASE_URL="mysql://u:hush@h/d")
+    assert said.code == 2
+    assert said.errors.startswith("wallet: WALLET_MIGRATION_DATABASE_URL is not a PostgreSQL URL")
+    assert "hush" not in said.errors
+
+
 def test_migrate_says_that_it_waits_for_the_database(wallet: Wallet, free_port: int) -> None:
     said = wallet(
         "migrate", "--database-wait-seconds", "0.2", DATABASE_URL=f"postgresql://127.0.0.1:{free_port}/wallet"

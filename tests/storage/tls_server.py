@@ -2,14 +2,15 @@
 
 import asyncio
 import os
+import re
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
 import asyncpg
@@ -22,7 +23,7 @@ from tests.postgres import postgres_bindirs
 from wallet.storage.embedded import LOG, USER, embedded_postgres
 from wallet.storage.embedded_account import Account, account_for
 from wallet.storage.embedded_folder import read_postmaster_file
-from wallet.storage.embedded_process import launched, run, stop
+from wallet.storage.embedded_process import launched, stop
 
 START_SECONDS_MAX = 60.0
 PASSWORD = "a:b\\c d/e@f%g"
@@ -36,14 +37,13 @@ local   all      all                          scram-sha-256
 hostssl all      certified  127.0.0.1/32      cert
 hostssl all      plain_only 127.0.0.1/32      reject
 hostnossl all    tls_only   127.0.0.1/32      reject
-host    all      ldap_login 127.0.0.1/32      radius radiusservers="127.0.0.1" radiussecrets="x"
 host    all      all        127.0.0.1/32      scram-sha-256
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsServer:
-    """`files`: ca.pem, other_ca.pem, crl.pem (of the server's certificate), empty_crl.pem, client.pem, client.key."""
+    """`files`: what `make_certificates` makes, and a password file, passwords."""
 
     socket_dir: Path
     port: int
@@ -64,14 +64,23 @@ def bindir_with_tls() -> Path | None:
 
 
 @contextmanager
-def tls_server(folder: Path, bindir: Path) -> Iterator[TlsServer]:
-    os.chmod(folder, 0o755)  # as root, the server runs as somebody else, who must get through here
+def tls_server(bindir: Path) -> Iterator[TlsServer]:
+    with tempfile.TemporaryDirectory(prefix="wt-", ignore_cleanup_errors=True) as folder:
+        os.chmod(folder, 0o755)  # as root, the server runs as somebody else, who must get through here
+        with _server_in(Path(folder), bindir) as server:
+            yield server
+
+
+@contextmanager
+def _server_in(folder: Path, bindir: Path) -> Iterator[TlsServer]:
     data_dir, files = folder / "pg", folder / "files"
     with embedded_postgres(data_dir, bindir):
         pass  # the data folder is made
     account = account_for(data_dir)
     files.mkdir()
-    _make_certificates(files)
+    make_certificates(files)
+    (files / "passwords").write_text("127.0.0.1:*:wallet:somebody:" + re.sub(r"([:\\])", r"\\\1", PASSWORD) + "\n")
+    (files / "passwords").chmod(0o600)
     for name in ("server.pem", "server.key", "ca.pem"):
         _give((files / name).read_bytes(), data_dir / name, account)
     _give(HBA.encode(), data_dir / "own_hba.conf", account)
@@ -99,7 +108,8 @@ def _started(data_dir: Path, bindir: Path, account: Account, port: int) -> Itera
     try:
         give_up_at = time.monotonic() + START_SECONDS_MAX
         while (there := read_postmaster_file(data_dir)) is None or there.status != "ready" or there.pid != server.pid:
-            assert server.poll() is None and time.monotonic() < give_up_at, (data_dir / LOG).read_text()
+            is_hopeless = server.poll() is not None or time.monotonic() > give_up_at
+            assert not is_hopeless, (data_dir / LOG).read_text()
             time.sleep(0.05)
         yield data_dir
     finally:
@@ -108,8 +118,10 @@ def _started(data_dir: Path, bindir: Path, account: Account, port: int) -> Itera
 
 async def _make_logins(admin: str) -> None:
     connection = await asyncpg.connect(admin)
-    for login in ("somebody", "certified", "plain_only", "tls_only", "ldap_login"):
+    for login in ("somebody", "certified", "plain_only", "tls_only"):
         await connection.execute(f"CREATE ROLE {login} LOGIN PASSWORD $${PASSWORD}$$")
+    await connection.execute("CREATE DATABASE closed")
+    await connection.execute("REVOKE CONNECT ON DATABASE closed FROM PUBLIC")
     await connection.execute("CREATE ROLE full_up LOGIN CONNECTION LIMIT 0 PASSWORD 'x'")
     await connection.execute("CREATE ROLE no_login PASSWORD 'x'")
     await connection.close()
@@ -121,11 +133,15 @@ def _give(content: bytes, path: Path, account: Account) -> None:
     os.chown(path, account.uid, account.gid)
 
 
-def _make_certificates(files: Path) -> None:
+def make_certificates(files: Path) -> None:
+    """Certificates ca, other_ca, server and client, each .pem and .key; client's key also as locked.key (password x);
+    crl.pem, which revokes the server's certificate, and empty_crl.pem.
+    """
     ca, ca_key = _certificate(files, "ca", None)
     _certificate(files, "other_ca", None)
     server, _ = _certificate(files, "server", (ca, ca_key), names=[x509.DNSName(NAME)])
-    _certificate(files, "client", (ca, ca_key), common_name="certified")
+    _, client_key = _certificate(files, "client", (ca, ca_key), common_name="certified")
+    (files / "locked.key").write_bytes(_pem(client_key, serialization.BestAvailableEncryption(b"x")))
     _revocation_list(files / "crl.pem", ca, ca_key, [server.serial_number])
     _revocation_list(files / "empty_crl.pem", ca, ca_key, [])
 
@@ -153,11 +169,13 @@ def _certificate(
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     certificate = builder.sign(issuer[1] if issuer else key, hashes.SHA256())
     (files / f"{file}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (files / f"{file}.key").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+    (files / f"{file}.key").write_bytes(_pem(key, serialization.NoEncryption()))
     (files / f"{file}.key").chmod(0o600)
     return certificate, key
+
+
+def _pem(key: ec.EllipticCurvePrivateKey, encryption: serialization.KeySerializationEncryption) -> bytes:
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
 
 
 def _revocation_list(path: Path, ca: x509.Certificate, key: ec.EllipticCurvePrivateKey, serials: list[int]) -> None:

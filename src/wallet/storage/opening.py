@@ -88,7 +88,7 @@ async def open_connection(
         raise _to_change(error, session) or error from None
     except ValueError:  # the text may quote a part of the password
         raise SettingsInvalid(f"{named} names a host that cannot be one") from None
-    except asyncpg.InterfaceError:
+    except (asyncpg.InterfaceError, asyncpg.InternalClientError):
         raise SettingsInvalid(
             "the database's server asks for a way to log in that this service does not have, such as Kerberos: let its "
             "pg_hba.conf ask for scram-sha-256"
