@@ -32,7 +32,10 @@ class PostmasterFile:
 def default_data_dir() -> Path:
     if os.geteuid() == 0:
         return Path("/var/lib/wallet/pg")
-    return Path.home() / ".local/share/wallet/pg"
+    try:
+        return Path.home() / ".local/share/wallet/pg"
+    except RuntimeError:  # a user number without a name, as in a container, and no HOME
+        raise SettingsInvalid("there is no home folder for a database: set DATABASE_URL, or WALLET_DATA_DIR") from None
 
 
 def prepare_data_dir(data_dir: Path) -> Account:
