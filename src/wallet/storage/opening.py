@@ -80,6 +80,10 @@ async def open_connection(
         raise SettingsInvalid(
             f"TLS with the database's server fails ({error.reason}): check what begins with ssl in {named}"
         ) from None
+    except PermissionError:
+        raise SettingsInvalid(
+            f"this process may not connect to where {named} leads: look at who may enter the socket's folder"
+        ) from None
     except asyncpg.TargetServerAttributeNotMatched:
         raise StorageUnavailable(
             f"no server of {named} is {destination.target_session_attrs}, which target_session_attrs asks for"
@@ -112,6 +116,7 @@ async def _open_first(session: _Session) -> asyncpg.Connection:
 async def _open_at(session: _Session, place: Place, wanted: str) -> asyncpg.Connection:
     destination = session.destination
     ways = tuple(_ways(destination, place))
+    refusal: asyncpg.PostgresError | None = None
     for way, context in enumerate(ways, 1):
         try:
             return await asyncpg.connect(
@@ -129,9 +134,16 @@ async def _open_at(session: _Session, place: Place, wanted: str) -> asyncpg.Conn
                 server_settings=dict(session.server_settings),
             )
         except (OSError, *_CUT, asyncpg.InvalidAuthorizationSpecificationError) as error:
-            if way == len(ways) or not _may_work_otherwise(error):
-                await _explain(error, session, place)
-                raise
+            if way < len(ways) and _may_work_otherwise(error):
+                refusal = error if isinstance(error, asyncpg.PostgresError) else None
+                continue
+            if refusal and not isinstance(error, asyncpg.PostgresError):
+                raise refusal from None  # what the server said says more than that the other way is not open
+            if context and await _lacks_tls(error, session, place):
+                raise SettingsInvalid(
+                    f"the database's server has no TLS, which sslmode of {destination.named} asks for"
+                ) from None
+            raise
     raise AssertionError("unreachable: there is a way")
 
 
@@ -154,28 +166,21 @@ def _may_work_otherwise(error: Exception) -> bool:
     return isinstance(error, ssl.SSLError | ConnectionError) and not isinstance(error, ConnectionRefusedError)
 
 
-async def _explain(error: Exception, session: _Session, place: Place) -> None:
-    """Raise SettingsInvalid for what looks like a server that is away, and would be waited for in vain."""
-    named = session.destination.named
-    if place.is_socket and isinstance(error, PermissionError):
-        raise SettingsInvalid(f"this process may not open the socket in {place.address}, the host of {named}") from None
-    # The driver has one class for all of this; only the server knows whether it was that.
-    if type(error) is ConnectionError and session.destination.context and not await _has_tls(session, place):
-        raise SettingsInvalid(f"the database's server has no TLS, which sslmode of {named} asks for") from None
-
-
-async def _has_tls(session: _Session, place: Place) -> bool:
-    """Whether the server takes TLS, or cannot be asked."""
+async def _lacks_tls(error: Exception, session: _Session, place: Place) -> bool:
+    """Whether it failed because the server has no TLS, so that waiting for it is in vain."""
+    # The driver has one class for this and for a connection that was cut; only the server knows which it was.
+    if type(error) is not ConnectionError:
+        return False
     try:
         async with asyncio.timeout(session.seconds_max):
             reader, writer = await asyncio.open_connection(place.address, place.port)
             try:
                 writer.write(_TLS_REQUEST)
-                return await reader.read(1) != b"N"
+                return await reader.read(1) == b"N"
             finally:
                 writer.close()
     except OSError:
-        return True
+        return False
 
 
 def _to_change(error: asyncpg.PostgresError, session: _Session) -> SettingsInvalid | None:
