@@ -13,8 +13,29 @@ from wallet.origins import origins_of, url_of
 SERVICE_ROLE: Final = "wallet_service"
 
 
-def _setting(default: Any, env: str, meaning: str, *, least: float | None = None) -> Any:
-    return field(default=default, metadata={"env": env, "help": meaning, "least": least})
+def _setting(
+    default: Any,
+    env: str,
+    meaning: str,
+    *,
+    least: float | None = None,
+    empty_means_something: bool = False,
+    is_secret: bool = False,
+) -> Any:
+    """`empty_means_something`: an empty variable is a value, not one that is not set.
+
+    `is_secret`: it can be given as a file, too, by the variable of the same name with _FILE.
+    """
+    return field(
+        default=default,
+        metadata={
+            "env": env,
+            "help": meaning,
+            "least": least,
+            "empty_means_something": empty_means_something,
+            "is_secret": is_secret,
+        },
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,16 +43,24 @@ class Settings:
     """All bounds are per process unless their meaning says otherwise. Durations end in their unit."""
 
     # The database
-    database_url: str | None = _setting(None, "DATABASE_URL", "PostgreSQL to use. Unset: an embedded one is started.")
+    database_url: str | None = _setting(
+        None,
+        "DATABASE_URL",
+        "PostgreSQL to use. Unset: an embedded one is started. The list of processes shows the option's password.",
+        is_secret=True,
+    )
     migration_database_url: str | None = _setting(
         None,
         "WALLET_MIGRATION_DATABASE_URL",
-        "The same database with the login that owns the tables, for migrations. Unset: DATABASE_URL's.",
+        "The same database with the login that owns the tables, for migrations. Unset: DATABASE_URL's. The list of "
+        "processes shows the option's password.",
+        is_secret=True,
     )
     database_role: str = _setting(
         SERVICE_ROLE,
         "WALLET_DATABASE_ROLE",
         "The role taken on every connection; `wallet migrate` makes it. Empty: the login's own rights.",
+        empty_means_something=True,
     )
     data_dir: str | None = _setting(None, "WALLET_DATA_DIR", "Folder of the embedded PostgreSQL's data.")
     pg_bindir: str | None = _setting(None, "WALLET_PG_BINDIR", "Folder of the PostgreSQL binaries to embed.")
@@ -104,7 +133,10 @@ class Settings:
         20_000, "WALLET_CONNECTIONS_MAX", "Open connections; the next is closed at once.", least=1
     )
     cors_origins: str = _setting(
-        "", "WALLET_CORS_ORIGINS", "Origins allowed by CORS, comma-separated; * is any. Empty: CORS is off."
+        "",
+        "WALLET_CORS_ORIGINS",
+        "Origins allowed by CORS, comma-separated; * is any. Empty: CORS is off.",
+        empty_means_something=True,
     )
     public_url: str = _setting(
         "",

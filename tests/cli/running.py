@@ -30,7 +30,7 @@ Wallet = Callable[..., Ended]
 def variables_set() -> list[str]:
     """The variables of this process's environment that would set an option of a command."""
     settings = {each.metadata["env"] for each in fields(Settings)}
-    return [name for name in os.environ if name in settings or name.startswith("WALLET_")]
+    return [name for name in os.environ if name.removesuffix("_FILE") in settings or name.startswith("WALLET_")]
 
 
 @contextmanager

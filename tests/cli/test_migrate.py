@@ -1,7 +1,10 @@
 """`wallet migrate`: what it prints, and which database it works on."""
 
 import json
+import os
 from pathlib import Path
+
+import pytest
 
 from tests.cli.running import Wallet
 from wallet.storage.revision import EXPECTED_REVISION
@@ -29,6 +32,27 @@ def test_migrate_gives_up_on_a_database_that_does_not_come(wallet: Wallet, free_
     said = wallet("migrate", "--database-wait-seconds", "0", DATABASE_URL=f"postgresql://127.0.0.1:{free_port}/wallet")
     assert said.code == 1
     assert said.errors == "wallet: the database cannot be reached\n"
+
+
+def test_migrate_asks_a_user_without_a_home_folder_for_a_database(
+    wallet: Wallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.setattr(os, "geteuid", lambda: 4_000_123)
+    said = wallet("migrate")
+    assert said.code == 2
+    assert "set DATABASE_URL" in said.errors
+    assert said.errors.count("\n") == 1
+
+
+def test_migrate_names_the_url_that_is_wrong(wallet: Wallet, empty_database_url: str) -> None:
+    said = wallet("migrate", DATABASE_URL=empty_database_url, WALLET_MIGRATION_DATABASE_URL="mysql://u:hush@h/d")
+    assert said.code == 2
+    assert said.errors.startswith("wallet: WALLET_MIGRATION_DATABASE_URL is not a PostgreSQL URL")
+    assert "hush" not in said.errors
 
 
 def test_migrate_says_that_it_waits_for_the_database(wallet: Wallet, free_port: int) -> None:

@@ -88,7 +88,20 @@ def test_an_option_wins_over_the_environment_variable(setting: Any, monkeypatch:
 
 
 def test_an_empty_environment_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert settings_made(monkeypatch, DATABASE_URL="", PORT="") == Settings()
+    empty = {each.metadata["env"]: "" for each in fields(Settings) if not each.metadata["empty_means_something"]}
+    assert settings_made(monkeypatch, **empty) == Settings()
+
+
+def test_an_empty_environment_variable_is_a_value_where_its_meaning_says_what_it_stands_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    meant = [each for each in fields(Settings) if "Empty:" in each.metadata["help"]]
+    assert meant == [each for each in fields(Settings) if each.metadata["empty_means_something"]]
+    made = settings_made(monkeypatch, **{each.metadata["env"]: "" for each in meant})
+    assert {getattr(made, each.name) for each in meant} == {""}
+    assert made.database_role == ""
+    # Not set is not empty.
+    assert settings_made(monkeypatch).database_role == Settings().database_role
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """`wallet serve`: when it refuses to start, and what it does before it serves."""
 
+import asyncio
 import time
 
+import asyncpg
 import httpx
 
 from tests.cli.running import Wallet, press_ctrl_c, started
@@ -27,6 +29,26 @@ def test_serve_refuses_a_schema_that_is_not_current_and_says_what_to_run(
     assert said.errors.count("\n") == 1
 
 
+def test_serve_says_that_it_is_the_grants_that_are_missing_and_how_to_do_without(
+    wallet: Wallet, database_url: str
+) -> None:
+    asyncio.run(_execute(database_url, "REVOKE SELECT ON wallets FROM wallet_service", "DELETE FROM role_grants"))
+    said = wallet("serve", DATABASE_URL=database_url)
+    assert said.code == 2
+    assert "has not the grants of this release" in said.errors
+    assert "up to date" not in said.errors
+    # With its login's own rights it needs none: the next thing that is missing is a key.
+    assert "there is no key" in wallet("serve", DATABASE_URL=database_url, WALLET_DATABASE_ROLE="").errors
+
+
+def test_serve_does_not_wait_for_what_waiting_cannot_mend(wallet: Wallet, database_url: str) -> None:
+    for url in (database_url.replace("/wallet_test_", "/wallet_test_no_"), f"{database_url}&channel_binding=require"):
+        said = wallet("serve", DATABASE_URL=url)
+        assert said.code == 2
+        assert said.errors.count("\n") == 1  # no line that says that it waits
+        assert "DATABASE_URL" in said.errors
+
+
 def test_serve_fails_when_the_database_does_not_come_in_time(wallet: Wallet, free_port: int) -> None:
     said = wallet("serve", DATABASE_URL=f"postgresql://127.0.0.1:{free_port}/wallet", WALLET_DATABASE_WAIT_SECONDS="0")
     assert said.code == 1
@@ -48,6 +70,15 @@ def test_serve_ends_with_exit_code_0_on_ctrl_c(database_url: str, free_port: int
         press_ctrl_c(process)
         process.communicate()
         assert process.returncode == 0
+
+
+async def _execute(dsn: str, *statements: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
 
 
 def balance_when_ready(port: int) -> int:

@@ -179,13 +179,12 @@ async def test_a_server_that_is_not_there_is_unavailable() -> None:
         dsn = f"postgresql://somebody:hush@127.0.0.1:{reserved.getsockname()[1]}/wallet"
         with pytest.raises(StorageUnavailable) as raised:
             await migrate(dsn)
-    assert str(raised.value) == "the database is not available"
+    assert str(raised.value) == "the database cannot be reached"
 
 
-async def test_a_database_that_does_not_exist_is_unavailable(database_url: str) -> None:
-    with pytest.raises(StorageUnavailable) as raised:
-        await migrate(database_url.replace("/wallet_test_", "/wallet_test_no_"))
-    assert str(raised.value) == "the database is not available (3D000)"
+async def test_a_database_that_does_not_exist_is_a_setting_to_change(database_url: str) -> None:
+    with pytest.raises(SettingsInvalid, match=r"3D000.*WALLET_MIGRATION_DATABASE_URL"):
+        await migrate(database_url.replace("/wallet_test_", "/wallet_test_no_"), named="WALLET_MIGRATION_DATABASE_URL")
 
 
 async def test_a_session_ended_while_migrating_is_unavailable_and_the_next_start_succeeds(

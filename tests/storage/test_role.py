@@ -13,7 +13,7 @@ from wallet.settings import SERVICE_ROLE, Settings
 from wallet.storage.database import Database
 from wallet.storage.migrate import migrate
 from wallet.storage.role import are_given
-from wallet.storage.setup import is_set_up
+from wallet.storage.setup import Missing, find_missing
 
 CHANGEABLE = {
     "wallets": (
@@ -171,9 +171,9 @@ async def test_a_login_that_owns_nothing_is_let_take_the_role_by_migrating(datab
         database = Database(dsn=as_login(database_url, login), settings=Settings())
         with pytest.raises(SettingsInvalid, match="wallet migrate"):
             await database.connect("test")
-        assert not await is_set_up(database)
+        assert await find_missing(database) is Missing.GRANTS
         assert await migrate(database_url, login=login) == []
-        assert await is_set_up(database)
+        assert await find_missing(database) is None
         connection = await database.connect("test")
         try:
             assert await connection.fetchval("SELECT current_user") == SERVICE_ROLE
@@ -212,6 +212,6 @@ async def test_a_migrating_login_that_may_not_make_roles_says_what_to_do(empty_d
         # Without a role it works with its own rights.
         assert await migrate(as_login(empty_database_url, login), role="") == []
         settings = replace(Settings(), database_role="")
-        assert await is_set_up(Database(dsn=as_login(empty_database_url, login), settings=settings))
+        assert await find_missing(Database(dsn=as_login(empty_database_url, login), settings=settings)) is None
     finally:
         await administer(empty_database_url, f"DROP OWNED BY {login} CASCADE", f"DROP ROLE {login}")

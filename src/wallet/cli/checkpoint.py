@@ -11,7 +11,7 @@ from uuid import UUID
 import click
 
 from wallet import __version__
-from wallet.cli.database import database_of, existing_database, schema_is_current
+from wallet.cli.database import database_of, ensure_set_up, existing_database
 from wallet.cli.options import DATABASE, EMBEDDED, with_settings
 from wallet.errors import SettingsInvalid
 from wallet.ledger.instants import rfc3339
@@ -43,8 +43,7 @@ def command(settings: Settings) -> int:
 
 
 async def _find(settings: Settings) -> Sequence[Checkpoint]:
-    if not await schema_is_current(settings):
-        raise SettingsInvalid("the database's schema is not up to date: run `wallet migrate` first")
+    await ensure_set_up(settings)
     connection = await database_of(settings).connect("checkpoint")
     try:
         return await find_checkpoints(connection)

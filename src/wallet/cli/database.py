@@ -23,7 +23,7 @@ from wallet.settings import Settings
 from wallet.storage.database import Database
 from wallet.storage.embedded import embedded_postgres
 from wallet.storage.embedded_folder import default_data_dir, major_of
-from wallet.storage.setup import is_set_up
+from wallet.storage.setup import Missing, find_missing
 
 _RETRY_SECONDS_MAX = 1.0
 
@@ -58,9 +58,21 @@ def existing_database(settings: Settings) -> Iterator[Settings]:
         yield found
 
 
-async def schema_is_current(settings: Settings) -> bool:
-    """Whether the database at `settings.database_url` has every migration of this release, and the service's role its
-    grants there.
+async def ensure_set_up(settings: Settings) -> None:
+    """Wait for the database as `wait_for_missing`, and raise SettingsInvalid unless `wallet migrate` has done its work
+    there."""
+    match await wait_for_missing(settings):
+        case Missing.MIGRATIONS:
+            raise SettingsInvalid("the database's schema is not up to date: run `wallet migrate` first")
+        case Missing.GRANTS:
+            raise SettingsInvalid(
+                f"the role {settings.database_role!r} has not the grants of this release, or the login of DATABASE_URL "
+                "may not take it: run `wallet migrate` with a login that owns the tables (see WALLET_DATABASE_ROLE)"
+            )
+
+
+async def wait_for_missing(settings: Settings) -> Missing | None:
+    """What `wallet migrate` has to do at the database of `settings.database_url`.
 
     Waits for the database up to `database_wait_seconds`, then raises StorageUnavailable.
     """
@@ -79,7 +91,7 @@ async def schema_is_current(settings: Settings) -> bool:
     )
     async for attempt in attempts:
         with attempt:
-            return await is_set_up(database_of(settings))
+            return await find_missing(database_of(settings))
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from wallet.cli.database import database_of, schema_is_current
+from wallet.cli.database import database_of, ensure_set_up
 from wallet.errors import Malformed, NotFound, SettingsInvalid, WalletError
 from wallet.service.acts import Acts
 from wallet.service.callers import COMMAND_LINE
@@ -30,8 +30,7 @@ async def act_on_keys(
     asked: Mapping[str, Any] | None = None,
 ) -> Result:
     """Do `work`, which is written as an administrative act before it is done. Raises what it raises."""
-    if not await schema_is_current(settings):
-        raise SettingsInvalid("the database's schema is not up to date: run `wallet migrate` first")
+    await ensure_set_up(settings)
     async with _opened(settings) as (keys, acts):
         text = None if asked is None else json.dumps(asked, sort_keys=True, separators=(",", ":"))
         act_id = await acts.asked(COMMAND_LINE, act, subject=subject, asked=text)

@@ -5,7 +5,7 @@ import json
 
 import click
 
-from wallet.cli.database import database_of, existing_database, schema_is_current
+from wallet.cli.database import database_of, existing_database, wait_for_missing
 from wallet.cli.options import DATABASE, EMBEDDED, json_option, with_settings
 from wallet.settings import Settings
 from wallet.storage.migrate import migrate
@@ -26,7 +26,7 @@ def command(settings: Settings, as_json: bool) -> None:
     Examples:
       wallet migrate
       DATABASE_URL=postgresql://wallet:secret@db/wallet wallet migrate --json
-      wallet migrate --migration-database-url postgresql://owner:secret@db/wallet
+      WALLET_MIGRATION_DATABASE_URL_FILE=/run/secrets/owner_url wallet migrate
     """
     with existing_database(settings) as found:
         applied = asyncio.run(migrate_when_there(found))
@@ -38,11 +38,13 @@ def command(settings: Settings, as_json: bool) -> None:
 
 async def migrate_when_there(settings: Settings) -> list[str]:
     """Wait for the database and answer the names of the migrations applied to it."""
-    if await schema_is_current(settings):
+    if await wait_for_missing(settings) is None:
         return []
     database = database_of(settings)
+    own_url = settings.migration_database_url
     return await migrate(
-        settings.migration_database_url or database.dsn,
+        own_url or database.dsn,
+        named="WALLET_MIGRATION_DATABASE_URL" if own_url else "DATABASE_URL",
         role=settings.database_role,
         login=await login_of(database),
         connect_seconds_max=settings.connect_seconds_max,

@@ -3,6 +3,7 @@
 An option's name, environment variable, default and help are the setting's; nothing is said twice.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import Field, fields
 from functools import wraps
@@ -10,6 +11,8 @@ from typing import Any, Final
 
 import click
 
+from wallet.cli.secret_files import read_secret
+from wallet.errors import SettingsInvalid
 from wallet.settings import Settings
 
 Function = Callable[..., Any]
@@ -32,17 +35,44 @@ def with_settings(*names: str, **defaults: Any) -> Callable[[Function], Function
     """
 
     def decorate(function: Function) -> Function:
+        by_name = {each.name: each for each in fields(Settings)}
+
         @wraps(function)
         def with_options(**options: Any) -> Any:
-            return function(Settings(**{name: options.pop(name) for name in names}), **options)
+            given = {name: options.pop(name) for name in names}
+            for name in filter(is_secret, names):
+                given[name] = _value_or_file(by_name[name], given[name], options.pop(f"{name}_file"))
+            return function(Settings(**given), **options)
 
-        by_name = {each.name: each for each in fields(Settings)}
         command: Function = with_options
         for name in reversed(names):  # the last decorator's option comes first in --help
+            if is_secret(name):
+                command = _file_option(by_name[name])(command)
             command = _option(by_name[name], defaults.get(name, by_name[name].default))(command)
         return command
 
     return decorate
+
+
+def is_secret(setting: str) -> bool:
+    """Whether it can be given as a file, by `file_variable` or the option of the same name."""
+    return any(each.name == setting and each.metadata["is_secret"] for each in fields(Settings))
+
+
+def file_variable(setting: Field[Any]) -> str:
+    return f"{setting.metadata['env']}_FILE"
+
+
+def file_meaning(setting: Field[Any]) -> str:
+    return f"A file that holds {setting.metadata['env']} in one line."
+
+
+def _value_or_file(setting: Field[Any], value: str | None, file: str | None) -> str | None:
+    if not file:
+        return value
+    if value:
+        raise SettingsInvalid(f"set either {setting.metadata['env']} or {file_variable(setting)}, not both")
+    return read_secret(file, named=file_variable(setting))
 
 
 def option_name(setting: str) -> str:
@@ -69,10 +99,26 @@ def flag(declaration: str, name: str, *, env: str, meaning: str) -> Callable[[Fu
 json_option = flag("--json", "as_json", env="WALLET_JSON", meaning="Print the result as one JSON object.")
 
 
+class _EmptyIsAValue(click.Option):
+    """An option whose variable may be set and empty, which means something."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        variable = str(self.envvar)
+        return os.environ[variable] if variable in os.environ else super().resolve_envvar_value(ctx)
+
+
+def _file_option(setting: Field[Any]) -> Callable[[Function], Function]:
+    name = f"{setting.name}_file"
+    return click.option(
+        option_name(name), name, envvar=file_variable(setting), show_envvar=True, help=file_meaning(setting)
+    )
+
+
 def _option(setting: Field[Any], default: Any) -> Callable[[Function], Function]:
     return click.option(
         option_name(setting.name),
         setting.name,
+        cls=_EmptyIsAValue if setting.metadata["empty_means_something"] else None,
         type=None if setting.type is bool else _TYPES.get(setting.type, click.STRING),
         default=default,
         envvar=setting.metadata["env"],

@@ -8,9 +8,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from wallet.cli.database import database_of, existing_database, schema_is_current
+from wallet.cli.database import database_of, ensure_set_up, existing_database
 from wallet.cli.options import DATABASE, EMBEDDED, json_option, with_settings
-from wallet.errors import SettingsInvalid
 from wallet.service.demo import DIAMOND, EREN_WALLET, GOLD, MIKASA_WALLET, make_demo_data
 from wallet.settings import Settings
 
@@ -42,8 +41,7 @@ def command(settings: Settings, as_json: bool) -> None:
 
 
 async def _make(settings: Settings) -> bool:
-    if not await schema_is_current(settings):
-        raise SettingsInvalid("the database's schema is not up to date: run `wallet migrate` first")
+    await ensure_set_up(settings)
     return await make_demo_data(database_of(settings))
 
 

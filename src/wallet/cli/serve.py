@@ -5,11 +5,10 @@ import asyncio
 import click
 
 from wallet.bootstrap import make_app
-from wallet.cli.database import database_of, orderly_end, schema_is_current
+from wallet.cli.database import database_of, ensure_set_up, orderly_end
 from wallet.cli.keys_of import ensure_a_key
 from wallet.cli.migrate import migrate_when_there
 from wallet.cli.options import EMBEDDED, SETTING_NAMES, flag, with_settings
-from wallet.errors import SettingsInvalid
 from wallet.http.server import serve
 from wallet.service.demo import make_demo_data
 from wallet.settings import Settings
@@ -40,8 +39,8 @@ def command(settings: Settings, with_migrations: bool, with_demo_data: bool) -> 
 async def _prepare(settings: Settings, *, with_migrations: bool, with_demo_data: bool) -> None:
     if with_migrations:
         await migrate_when_there(settings)
-    elif not await schema_is_current(settings):
-        raise SettingsInvalid("the database's schema is not up to date: run `wallet migrate`, or start with --migrate")
+    else:
+        await ensure_set_up(settings)
     if with_demo_data:
         await make_demo_data(database_of(settings))
     if not settings.development:

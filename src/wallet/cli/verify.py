@@ -11,9 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from wallet.cli.checkpoint import read_checkpoints
-from wallet.cli.database import database_of, existing_database, schema_is_current
+from wallet.cli.database import database_of, ensure_set_up, existing_database
 from wallet.cli.options import DATABASE, EMBEDDED, flag, json_option, with_settings
-from wallet.errors import SettingsInvalid
 from wallet.settings import Settings
 from wallet.storage.chain import Checkpoint
 from wallet.storage.verify import VerifyProgress, VerifyReport, verify
@@ -64,8 +63,7 @@ def command(settings: Settings, with_chain: bool, against_file: str, as_json: bo
 async def _verify(
     settings: Settings, on_progress: OnProgress, with_chain: bool, against: Sequence[Checkpoint]
 ) -> tuple[VerifyReport, ChainReport | None]:
-    if not await schema_is_current(settings):
-        raise SettingsInvalid("the database's schema is not up to date: run `wallet migrate` first")
+    await ensure_set_up(settings)
     dsn = database_of(settings).dsn
     if with_chain:
         return await verify_with_chain(dsn, against=against, on_progress=on_progress)

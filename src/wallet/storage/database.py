@@ -12,6 +12,7 @@ import asyncpg
 from wallet.errors import BadData, InvariantViolated, SettingsInvalid, StaleContext, StorageUnavailable
 from wallet.settings import Settings
 from wallet.storage.opening import open_connection
+from wallet.storage.sqlstates import words_of
 from wallet.storage.statements import load_statements
 
 _SQL = load_statements("session.sql")
@@ -159,7 +160,7 @@ def translated(error: asyncpg.PostgresError) -> Exception:
         return LockTimedOut("another session has locked a wallet or a reference for too long")
     if state in ("42501", "42P01", "42703", "42883"):
         return StorageUnavailable(f"the database is not set up for this release ({state})")
-    return StorageUnavailable(f"the database cannot serve this now ({state})")
+    return StorageUnavailable(words_of(state))
 
 
 def is_fatal(error: asyncpg.PostgresError) -> bool:

@@ -39,7 +39,7 @@ def default_data_dir(clone: Path | None = CLONE) -> Path:
     """
     is_root = os.geteuid() == 0
     if clone is None:
-        return Path("/var/lib/wallet/pg") if is_root else Path.home() / ".local/share/wallet/pg"
+        return Path("/var/lib/wallet/pg") if is_root else _home() / ".local/share/wallet/pg"
     below = clone / ".data/pg"
     if not is_root or below.exists() or account_for(below).can_enter(clone):
         return below
@@ -53,6 +53,13 @@ def remove_database(data_dir: Path) -> None:
     if content and "PG_VERSION" not in content and UNFINISHED not in content:
         raise SettingsInvalid(f"{data_dir} holds no database, so nothing in it is removed")
     shutil.rmtree(data_dir)
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:  # a user number without a name, as in a container, and no HOME
+        raise SettingsInvalid("there is no home folder for a database: set DATABASE_URL, or WALLET_DATA_DIR") from None
 
 
 def prepare_data_dir(data_dir: Path) -> Account:

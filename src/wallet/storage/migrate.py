@@ -16,6 +16,7 @@ from wallet.storage.database import CONNECTION_LOST
 from wallet.storage.opening import open_connection
 from wallet.storage.revision import is_current
 from wallet.storage.role import are_given, give, login_of_session
+from wallet.storage.sqlstates import words_of
 from wallet.storage.statements import load_statements
 
 _LOCK_MIGRATIONS: Final = load_statements("migrate.sql")["lock_migrations"]
@@ -36,35 +37,39 @@ _UNAVAILABLE: Final = (
     *CONNECTION_LOST,
     asyncpg.OperatorInterventionError,  # starting, stopping, or this session was ended
     asyncpg.InsufficientResourcesError,  # too many connections, disk full
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
     asyncpg.ReadOnlySQLTransactionError,  # a standby
 )
 
 
 async def migrate(
-    dsn: str, *, role: str = SERVICE_ROLE, login: str | None = None, connect_seconds_max: float = 3.0
+    dsn: str,
+    *,
+    role: str = SERVICE_ROLE,
+    login: str | None = None,
+    connect_seconds_max: float = 3.0,
+    named: str = "DATABASE_URL",
 ) -> list[str]:
     """Apply what is missing and answer the names of the migrations applied, in order; empty when none was.
 
     Then the service's role is given its grants, if it has not those of this release (storage.role). `role`: empty for
-    none. `login`: who is to take it, besides the one of `dsn`.
+    none. `login`: who is to take it, besides the one of `dsn`. `named`: the setting that `dsn` is, for what is said.
 
     Safe to call from several processes at once: one migrates, the others wait for it and find nothing to do.
     Each migration is one database transaction, so after a failure those before it are in and it is not.
 
     Raises StorageUnavailable (try again later) when the database cannot be reached or a lock is not to be
-    had, and SettingsInvalid when `dsn` is no PostgreSQL URL, or its login may not
+    had, and SettingsInvalid when `dsn` does not lead to a database that lets its login in, or that login may not
     make the role or give it grants. Neither repeats any text of the driver or `dsn`.
     """
-    applied = await _migrate_schema(dsn, connect_seconds_max)
+    connection = await _connect(dsn, named, connect_seconds_max)
+    applied = await _migrate_schema(connection, connect_seconds_max)
     if role:
-        await _give_grants(dsn, role, login, connect_seconds_max)
+        connection = await _connect(dsn, named, connect_seconds_max)
+        await _give_grants(connection, role, login, connect_seconds_max)
     return applied
 
 
-async def _migrate_schema(dsn: str, connect_seconds_max: float) -> list[str]:
-    connection = await _connect(dsn, connect_seconds_max)
+async def _migrate_schema(connection: asyncpg.Connection, connect_seconds_max: float) -> list[str]:
     with _driver_errors_as_ours():
         try:
             if await is_current(connection):
@@ -81,8 +86,9 @@ async def _migrate_schema(dsn: str, connect_seconds_max: float) -> list[str]:
             await connection.close(timeout=connect_seconds_max)
 
 
-async def _give_grants(dsn: str, role: str, login: str | None, connect_seconds_max: float) -> None:
-    connection = await _connect(dsn, connect_seconds_max)
+async def _give_grants(
+    connection: asyncpg.Connection, role: str, login: str | None, connect_seconds_max: float
+) -> None:
     with _driver_errors_as_ours():
         try:
             if await are_given(connection, role, login) and await are_given(connection, role):
@@ -108,9 +114,9 @@ async def _give_grants(dsn: str, role: str, login: str | None, connect_seconds_m
             await connection.close(timeout=connect_seconds_max)
 
 
-async def _connect(dsn: str, seconds_max: float) -> asyncpg.Connection:
+async def _connect(dsn: str, named: str, seconds_max: float) -> asyncpg.Connection:
     with _driver_errors_as_ours():
-        return await open_connection(dsn, seconds_max=seconds_max, server_settings=_SESSION)
+        return await open_connection(dsn, seconds_max=seconds_max, server_settings=_SESSION, named=named)
 
 
 @contextmanager
@@ -121,4 +127,4 @@ def _driver_errors_as_ours() -> Iterator[None]:
         raise StorageUnavailable("a migration waited too long for a lock; start again") from error
     except _UNAVAILABLE as error:
         state = getattr(error, "sqlstate", None)
-        raise StorageUnavailable(f"the database is not available{f' ({state})' if state else ''}") from error
+        raise StorageUnavailable(words_of(state) if state else "the database cannot be reached") from error

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from enum import Enum
 
 import asyncpg
 
@@ -10,21 +11,31 @@ from wallet.storage.revision import is_current
 from wallet.storage.role import are_given, login_of_session
 
 
-async def is_set_up(database: Database) -> bool:
-    """Whether it has every migration of this release, and the service's role its grants.
+class Missing(Enum):
+    """What `wallet migrate` has not done yet."""
+
+    MIGRATIONS = "migrations"
+    GRANTS = "grants"
+
+
+async def find_missing(database: Database) -> Missing | None:
+    """What it lacks first: migrations of this release, or the grants of the service's role. None: nothing.
 
     Raises StorageUnavailable, and SettingsInvalid for an unsafe server.
     """
     async with _session(database) as connection:
         role = database.settings.database_role
         try:
-            return await is_current(connection) and (not role or await are_given(connection, role))
+            if not await is_current(connection):
+                return Missing.MIGRATIONS
+            return None if not role or await are_given(connection, role) else Missing.GRANTS
         except asyncpg.InsufficientPrivilegeError:
-            return False  # A login that owns nothing may read nothing before it is given leave to take the role.
+            # A login that owns nothing may read nothing before it is given leave to take the role.
+            return Missing.GRANTS
 
 
 async def login_of(database: Database) -> str:
-    """The login of the database's URL, as the database names it. Raises as is_set_up."""
+    """The login of the database's URL, as the database names it. Raises as find_missing."""
     async with _session(database) as connection:
         return await login_of_session(connection)
 
