@@ -210,6 +210,8 @@ def _wrong_in(type_: Any, value: Any, path: str) -> Iterator[FieldError]:
             yield from _wrong_in(kind.item_type.cls, each, f"{path}[{at}]")
     elif choices := not inner and isinstance(value, str) and _choices(kind):
         yield FieldError(path, f"Must be one of {', '.join(choices)}.")
+    elif words := not inner and _words(type_info(type_)):
+        yield FieldError(path, words)
     else:
         yield FieldError(path + inner.removesuffix("`"), f"{reason}.")
 
@@ -218,6 +220,13 @@ def _choices(kind: Type) -> list[str]:
     kinds = kind.types if isinstance(kind, UnionType) else (kind,)
     plain = (each.type if isinstance(each, Metadata) else each for each in kinds)
     return [str(value) for each in plain if isinstance(each, LiteralType) for value in each.values]
+
+
+def _words(kind: Type) -> str | None:
+    """What a type says for itself, where its pattern would tell nobody anything."""
+    kinds = kind.types if isinstance(kind, UnionType) else (kind,)
+    said = ((each.extra or {}).get("wrong") for each in kinds if isinstance(each, Metadata))
+    return next(filter(None, said), None)
 
 
 def _kind_for(kind: Type, value: Any) -> Type:

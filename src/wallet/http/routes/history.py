@@ -1,7 +1,6 @@
 """What happened: transactions, entries, declines."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated, Any, Final
 
 from litestar import Request, Response, get
@@ -99,8 +98,8 @@ def history_routes(service: WalletService) -> list[HTTPRouteHandler]:
             ("reference_prefix", "reference_prefix", reference_prefix, _reference),
             ("wallet_id", "wallet_id", wallet_id, path_id),
             ("type", "type", type_, _type_name),
-            ("since", "from", from_, _instant),
-            ("until", "to", to, _instant),
+            ("since", "from", from_, instant),
+            ("until", "to", to, instant),
         ):
             with wrong:
                 filters[field] = None if text is None else read(name, text)
@@ -171,7 +170,3 @@ def _reference(name: str, text: str) -> str:
 
 def _type_name(name: str, text: str) -> str:
     return plain_text(name, text, length_max=_TYPE_LENGTH_MAX)
-
-
-def _instant(name: str, text: str) -> datetime:
-    return instant(name, text, round_up=True)
