@@ -1,6 +1,7 @@
 """Decoding against a slow and obvious reference: what is refused, and that nothing else is."""
 
 import json
+import math
 from contextlib import suppress
 from typing import Any
 
@@ -14,6 +15,7 @@ from wallet.http import bodies
 from wallet.http.decoding import canonical_metadata, decode
 from wallet.http.key_bodies import NewKey
 from wallet.http.programme_bodies import ClockAdvance, NewProgramme
+from wallet.service.json_numbers import as_written
 
 EXAMPLES = settings(max_examples=300, deadline=None)
 
@@ -25,15 +27,18 @@ class _Object(list[Any]):
     """An object's members, told apart from an array."""
 
 
+class _Number(str):
+    """The digits of a number, which are all that counts of it."""
+
+
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
 keys = st.sampled_from(["a", "b", "ab", "", "é", "a:b", "\x00", '"', "\\u0000", "amount"]) | texts
-scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**63 - 1)
-    | texts
-    | st.floats(allow_nan=False, allow_infinity=False, width=32)
-)
+integers = st.integers(-(2**63), 2**63 - 1).map(str) | st.sampled_from(["0", "-0"])
+digits = st.text("0123456789", min_size=1, max_size=25)
+fractions = st.just("") | digits.map(".{}".format)
+exponents = st.just("") | st.builds("{}{}{}".format, st.sampled_from("eE"), st.sampled_from(["", "+", "-"]), digits)
+numbers = st.builds("{}{}{}".format, integers, fractions, exponents).map(_Number)
+scalars = st.none() | st.booleans() | numbers | texts
 values = st.recursive(
     scalars,
     lambda children: st.lists(children, max_size=3) | st.lists(st.tuples(keys, children), max_size=4).map(_Object),
@@ -64,11 +69,13 @@ def written(draw: st.DrawFn, value: Any) -> str:
         return "{" + space + f",{space}".join(members) + "}"
     if isinstance(value, list):
         return "[" + f",{space}".join(draw(written(each)) for each in value) + space + "]"
+    if isinstance(value, _Number):
+        return value
     return draw(spelled(value)) if isinstance(value, str) else json.dumps(value)
 
 
 def is_doubtful(value: Any) -> bool:
-    """The reference check, slow and obvious: some object has a key twice, or some text a NUL."""
+    """The reference check, slow and obvious: some object has a key twice, some text a NUL, or a number is -0."""
     if isinstance(value, _Object):
         names = [name for name, _ in value]
         return (
@@ -78,7 +85,22 @@ def is_doubtful(value: Any) -> bool:
         )
     if isinstance(value, list):
         return any(is_doubtful(each) for each in value)
-    return isinstance(value, str) and "\x00" in value
+    return isinstance(value, str) and ("\x00" in value or (isinstance(value, _Number) and value == "-0"))
+
+
+def with_digits(text: str | bytes) -> Any:
+    """JSON with the digits of its numbers in their place."""
+    return json.loads(text, parse_float=_Number, parse_int=_Number)
+
+
+def cannot_be_kept(value: Any) -> bool:
+    """Whether a number is no 64-bit integer, or beyond all doubles, or what must be written otherwise."""
+    if isinstance(value, _Number):
+        return is_doubtful(value) or (
+            math.isinf(float(value)) if set(value) & set(".eE") else not -(2**63) <= int(value) < 2**63
+        )
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(map(cannot_be_kept, inner))
 
 
 WALLET = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
@@ -153,7 +175,36 @@ def test_what_it_accepts_is_what_was_sent(movement: tuple[_Object, bytes]) -> No
     if not is_doubtful(members):
         decoded = decode(bodies.WalletMovement, body)
         assert {name: getattr(decoded, name) for name in movement_fields} == movement_fields
-        assert decoded.metadata == json.loads(body)["metadata"]
+        assert with_digits(msgspec.json.encode(decoded.metadata)) == with_digits(body)["metadata"]
+
+
+trees = st.recursive(
+    numbers, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abé"), inner, max_size=3)
+)
+
+
+@EXAMPLES
+@given(trees)
+def test_metadata_keeps_the_digits_of_its_numbers_or_is_refused(value: Any) -> None:
+    sent = msgspec.json.encode({"a": _raw(value)})
+    try:
+        kept = canonical_metadata(decode(bodies.NewUser, b'{"name":"n","metadata":%b}' % sent).metadata)
+    except Malformed as error:
+        why = str(error)
+    else:
+        assert kept is not None
+        assert not cannot_be_kept(value)
+        assert with_digits(kept) == {"a": value}
+        return
+    assert cannot_be_kept(value) or "nested" in why or "bytes" in why
+
+
+def _raw(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _raw(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_raw(each) for each in value]
+    return msgspec.Raw(value.encode())
 
 
 lots = st.sampled_from(
@@ -238,16 +289,19 @@ def test_whatever_it_gets_it_answers_or_says_malformed(body: bytes) -> None:
 @EXAMPLES
 @given(objects)
 def test_canonical_metadata_is_canonical_again(members: _Object) -> None:
-    metadata = json.loads(json.dumps(_as_dict(members)))
+    read = msgspec.json.Decoder(float_hook=as_written).decode
+    metadata = read(msgspec.json.encode(_as_dict(members)))
     try:
         text = canonical_metadata(metadata)
     except Malformed:
         return
     assert text is not None
-    assert canonical_metadata(json.loads(text)) == text
+    assert canonical_metadata(read(text)) == text
 
 
 def _as_dict(value: Any) -> Any:
     if isinstance(value, _Object):
         return {name: _as_dict(each) for name, each in value}
-    return [_as_dict(each) for each in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [_as_dict(each) for each in value]
+    return _raw(value) if isinstance(value, _Number) else value

@@ -6,6 +6,7 @@ looked at a second time.
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import islice
@@ -15,6 +16,7 @@ import msgspec
 from msgspec.inspect import ListType, LiteralType, Metadata, StructType, Type, UnionType, type_info
 
 from wallet.errors import FieldError, Malformed
+from wallet.service.json_numbers import as_written
 
 METADATA_BYTES_MAX: Final = 4096
 METADATA_DEPTH_MAX: Final = 4
@@ -24,9 +26,13 @@ NAME_LENGTH_MAX: Final = 100
 INT64: Final = range(-(2**63), 2**63)
 _REQUIRED: Final = "This field is required."
 _LEFT_OUT: Final = (msgspec.UNSET, None)
+# An escaped NUL, and not an escaped backslash before the letters u0000.
+_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 _Body = TypeVar("_Body", bound=msgspec.Struct)
 _canonical = msgspec.json.Encoder(order="sorted")
+untyped: Final = msgspec.json.Decoder(float_hook=float).decode
+"""For looking at what is wrong: a number beyond all doubles is wrong where it is, and the rest is JSON all the same."""
 
 
 def malformed(field: str, message: str) -> Malformed:
@@ -78,10 +84,11 @@ def canonical_metadata(metadata: dict[str, Any] | None) -> str | None:
     """Metadata as the text that is stored, compared and given back. Raises Malformed beyond its bounds."""
     if metadata is None:
         return None
-    _check_values(metadata, depth=1)
     text = _canonical.encode(metadata)
+    # Before it is walked, which takes a hundred times as long as to encode it.
     if len(text) > METADATA_BYTES_MAX:
         raise malformed("metadata", f"Must be at most {METADATA_BYTES_MAX} bytes; it has {len(text)}.")
+    _check_values(metadata, depth=1)
     return text.decode()
 
 
@@ -90,7 +97,7 @@ class _Reading:
 
     def __init__(self, type_: type[msgspec.Struct]) -> None:
         fields = msgspec.structs.fields(type_)
-        self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(type_).decode
+        self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(type_, float_hook=as_written).decode
         self.required = sum(field.required for field in fields)
         self._takes_reference = any(field.name == "reference_id" for field in fields)
         self._defaults = tuple((field.name, field.default) for field in fields)
@@ -125,33 +132,26 @@ def _reading(type_: type[msgspec.Struct]) -> _Reading:
 
 
 def refuse_what_json_leaves_open(body: bytes) -> None:
-    """Raise Malformed where a key comes twice in one object, or a text holds a NUL. `body` is JSON already."""
+    """Raise Malformed where a key comes twice in one object, a text holds a NUL, or a number is the integer -0.
+
+    `body` is JSON already. There is a colon in it for each member of metadata, so metadata always comes here.
+    """
+    if b"\\u0000" in body and _NUL.search(body):
+        raise malformed("", "NUL is not allowed in text.")
     try:
-        json.loads(body, object_pairs_hook=_without_duplicates)
+        json.loads(body, object_pairs_hook=_refuse_duplicates, parse_int=_refuse_negative_zero)
     except RecursionError:
         raise malformed("", "The body is nested too deeply.") from None
-    except ValueError:  # a number of thousands of digits
-        raise malformed("", "The body holds a number that is too long.") from None
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) < len(pairs):
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:
+    if len(dict(pairs)) < len(pairs):
         raise malformed("", "A key appears twice in one object.")
-    for key, value in pairs:
-        if (
-            "\x00" in key
-            or (isinstance(value, str) and "\x00" in value)
-            or (isinstance(value, list) and _has_nul(value))
-        ):
-            raise malformed("", "NUL is not allowed in text.")
-    return members
 
 
-def _has_nul(values: list[Any]) -> bool:
-    return any(
-        ("\x00" in each) if isinstance(each, str) else isinstance(each, list) and _has_nul(each) for each in values
-    )
+def _refuse_negative_zero(digits: str) -> None:
+    if digits == "-0":
+        raise malformed("", "There is no integer -0: write 0, or -0.0.")
 
 
 def _check_values(value: object, *, depth: int) -> None:
@@ -162,14 +162,15 @@ def _check_values(value: object, *, depth: int) -> None:
             _check_values(each, depth=depth + 1)
     elif isinstance(value, int) and value not in INT64:
         raise malformed("metadata", "Integers must fit 64 bits.")
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise malformed("metadata", "Numbers must be finite.")
+    elif isinstance(value, msgspec.Raw) and math.isinf(float(bytes(value))):
+        # Many readers refuse all of an answer that holds such a number.
+        raise malformed("metadata", "Numbers must be in the range of doubles.")
 
 
 def _refuse(type_: type[msgspec.Struct], body: bytes, also_required: Sequence[str]) -> NoReturn:
     """Find every field that is wrong, up to ERRORS_MAX; the decoder stops at the first."""
     try:
-        members = msgspec.json.decode(body)
+        members = untyped(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         # The decoder had stopped at a wrong field before it came to what is no JSON at all.
         raise malformed("", "The body is not valid JSON in UTF-8.") from None
@@ -209,6 +210,8 @@ def _wrong_in(type_: Any, value: Any, path: str) -> Iterator[FieldError]:
             yield from _wrong_in(kind.item_type.cls, each, f"{path}[{at}]")
     elif choices := not inner and isinstance(value, str) and _choices(kind):
         yield FieldError(path, f"Must be one of {', '.join(choices)}.")
+    elif words := not inner and _words(type_info(type_)):
+        yield FieldError(path, words)
     else:
         yield FieldError(path + inner.removesuffix("`"), f"{reason}.")
 
@@ -217,6 +220,13 @@ def _choices(kind: Type) -> list[str]:
     kinds = kind.types if isinstance(kind, UnionType) else (kind,)
     plain = (each.type if isinstance(each, Metadata) else each for each in kinds)
     return [str(value) for each in plain if isinstance(each, LiteralType) for value in each.values]
+
+
+def _words(kind: Type) -> str | None:
+    """What a type says for itself, where its pattern would tell nobody anything."""
+    kinds = kind.types if isinstance(kind, UnionType) else (kind,)
+    said = ((each.extra or {}).get("wrong") for each in kinds if isinstance(each, Metadata))
+    return next(filter(None, said), None)
 
 
 def _kind_for(kind: Type, value: Any) -> Type:

@@ -1,38 +1,47 @@
-"""Instants from a query: RFC 3339 with an offset, to the microsecond, and never a guess."""
+"""Instants of requests, wherever they are: RFC 3339 with an offset, to the microsecond, and never a guess."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 from wallet.errors import FieldError, Malformed
 from wallet.http.decoding import malformed
+from wallet.http.fields import INSTANT, NO_INSTANT
 from wallet.storage.history import Axis
 
-_RFC3339: Final = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,6})(\d{0,12}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII
-)
-_SHAPE: Final = "Must be a time as of RFC 3339 with an offset, as 2026-01-31T12:00:00Z."
+_YEARS_KEPT: Final = range(2, 9999)
+_RFC3339: Final = re.compile(INSTANT)
 _AXES: Final = {axis.value: axis for axis in Axis}
 
 
-def instant(name: str, text: str, *, round_up: bool = False) -> datetime:
+def instant(name: str, text: str) -> datetime:
     """An instant in UTC. Raises Malformed.
 
-    Digits beyond the microsecond are cut off, or rounded up: no instant of the ledger lies in between, so "not after"
-    means the same cut off, and "not before" and "before" the same rounded up.
+    Digits beyond the microsecond are cut off. Rounded up, the last instant of a month would be in the next one.
     """
-    if (match := _RFC3339.fullmatch(text)) is None:
+    if (match := _RFC3339.match(text)) is None:
         if " " in text:  # an unescaped plus
-            raise malformed(name, f"{_SHAPE} In a query, + is written %2B.")
-        raise malformed(name, _SHAPE)
-    date, time, fraction, rest, offset = match.groups()
+            raise malformed(name, f"{NO_INSTANT} In a query, + is written %2B.")
+        raise malformed(name, NO_INSTANT)
+    date, time, fraction, offset = match.groups()
     try:
-        parsed = datetime.fromisoformat(f"{date}T{time}.{(fraction or '0').ljust(6, '0')}{offset.upper()}")
-        if round_up and rest and int(rest):
-            parsed += timedelta(microseconds=1)
-        return parsed.astimezone(UTC)
+        if time > "24":  # some versions of Python take 24:00 for the next day
+            raise ValueError(time)
+        return datetime.fromisoformat(f"{date}T{time}.{(fraction or '').ljust(6, '0')}{offset.upper()}").astimezone(UTC)
     except (ValueError, OverflowError):
         raise malformed(name, "There is no such time.") from None
+
+
+def kept_instant(field: str, text: str) -> datetime:
+    """The same of an Instant that is to be kept.
+
+    Raises Malformed at the ends of the calendar, too: the database's driver takes the first and the last microsecond
+    of it for infinity.
+    """
+    kept = instant(field, text)
+    if kept.year not in _YEARS_KEPT:
+        raise malformed(field, f"Must be in the years {_YEARS_KEPT[0]} to {_YEARS_KEPT[-1]}.")
+    return kept
 
 
 def axis_named(text: str) -> Axis:

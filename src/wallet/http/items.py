@@ -6,12 +6,12 @@ What an operation's fields mean is in operations; here is what all items have in
 import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Any, Final, NamedTuple, Union
+from typing import Any, Final, NamedTuple, NoReturn, Union
 
 import msgspec
 
 from wallet.errors import FieldError, InvariantViolated, Malformed, OutcomeUnknown, StorageUnavailable, WalletError
-from wallet.http.decoding import malformed, refuse_what_json_leaves_open
+from wallet.http.decoding import malformed, refuse_what_json_leaves_open, untyped
 from wallet.http.failures import failure
 from wallet.http.fields import Id, Reference
 from wallet.http.lines import LINE_BYTES_MAX
@@ -21,6 +21,7 @@ from wallet.http.outcomes import missing_assets, outcome_answer
 from wallet.ledger.outcomes import Grouped, Outcome, Replayed
 from wallet.ledger.requests import Single
 from wallet.service.callers import Caller
+from wallet.service.json_numbers import as_written
 from wallet.service.permissions import Admitted
 from wallet.service.wallets import WalletService
 
@@ -82,7 +83,7 @@ _KINDS: Final = _item_types()
 ITEM_TYPES: Final = tuple(_KINDS)
 """One per operation; the OpenAPI document describes items by them."""
 
-_decode: Final = msgspec.json.Decoder(Union[ITEM_TYPES]).decode  # noqa: UP007  # made from a tuple
+_decode: Final = msgspec.json.Decoder(Union[ITEM_TYPES], float_hook=as_written).decode  # noqa: UP007  # made from a tuple
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -112,7 +113,7 @@ class Items:
         try:
             decoded: Any = _decode(item)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return self._request_of_members(item, path, dry_run)
+            self._refuse(item, path)
         try:
             kind = _KINDS[type(decoded)]
             if not _is_plain(decoded, kind, item.count(b":")) or b"\\u00" in item:
@@ -178,10 +179,10 @@ class Items:
                 _log.exception("the answer to an item of request %s could not be written", request_id)
             return no_answer(OutcomeUnknown("the answer could not be written"), request_id=request_id)
 
-    def _request_of_members(self, item: bytes, path: str, dry_run: bool) -> Single:
-        """The same, slowly: of an item that the quick way did not take, which so learns everything that is wrong."""
+    def _refuse(self, item: bytes, path: str) -> NoReturn:
+        """Find everything that is wrong with an item; the decoder stops at the first."""
         try:
-            members = msgspec.json.decode(item)
+            members = untyped(item)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise _below(path, Malformed([FieldError("", "This is not valid JSON in UTF-8.")])) from None
         if not isinstance(members, dict):
@@ -191,7 +192,8 @@ class Items:
             refuse_what_json_leaves_open(item)
         except Malformed as error:
             raise _below(path, error) from None
-        return self._operations.item_request(op if isinstance(op, str) else "", members, path=path, dry_run=dry_run)
+        self._operations.item_request(op if isinstance(op, str) else "", members, path=path)
+        raise _below(path, malformed("", "The item does not fit."))
 
 
 def no_answer(error: WalletError, *, request_id: str) -> ItemAnswer:

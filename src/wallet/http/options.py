@@ -1,9 +1,10 @@
 """What a request says besides its path and body, read in the same way by both lanes."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_to_bytes
 from uuid import UUID
 
 from wallet.errors import WalletError
@@ -20,6 +21,7 @@ MEMBER: Final = "metadata."
 _MEMBER_LENGTHS: Final = range(1, MEMBER_LENGTH_MAX + 1)
 # Printable ASCII without quotes: the header's draft standard wraps keys in them, and guessing would part clients.
 _AS_IT_IS: Final = (b"identity", b"")
+_NOT_ENCODED: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})|[\x80-\xff]")
 _KEY: Final = re.compile(rb"\A[ !#-~]{1,255}\Z")
 
 
@@ -62,7 +64,7 @@ def amounts_as_strings(query: bytes) -> bool:
 def members(query: bytes) -> Mapping[str, str]:
     """The members of metadata that a query filters by. Raises Malformed for those that no filter can find."""
     found = {}
-    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+    for name, value in _pairs(query):
         if name.startswith(MEMBER):
             key = name.removeprefix(MEMBER)
             if len(key) not in _MEMBER_LENGTHS or len(value) > MEMBER_LENGTH_MAX or "\x00" in key + value:
@@ -82,7 +84,7 @@ def parameters(query: bytes, *, known: Collection[str], filters_members: bool = 
     So it is for one that is given twice.
     """
     found: dict[str, str] = {}
-    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+    for name, value in _pairs(query):
         if name != AMOUNTS and name not in known and not (filters_members and name.startswith(MEMBER)):
             raise malformed(name, "There is no such parameter.")
         if name in found:
@@ -91,6 +93,25 @@ def parameters(query: bytes, *, known: Collection[str], filters_members: bool = 
     if found.get(AMOUNTS, "string") != "string":
         raise malformed(AMOUNTS, "May only be 'string'.")
     return found
+
+
+def _pairs(query: bytes) -> Iterator[tuple[str, str]]:
+    """Names and values of a query, which are UTF-8, percent-encoded, with + for a blank.
+
+    Raises Malformed for anything else: it would be read as something that nobody has written.
+    """
+    for part in query.split(b"&"):
+        if part:
+            name, _, value = part.partition(b"=")
+            named = _text(name, "")
+            yield named, _text(value, named)
+
+
+def _text(encoded: bytes, field: str) -> str:
+    if _NOT_ENCODED.search(encoded) is None:
+        with suppress(UnicodeDecodeError):
+            return unquote_to_bytes(encoded.replace(b"+", b" ")).decode()
+    raise malformed(field[:NAME_LENGTH_MAX], "Must be UTF-8, percent-encoded; a percent sign is %25.")
 
 
 def ensure_json(headers: Headers) -> None:

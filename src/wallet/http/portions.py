@@ -20,12 +20,34 @@ from wallet.service.permissions import Admitted
 SLICE_ITEMS: Final = 50
 """Items that are read or answered before others in this process get their turn: well below a millisecond."""
 
+SLICE_BYTES: Final = 64 * 1024
+"""Of text that is read before others get their turn, however few items it is: 15 ms, if all of it has to be refused."""
+
+ITEM_ERRORS_MAX: Final = 10
+"""Of a malformed item among others: an answer is to be no longer than what it answers."""
 
 _WITHOUT_BODY: Final[Mapping[type, ItemAnswer]] = {
     Applied: ItemAnswer(201, False, b""),
     Replayed: ItemAnswer(200, True, b""),
     Predicted: ItemAnswer(200, False, b""),
 }
+
+
+class Slices:
+    """Counts what is read in one go."""
+
+    def __init__(self) -> None:
+        self._items = 0
+        self._bytes = 0
+
+    def is_over(self, text: bytes) -> bool:
+        """Whether to make way for others before this is read, too."""
+        self._items += 1
+        self._bytes += len(text)
+        if self._items <= SLICE_ITEMS and self._bytes <= SLICE_BYTES:
+            return False
+        self._items, self._bytes = 1, len(text)
+        return True
 
 
 class Item(NamedTuple):
@@ -52,7 +74,10 @@ async def read_items(
 ) -> list[Item]:
     """The items at these places, as this caller may ask for them; None for a text that was too long to be kept."""
     made: list[Item] = []
+    slices = Slices()
     for place, text in texts:
+        if slices.is_over(text or b""):
+            await asyncio.sleep(0)
         if text is None:
             made.append(Item(place, None, malformed("", f"A line may have {LINE_BYTES_MAX} bytes.")))
         else:
@@ -61,9 +86,7 @@ async def read_items(
                 made.append(Item(place, request.reference_id, request))
             except Malformed as error:
                 # A new one: the traceback of this one leads to this frame, which leads to it again.
-                made.append(Item(place, reference_of(text), Malformed(error.errors)))
-        if len(made) % SLICE_ITEMS == 0:
-            await asyncio.sleep(0)
+                made.append(Item(place, reference_of(text), Malformed(error.errors[:ITEM_ERRORS_MAX])))
     return await _admitted(items, made, caller)
 
 

@@ -11,7 +11,8 @@ from uuid import UUID
 from wallet.errors import FieldError, Malformed
 from wallet.http import bodies
 from wallet.http.decoding import malformed
-from wallet.http.fields import amount, utc
+from wallet.http.fields import amount
+from wallet.http.instants import kept_instant
 from wallet.http.options import path_id
 from wallet.ledger.model import LotCategory
 from wallet.ledger.requests import NO_OPTIONS, Condition, LotTerms, Options
@@ -32,7 +33,7 @@ class Optional(Protocol):
 
 class Dated(Optional, Protocol):
     @property
-    def effective_at(self) -> datetime | None: ...
+    def effective_at(self) -> str | None: ...
 
 
 class UpTo(Dated, Protocol):
@@ -79,13 +80,13 @@ def up_to_options(body: UpTo, asked_for: int | None, taking_part: Collection[UUI
 
 
 def effective_at(body: Dated) -> datetime | None:
-    return None if body.effective_at is None else utc(body.effective_at, "effective_at")
+    return None if body.effective_at is None else kept_instant("effective_at", body.effective_at)
 
 
 def lot_terms(lot: bodies.LotTerms) -> LotTerms:
     if lot.expires_at is not None and lot.expires_in_seconds is not None:
         raise malformed("lot.expires_in_seconds", "Cannot be combined with expires_at.")
-    expires_at = None if lot.expires_at is None else utc(lot.expires_at, "lot.expires_at")
+    expires_at = None if lot.expires_at is None else kept_instant("lot.expires_at", lot.expires_at)
     priority = _PRIORITY if lot.priority is None else lot.priority
     return LotTerms(_CATEGORIES[lot.category], priority, expires_at, lot.expires_in_seconds)
 

@@ -7,6 +7,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from wallet.service.json_numbers import as_written
+
 JSON: Final = (b"content-type", b"application/json")
 REPLAYED: Final = (JSON, (b"idempotency-replayed", b"true"))
 """The headers of a replay."""
@@ -19,6 +21,7 @@ AMOUNT_FIELDS: Final = frozenset(
 """Members that hold amounts, wherever they are in an answer."""
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
+_decode = msgspec.json.Decoder(float_hook=as_written).decode
 
 
 class Answer(NamedTuple):
@@ -32,7 +35,7 @@ class Answer(NamedTuple):
 def written(body: Any, *, amounts_as_strings: bool = False) -> bytes:
     """The JSON of an answer."""
     if amounts_as_strings:
-        body = _with_string_amounts(msgspec.json.decode(_encode(body)))
+        body = _with_string_amounts(_decode(_encode(body)))
     return _encode(body)
 
 

@@ -11,6 +11,7 @@ import msgspec
 from wallet.errors import WalletError
 from wallet.service.callers import Caller
 from wallet.service.cursors import Cursors
+from wallet.service.json_numbers import as_written
 from wallet.service.keys import KEY
 from wallet.service.reads import FIRST_PAGE, Page, PageRequest, Reads
 from wallet.storage.acts import Act, ActStore, NewAct
@@ -23,6 +24,7 @@ SUBJECT_LENGTH_MAX: Final = 255
 
 _SECRET: Final = re.compile(KEY.pattern.decode())
 _encode = msgspec.json.Encoder(order="sorted").encode
+_decode = msgspec.json.Decoder(float_hook=as_written).decode
 
 _log = logging.getLogger(__name__)
 
@@ -89,7 +91,7 @@ def _storable(text: str) -> str:
 def canonical(body: bytes) -> str | None:
     """A body as it is kept: canonical JSON without secrets. None for what no act can have been asked for with."""
     try:
-        text = _encode(msgspec.json.decode(body)).decode()
+        text = _encode(_decode(body)).decode()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
         return None
     # A key that somebody sends where none belongs is a secret all the same.

@@ -1,5 +1,6 @@
 """A wallet in time: its balance at an instant, and statements of a period by the page or line by line."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -53,6 +54,9 @@ class Statements:
         self._store = store
         self._cursors = cursors
         self._settling = settling
+        # Of all whole statements of this process, one is read on at a time: however many there are, other reads find a
+        # connection, and the event loop has but the lines of one of them between two other turns.
+        self._turn = asyncio.Lock()
 
     async def balance_at(self, wallet_id: WalletId, at: datetime, axis: Axis) -> BalanceAt:
         """By all that is at or before `at`."""
@@ -120,7 +124,8 @@ class Statements:
             if len(lines) < LINES_PER_FETCH:
                 return
             opened = _after(opened, lines)
-            lines = await self._lines(opened, LINES_PER_FETCH)
+            async with self._turn:
+                lines = await self._lines(opened, LINES_PER_FETCH)
 
 
 def _after(opened: Opened, lines: Sequence[Line]) -> Opened:

@@ -1,7 +1,6 @@
 """What happened: transactions, entries, declines."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated, Any, Final
 
 from litestar import Request, Response, get
@@ -35,6 +34,7 @@ from wallet.http.routes.pages import (
     page_answer,
     page_request,
     plain_text,
+    written_page,
 )
 from wallet.http.routes.shared import as_response, problems, wants_string_amounts
 from wallet.http.scopes import needs
@@ -99,8 +99,8 @@ def history_routes(service: WalletService) -> list[HTTPRouteHandler]:
             ("reference_prefix", "reference_prefix", reference_prefix, _reference),
             ("wallet_id", "wallet_id", wallet_id, path_id),
             ("type", "type", type_, _type_name),
-            ("since", "from", from_, _instant),
-            ("until", "to", to, _instant),
+            ("since", "from", from_, instant),
+            ("until", "to", to, instant),
         ):
             with wrong:
                 filters[field] = None if text is None else read(name, text)
@@ -109,7 +109,8 @@ def history_routes(service: WalletService) -> list[HTTPRouteHandler]:
         wrong.raise_if_any()
         found_page = await reads(request).transactions(page, TransactionQuery(**filters))
         await service.load_assets(assets_of(found_page.data))
-        return found(page_answer(found_page, answer), request)
+        body = await written_page(found_page, answer, amounts_as_strings=wants_string_amounts(request))
+        return as_response(Answer(200, body))
 
     @get(
         "/transactions/{transaction_id:str}", responses=problems(400, 404, 503), opt=needs(Scope.READ), tags=["history"]
@@ -171,7 +172,3 @@ def _reference(name: str, text: str) -> str:
 
 def _type_name(name: str, text: str) -> str:
     return plain_text(name, text, length_max=_TYPE_LENGTH_MAX)
-
-
-def _instant(name: str, text: str) -> datetime:
-    return instant(name, text, round_up=True)

@@ -1,5 +1,6 @@
 """Lists by the page: what clients say of the page they want, and how a page is answered."""
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,8 +9,9 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 from litestar.openapi.spec import Operation, Parameter, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import QueryParameter
+from msgspec import Struct
 
-from wallet.http.answers import PageAnswer
+from wallet.http.answers import PageAnswer, written
 from wallet.http.decoding import malformed
 from wallet.http.options import MEMBER
 from wallet.http.routes.shared import FILTERS_MEMBERS
@@ -30,6 +32,8 @@ Cursor: TypeAlias = Annotated[str | None, QueryParameter(description="`next` of 
 _Row = TypeVar("_Row")
 _Answer = TypeVar("_Answer")
 _DIGITS_MAX = 18
+SLICE_BYTES_MAX = 256 * 1024
+"""Of rows that are written in one go: 5 ms, or 15 with amounts as strings."""
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -66,6 +70,23 @@ def filtered_by_members(*scopes: Scope) -> dict[str, Any]:
 
 def page_answer(page: Page[_Row], answer: Callable[[_Row], _Answer]) -> PageAnswer[_Answer]:
     return PageAnswer(data=[answer(row) for row in page.data], next=page.next, has_more=page.has_more)
+
+
+async def written_page(page: Page[_Row], answer: Callable[[_Row], Struct], *, amounts_as_strings: bool) -> bytes:
+    """The JSON of a page whose rows may be large, as written(page_answer(page)) would give it.
+
+    In slices: others in this process get their turn between them.
+    """
+    rows: list[bytes] = []
+    slice_bytes = 0
+    for row in page.data:
+        if slice_bytes > SLICE_BYTES_MAX:
+            await asyncio.sleep(0)
+            slice_bytes = 0
+        rows.append(written(answer(row), amounts_as_strings=amounts_as_strings))
+        slice_bytes += len(rows[-1])
+    around = written(PageAnswer[Any](data=[], next=page.next, has_more=page.has_more))
+    return around.replace(b"[]", b"[%b]" % b",".join(rows), 1)
 
 
 def plain_text(name: str, text: str, *, length_max: int) -> str:

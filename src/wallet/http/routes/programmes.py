@@ -13,6 +13,7 @@ from wallet.http.answers import Answer, PageAnswer, written
 from wallet.http.authentication import caller_of
 from wallet.http.decoding import decode
 from wallet.http.failures import refusal
+from wallet.http.instants import kept_instant
 from wallet.http.options import ensure_json, path_id
 from wallet.http.programme_answers import AttachmentAnswer, ProgrammeAnswer, attachment_answer, programme_answer
 from wallet.http.programme_bodies import NewProgramme
@@ -161,7 +162,7 @@ def _terms(data: NewProgramme) -> Terms:
         expires_in_seconds=data.expires_in_seconds,
         category=LotCategory(data.category),
         priority=data.priority,
-        ends_at=None if data.ends_at is None else fields.utc(data.ends_at, "ends_at"),
+        ends_at=None if data.ends_at is None else kept_instant("ends_at", data.ends_at),
     )
 
 

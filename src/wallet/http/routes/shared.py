@@ -1,14 +1,19 @@
 """What routes share: answers in the framework's terms, documented bodies, and a query without surprises."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final, TypedDict
 
+# Streams need it. Its import takes a tenth of a second, which at the first stream would hold up everybody else.
+import anyio._backends._asyncio  # noqa: F401
 from litestar import Request, Response
 from litestar.connection import ASGIConnection
 from litestar.constants import RESERVED_KWARGS
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import OpenAPIMediaType, Operation, Reference, RequestBody
+from litestar.response import Stream
 from msgspec import UNSET, Struct, UnsetType
 
 from wallet.http.answers import Answer
@@ -25,6 +30,9 @@ FILTERS_MEMBERS: Final = "filters_members"
 
 SENT_AS_IT_IS: Final = "sent_as_it_is"
 """The option of a handler whose answers are compressed already, for whoever takes that."""
+
+PIECE_BYTES_MAX: Final = 128 * 1024
+"""Of an answer that are sent, and compressed for who takes that, before others in this process get their turn."""
 
 _MOVEMENT_ENDS: Final = (
     "/topup", "/bonus", "/spend", "/transfers", "/transactions", "/holds", "/capture", "/void", "/increase", "/extend",
@@ -83,7 +91,15 @@ def as_response(answer: Answer) -> Response[Any]:
     headers = {name.decode(): value.decode() for name, value in answer.headers}
     if answer.status not in BODILESS:
         headers["content-length"] = str(len(answer.body))
+    if len(answer.body) > PIECE_BYTES_MAX:
+        return Stream(_pieces(answer.body), status_code=answer.status, headers=headers)
     return Response(answer.body, status_code=answer.status, headers=headers)
+
+
+async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+    for begin in range(0, len(body), PIECE_BYTES_MAX):
+        yield body[begin : begin + PIECE_BYTES_MAX]
+        await asyncio.sleep(0)
 
 
 def documented(body: type[Struct], *, required: bool = True) -> type[Operation]:

@@ -66,9 +66,9 @@ def statement_routes(service: WalletService) -> list[HTTPRouteHandler]:
         with wrong:
             id_ = path_id("wallet_id", wallet_id)
         with wrong:
-            since = None if from_ is None else instant("from", from_, round_up=True)
+            since = None if from_ is None else instant("from", from_)
         with wrong:
-            until = None if to is None else instant("to", to, round_up=True)
+            until = None if to is None else instant("to", to)
         with wrong:
             on = Axis.POSTED if axis is None else axis_named(axis)
         with wrong:
