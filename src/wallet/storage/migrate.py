@@ -16,6 +16,7 @@ from wallet.storage.database import CONNECTION_LOST
 from wallet.storage.opening import open_connection
 from wallet.storage.revision import is_current
 from wallet.storage.role import are_given, give, login_of_session
+from wallet.storage.session import settle
 from wallet.storage.statements import load_statements
 
 _LOCK_MIGRATIONS: Final = load_statements("migrate.sql")["lock_migrations"]
@@ -26,7 +27,7 @@ ADVISORY_LOCK_KEY: Final = 0x77616C6C6574  # "wallet"
 _SESSION: Final = {
     "application_name": "wallet migrate",
     # How long to wait for another start that is migrating. A migration itself sets a far shorter one.
-    "lock_timeout": "5min",
+    "lock_timeout": "300000",
     # An index on a full table takes as long as it takes, whatever limit the role has for its queries.
     "statement_timeout": "0",
 }
@@ -109,8 +110,17 @@ async def _give_grants(dsn: str, role: str, login: str | None, connect_seconds_m
 
 
 async def _connect(dsn: str, seconds_max: float) -> asyncpg.Connection:
-    with _driver_errors_as_ours():
+    async def connect() -> asyncpg.Connection:
         return await open_connection(dsn, seconds_max=seconds_max, server_settings=_SESSION)
+
+    with _driver_errors_as_ours():
+        connection = await connect()
+        try:
+            await settle(connection, _SESSION, dsn=dsn, connect_another=connect)
+        except BaseException:
+            connection.terminate()
+            raise
+    return connection
 
 
 @contextmanager

@@ -39,6 +39,12 @@ async def open_connection(
             f"the database has no role {server_settings.get('role')!r}, or this login may not take it: run "
             "`wallet migrate` (see WALLET_DATABASE_ROLE); or DATABASE_URL has a parameter with a wrong value"
         ) from None
+    except asyncpg.ProtocolViolationError:
+        raise SettingsInvalid(
+            "a pooler stands between, and refuses what each session is started with: let it leave that out (PgBouncer: "
+            "pool_mode = session and the ignore_startup_parameters of docs/operations.md), or connect to PostgreSQL "
+            "directly"
+        ) from None
     except (asyncpg.UndefinedObjectError, asyncpg.CantChangeRuntimeParamError):
         raise SettingsInvalid("DATABASE_URL has a parameter that the database does not know") from None
     except ValueError:  # also the driver's own; the text may quote a part of the password

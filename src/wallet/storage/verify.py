@@ -15,6 +15,7 @@ import asyncpg
 
 from wallet.storage.database import close, driver_errors
 from wallet.storage.opening import open_connection
+from wallet.storage.session import settle
 from wallet.storage.statements import load_statements
 
 ROWS_MAX: Final = 50_000
@@ -147,9 +148,14 @@ async def verify(dsn: str, *, on_progress: Callable[[VerifyProgress], None], row
 @asynccontextmanager
 async def one_snapshot(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     """A connection that sees the ledger as it is when this begins. Raises StorageUnavailable, SettingsInvalid."""
+
+    async def connect() -> asyncpg.Connection:
+        return await open_connection(dsn, seconds_max=CONNECT_SECONDS_MAX, server_settings=SESSION)
+
     with driver_errors():
-        connection = await open_connection(dsn, seconds_max=CONNECT_SECONDS_MAX, server_settings=SESSION)
+        connection = await connect()
         try:
+            await settle(connection, SESSION, dsn=dsn, connect_another=connect)
             await connection.execute(_SQL["lift_limits"])
             await connection.execute(_SQL["begin"])
             yield connection

@@ -15,7 +15,7 @@ SELECT FROM wallets
 -- why: The isolation level is said, not inherited. The writer has an xid before it takes a seq, which is what lets
 --      the fence tell when every batch up to a seq is settled. All writers lock in one total order, so two batches can
 --      wait for each other but never deadlock; a wallet that everybody uses comes last, so that nobody waits holding it
-BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;  -- noqa: PRS
+BEGIN ISOLATION LEVEL READ COMMITTED;  -- noqa: PRS
 SELECT pg_current_xact_id();
 EXECUTE lock_wallets ({shard}, '{{{ids}}}');
 

@@ -3,7 +3,7 @@
 
 -- name: begin
 -- why: the isolation level is said, not inherited: read committed lets a statement see what the one before waited for
-BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;  -- noqa: PRS
+BEGIN ISOLATION LEVEL READ COMMITTED;  -- noqa: PRS
 
 -- name: rollback
 ROLLBACK;
