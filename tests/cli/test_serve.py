@@ -5,6 +5,7 @@ import time
 import httpx
 
 from tests.cli.running import Wallet, press_ctrl_c, started
+from tests.cli.test_migrate import execute
 
 DEMO_WALLET = "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb"
 READY_SECONDS_MAX = 60.0
@@ -23,6 +24,18 @@ def test_serve_refuses_a_schema_that_is_not_current_and_says_what_to_run(
 ) -> None:
     said = wallet("serve", DATABASE_URL=empty_database_url)
     assert said.code == 2
+    assert "wallet migrate" in said.errors
+    assert said.errors.count("\n") == 1
+
+
+def test_serve_refuses_a_sequence_that_is_behind_its_table_and_says_what_to_run(
+    wallet: Wallet, database_url: str
+) -> None:
+    assert wallet("seed", DATABASE_URL=database_url).code == 0
+    execute(database_url, "SELECT setval('batch_seq', 1, false)")
+    said = wallet("serve", DATABASE_URL=database_url)
+    assert said.code == 2
+    assert "batch_seq is behind its table" in said.errors
     assert "wallet migrate" in said.errors
     assert said.errors.count("\n") == 1
 

@@ -18,7 +18,7 @@ from wallet.settings import SERVICE_ROLE, Settings
 from wallet.storage.database import Database
 from wallet.storage.migrate import migrate
 from wallet.storage.session import settle
-from wallet.storage.setup import is_set_up
+from wallet.storage.setup import is_set_up, sequences_behind
 from wallet.storage.verify import verify
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
@@ -77,6 +77,7 @@ def pool(database_url: str, tmp_path: Path) -> Iterator[Pool]:
 async def test_behind_a_pooler_in_session_mode_each_session_is_as_it_was_asked_for(pool: Pool) -> None:
     database = database_of(pool("pool_mode = session", IGNORED))
     assert await is_set_up(database)
+    assert await sequences_behind(database) == ()
     connection = await database.connect("test", finds_by_key=True)
     try:
         rows = await connection.fetch(

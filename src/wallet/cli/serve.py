@@ -13,6 +13,7 @@ from wallet.errors import SettingsInvalid
 from wallet.http.server import serve
 from wallet.service.demo import make_demo_data
 from wallet.settings import Settings
+from wallet.storage.setup import sequences_behind
 
 
 @click.command("serve")
@@ -42,6 +43,9 @@ async def _prepare(settings: Settings, *, with_migrations: bool, with_demo_data:
         await migrate_when_there(settings)
     elif not await schema_is_current(settings):
         raise SettingsInvalid("the database's schema is not up to date: run `wallet migrate`, or start with --migrate")
+    elif behind := await sequences_behind(database_of(settings)):
+        # Not moved forward by itself: a sequence is behind where rows were copied, and may still be on their way.
+        raise SettingsInvalid(f"{behind[0]}: run `wallet migrate` once no more rows are copied into this database")
     if with_demo_data:
         await make_demo_data(database_of(settings))
     if not settings.development:

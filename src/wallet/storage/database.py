@@ -27,8 +27,19 @@ _LAWS_CLASS: Final = "WL"
 _LOCK_TIMEOUT: Final = "55P03"
 
 
+# A number that its sequence has given before.
+_NUMBERED: Final = {"batches_pk": "batch_seq", "declines_pk": "declines_id_seq"}
+
+
 class LockTimedOut(StorageUnavailable):
     """Somebody holds a wallet for too long. The others in the batch need not wait for it."""
+
+
+class SequenceBehind(StorageUnavailable):
+    """A sequence is behind its table, as after a logical copy: nothing is written with a number that it gives."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the sequence {name} is behind its table: run `wallet migrate`, which moves it forward")
 
 
 # Planning a write anew costs more than executing it. A plan kept from when the tables were empty would read them
@@ -145,6 +156,8 @@ def translated(error: asyncpg.PostgresError) -> Exception:
     state = error.sqlstate or ""
     if state in _CONFLICTS or (state == "23505" and error.constraint_name == _REFERENCE_CONSTRAINT):
         return StaleContext(f"another writer was there first ({state})")
+    if state == "23505" and (sequence := _NUMBERED.get(error.constraint_name or "")):
+        return SequenceBehind(sequence)
     if state.startswith(_LAWS_CLASS) or (state.startswith("23") and error.constraint_name):
         return InvariantViolated(f"the database refused what the ledger had decided ({error.constraint_name or state})")
     if state.startswith((*_BAD_DATA_CLASSES, "23")):

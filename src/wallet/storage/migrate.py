@@ -14,8 +14,10 @@ from wallet.errors import SettingsInvalid, StorageUnavailable
 from wallet.settings import SERVICE_ROLE
 from wallet.storage.database import CONNECTION_LOST
 from wallet.storage.opening import open_connection
+from wallet.storage.place import ensure_may_migrate
 from wallet.storage.revision import is_current
 from wallet.storage.role import are_given, give, login_of_session
+from wallet.storage.sequences import Behind, find_behind, move_forward
 from wallet.storage.session import settle
 from wallet.storage.statements import load_statements
 
@@ -39,8 +41,12 @@ _UNAVAILABLE: Final = (
     asyncpg.InsufficientResourcesError,  # too many connections, disk full
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
-    asyncpg.ReadOnlySQLTransactionError,  # a standby
+    asyncpg.ReadOnlySQLTransactionError,  # since it was looked at
 )
+
+_AS_OWNER: Final = "it must own them (WALLET_MIGRATION_DATABASE_URL names another login)"
+
+_NAME_TAKEN: Final = (asyncpg.DuplicateTableError, asyncpg.DuplicateObjectError, asyncpg.DuplicateFunctionError)
 
 
 async def migrate(
@@ -54,9 +60,10 @@ async def migrate(
     Safe to call from several processes at once: one migrates, the others wait for it and find nothing to do.
     Each migration is one database transaction, so after a failure those before it are in and it is not.
 
-    Raises StorageUnavailable (try again later) when the database cannot be reached or a lock is not to be
-    had, and SettingsInvalid when `dsn` is no PostgreSQL URL, or its login may not
-    make the role or give it grants. Neither repeats any text of the driver or `dsn`.
+    Raises StorageUnavailable (try again later) when the database cannot be reached, takes no writes, or a lock is not
+    to be had, and SettingsInvalid when `dsn` is no PostgreSQL URL, what it names is no place for a ledger
+    (storage.place, storage.session), or its login may not make the role or give it grants. Neither repeats any text of
+    the driver or `dsn`.
     """
     applied = await _migrate_schema(dsn, connect_seconds_max)
     if role:
@@ -74,10 +81,33 @@ async def _migrate_schema(dsn: str, connect_seconds_max: float) -> list[str]:
             await connection.execute(_LOCK_MIGRATIONS, ADVISORY_LOCK_KEY)
             if await is_current(connection):
                 return []
+            await ensure_may_migrate(connection)
             # Imported here because Alembic takes half a second, and nearly every start has nothing to apply.
             from wallet.storage.upgrade import upgrade
 
             return await upgrade(connection)
+        except _NAME_TAKEN as error:  # since it was looked at
+            raise SettingsInvalid("something of another application's has a name that the ledger needs") from error
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise SettingsInvalid(f"the migrating login may not change the ledger's tables: {_AS_OWNER}") from error
+        finally:
+            await connection.close(timeout=connect_seconds_max)
+
+
+async def move_sequences(dsn: str, *, connect_seconds_max: float = 3.0) -> tuple[Behind, ...]:
+    """Move each sequence forward that is behind its table, and answer them as they were.
+
+    For a database whose schema is current. Raises as migrate does.
+    """
+    connection = await _connect(dsn, connect_seconds_max)
+    with _driver_errors_as_ours():
+        try:
+            if not await find_behind(connection):
+                return ()
+            await connection.execute(_LOCK_MIGRATIONS, ADVISORY_LOCK_KEY)
+            return await move_forward(connection)
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise SettingsInvalid(f"the migrating login may not move the ledger's sequences: {_AS_OWNER}") from error
         finally:
             await connection.close(timeout=connect_seconds_max)
 
