@@ -6,7 +6,7 @@ from tests.bench.participants import Totals, Wallets
 from tests.bench.postgres import Database
 from tests.bench.service import Service
 
-_LEDGER_FREE_TABLES = ("wallets", "users", "assets", "service_secrets", "alembic_version")
+_LEDGER_FREE_TABLES = ("wallets", "users", "assets", "service_secrets", "wallet_alembic_version")
 """Tables that do not grow with transactions."""
 
 

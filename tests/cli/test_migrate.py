@@ -1,13 +1,27 @@
 """`wallet migrate`: what it prints, and which database it works on."""
 
+import asyncio
 import json
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 
 from tests.cli.running import Wallet
 from wallet.storage.revision import EXPECTED_REVISION
+
+
+def execute(dsn: str, sql: str) -> None:
+    async def run() -> None:
+        connection = await asyncpg.connect(dsn)
+        try:
+            await connection.execute(sql)
+        finally:
+            await connection.close()
+
+    asyncio.run(run())
 
 
 def test_migrate_prints_the_names_of_what_it_applied(wallet: Wallet, empty_database_url: str) -> None:
@@ -25,7 +39,42 @@ def test_migrate_answers_json(wallet: Wallet, empty_database_url: str) -> None:
     first = wallet("migrate", "--json", DATABASE_URL=empty_database_url)
     second = wallet("migrate", "--json", DATABASE_URL=empty_database_url)
     assert json.loads(first.output)["applied"][-1] == EXPECTED_REVISION
-    assert json.loads(second.output) == {"applied": []}
+    assert json.loads(second.output) == {"applied": [], "sequences_moved": {}}
+
+
+def test_migrate_moves_a_sequence_forward_that_is_behind_and_says_so_in_a_line(
+    wallet: Wallet, database_url: str
+) -> None:
+    assert wallet("seed", DATABASE_URL=database_url).code == 0
+    execute(database_url, "SELECT setval('assets_id_seq', 1, false)")
+    said = wallet("migrate", DATABASE_URL=database_url)
+    assert (said.code, said.output) == (
+        0,
+        "the sequence assets_id_seq is behind its table: it gives 1 next, and assets.id is at 2; "
+        "it is moved forward to 2\n",
+    )
+    assert wallet("migrate", DATABASE_URL=database_url).output == "up to date\n"
+
+
+def test_migrate_says_in_one_line_and_at_once_that_the_database_is_somebody_elses(
+    wallet: Wallet, empty_database_url: str
+) -> None:
+    execute(empty_database_url, "CREATE TABLE users (id integer)")
+    said = wallet("migrate", DATABASE_URL=empty_database_url)
+    assert said.code == 2
+    assert "another application's" in said.errors
+    assert said.errors.count("\n") == 1
+
+
+def test_migrate_says_in_one_line_and_at_once_that_the_database_takes_no_writes(
+    wallet: Wallet, empty_database_url: str
+) -> None:
+    name = urlsplit(empty_database_url).path.removeprefix("/")
+    execute(empty_database_url, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    said = wallet("migrate", DATABASE_URL=empty_database_url)
+    assert said.code == 1
+    assert "takes no writes" in said.errors
+    assert said.errors.count("\n") == 1
 
 
 def test_migrate_gives_up_on_a_database_that_does_not_come(wallet: Wallet, free_port: int) -> None:

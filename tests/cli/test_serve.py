@@ -7,6 +7,7 @@ import asyncpg
 import httpx
 
 from tests.cli.running import Wallet, press_ctrl_c, started
+from tests.cli.test_migrate import execute
 
 DEMO_WALLET = "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb"
 READY_SECONDS_MAX = 60.0
@@ -47,6 +48,18 @@ def test_serve_does_not_wait_for_what_waiting_cannot_mend(wallet: Wallet, databa
         assert said.code == 2
         assert said.errors.count("\n") == 1  # no line that says that it waits
         assert "DATABASE_URL" in said.errors
+
+
+def test_serve_refuses_a_sequence_that_is_behind_its_table_and_says_what_to_run(
+    wallet: Wallet, database_url: str
+) -> None:
+    assert wallet("seed", DATABASE_URL=database_url).code == 0
+    execute(database_url, "SELECT setval('batch_seq', 1, false)")
+    said = wallet("serve", DATABASE_URL=database_url)
+    assert said.code == 2
+    assert "batch_seq is behind its table" in said.errors
+    assert "wallet migrate" in said.errors
+    assert said.errors.count("\n") == 1
 
 
 def test_serve_fails_when_the_database_does_not_come_in_time(wallet: Wallet, free_port: int) -> None:

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.http.client import MIKASA, MIKASA_WALLET, NOBODY, Api, code_of, new_reference, running_api
 from wallet.http.problems import PROBLEMS
 from wallet.http.writing import AMOUNT_FIELDS
+from wallet.storage.migrate import move_sequences
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -77,11 +78,31 @@ class TestReadiness:
 
     async def test_not_ready_when_migrations_are_missing(self, own: Api, database_url: str) -> None:
         connection = await asyncpg.connect(database_url)
-        await connection.execute("DELETE FROM alembic_version")
+        await connection.execute("DELETE FROM wallet_alembic_version")
         await connection.close()
         answer = await own.http.get("/readyz")
         assert (answer.status_code, answer.json()["ready"]) == (503, False)
         assert "wallet migrate" in answer.json()["migrations"]
+
+    async def test_not_ready_and_nothing_applied_while_a_sequence_is_behind_its_table(
+        self, own: Api, database_url: str
+    ) -> None:
+        await own.made("/assets", {"code": "GOLD"})
+        wallet_id = await own.wallet()
+        for amount in (1, 1, 3):
+            await own.moved("topup", wallet_id, amount)
+        connection = await asyncpg.connect(database_url)
+        await connection.execute("SELECT setval('batch_seq', 1, false)")
+        await connection.close()
+        body = {"reference_id": new_reference(), "amount": 5, "asset_code": "gold"}
+        assert code_of(await own.post(f"/wallets/{wallet_id}/topup", body)) == (503, "storage_unavailable")
+        answer = await own.http.get("/readyz")
+        assert answer.status_code == 503
+        assert "batch_seq is behind its table" in answer.json()["migrations"]
+        await move_sequences(database_url)
+        assert (await own.get("/readyz")).status_code == 200
+        assert (await own.post(f"/wallets/{wallet_id}/topup", body)).status_code == 201
+        assert (await own.json(f"/wallets/{wallet_id}/balance"))["balance"] == 10
 
     @pytest_asyncio.fixture(loop_scope="module")
     async def away(self, own: Api, database_url: str) -> AsyncIterator[asyncpg.Connection]:

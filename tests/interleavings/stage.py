@@ -160,6 +160,7 @@ async def insert(connection: asyncpg.Connection, assets: Sequence[Asset], wallet
         " created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp())",
         assets,
     )
+    await connection.execute("SELECT setval('assets_id_seq', (SELECT max(id) FROM assets))")
     states = [state for each in assets for state in system_wallets(each)] + list(wallets)
     await connection.execute(
         "INSERT INTO wallets (created_at, asset_id, shard, locked, hot, id, kind, overdraft_limit)"

@@ -12,6 +12,8 @@ from uuid import UUID
 
 import asyncpg
 
+from wallet.storage.sequences import find_behind
+
 BEGIN: Final = datetime(2026, 1, 1, tzinfo=UTC)
 DAY: Final = timedelta(days=1)
 GOLD: Final = 1
@@ -194,6 +196,8 @@ class Scribe:
                 table, records=[tuple(row.values()) for row in rows], columns=list(rows[0])
             )
         await connection.execute("UPDATE watermarks SET seq = $1", self.seq)
+        for behind in await find_behind(connection):
+            await connection.execute("SELECT setval($1::text::regclass, $2)", behind.sequence, behind.last_number)
 
     def _set_due(self) -> None:
         by_id = {row["id"]: row for row in self.wallets.values()}

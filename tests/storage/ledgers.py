@@ -76,6 +76,7 @@ async def insert_ledger(connection: asyncpg.Connection, ledger: Ledger) -> Ledge
         " created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp())",
         *asset,
     )
+    await connection.execute("SELECT setval('assets_id_seq', (SELECT max(id) FROM assets))")
     await connection.execute(
         "INSERT INTO users (created_at, shard, id, name) SELECT clock_timestamp(), 0, id, 'somebody'"
         " FROM unnest($1::uuid[]) AS id",

@@ -67,7 +67,7 @@ def dumped_schema(dsn: str) -> list[str]:
     service's role, which are not the schema's (tests/storage/test_role.py).
     """
     pg_dump = postgres_bindirs()[max(postgres_bindirs())] / "pg_dump"
-    command = [pg_dump, "--schema-only", "--no-owner", "--exclude-table=alembic_version", "--dbname", dsn]
+    command = [pg_dump, "--schema-only", "--no-owner", "--exclude-table=wallet_alembic_version", "--dbname", dsn]
     dump = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     lines = [line for line in dump.splitlines() if line and not line.startswith(("--", "\\"))]
     return [line for line in lines if not line.endswith(f" TO {SERVICE_ROLE};")]
@@ -130,7 +130,7 @@ async def test_of_several_starts_at_once_one_migrates_and_all_succeed(empty_data
 
 
 async def test_a_newer_schema_is_left_alone_and_counts_as_current(database_url: str) -> None:
-    await execute(database_url, "UPDATE alembic_version SET version_num = '9999_of_a_later_release'")
+    await execute(database_url, "UPDATE wallet_alembic_version SET version_num = '9999_of_a_later_release'")
     assert await migrate(database_url) == []
     assert await current(database_url)
 
@@ -149,8 +149,9 @@ async def test_a_start_with_nothing_to_apply_imports_no_migration_library(databa
 
 async def test_a_migration_that_fails_leaves_nothing_of_itself(empty_database_url: str) -> None:
     await execute(empty_database_url, "CREATE TABLE wallets ()")
+    # As if somebody had made it since it was looked whether the name is free.
     with pytest.raises(asyncpg.DuplicateTableError):
-        await migrate(empty_database_url)
+        await upgrade(await asyncpg.connect(empty_database_url))
     assert await tables(empty_database_url) == {"wallets"}
     await execute(empty_database_url, "DROP TABLE wallets")
     assert await migrate(empty_database_url)
@@ -168,7 +169,7 @@ async def test_the_migrations_before_one_that_fails_stay(empty_database_url: str
         shutil.copy(stub, migrations / "versions" / f"{name}.py")
     with pytest.raises(asyncpg.DuplicateTableError):
         await upgrade(await asyncpg.connect(empty_database_url), migrations=migrations)
-    assert await tables(empty_database_url) == {"alembic_version", "one", "three"}
+    assert await tables(empty_database_url) == {"wallet_alembic_version", "one", "three"}
     (migrations / "versions" / "0003_bad.sql").write_text("CREATE TABLE four ();")
     assert await upgrade(await asyncpg.connect(empty_database_url), migrations=migrations) == ["0003_bad"]
 

@@ -220,7 +220,7 @@ async def test_a_server_that_only_fails_to_agree_on_tls_is_no_server_without_it(
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (error("08P01"), "a pooler such as PgBouncer"),
+        (error("08P01"), "a pooler stands between"),
         (error("28000"), "28000"),
         (error("3D000"), "3D000"),
         (authentication(7), "a way to log in"),

@@ -32,7 +32,7 @@ CHANGEABLE = {
 }
 """The columns that the service changes. Said here once more: a grant that is added must be added here, too."""
 
-NOT_ADDED_TO = {"alembic_version", "role_grants", "sandbox_clock", "service_secrets", "watermarks"}
+NOT_ADDED_TO = {"wallet_alembic_version", "role_grants", "sandbox_clock", "service_secrets", "watermarks"}
 TAKEN_FROM = {"declines", "metadata_members"}
 
 FORBIDDEN = [

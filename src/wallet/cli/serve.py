@@ -9,9 +9,11 @@ from wallet.cli.database import database_of, ensure_set_up, orderly_end
 from wallet.cli.keys_of import ensure_a_key
 from wallet.cli.migrate import migrate_when_there
 from wallet.cli.options import EMBEDDED, SETTING_NAMES, flag, with_settings
+from wallet.errors import SettingsInvalid
 from wallet.http.server import serve
 from wallet.service.demo import make_demo_data
 from wallet.settings import Settings
+from wallet.storage.setup import sequences_behind
 
 
 @click.command("serve")
@@ -41,6 +43,9 @@ async def _prepare(settings: Settings, *, with_migrations: bool, with_demo_data:
         await migrate_when_there(settings)
     else:
         await ensure_set_up(settings)
+        if behind := await sequences_behind(database_of(settings)):
+            # Not moved forward by itself: a sequence is behind where rows were copied, and may still be on their way.
+            raise SettingsInvalid(f"{behind[0]}: run `wallet migrate` once no more rows are copied into this database")
     if with_demo_data:
         await make_demo_data(database_of(settings))
     if not settings.development:

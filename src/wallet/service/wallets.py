@@ -46,6 +46,7 @@ from wallet.storage.receipts import ReceiptStore
 from wallet.storage.resources import Resources
 from wallet.storage.revision import is_current
 from wallet.storage.role import login_owns_tables
+from wallet.storage.sequences import find_behind
 from wallet.storage.statement_lines import StatementStore
 from wallet.telemetry import Telemetry
 
@@ -252,6 +253,8 @@ class WalletService:
         try:
             if not await ask(self._pool, is_current):
                 return "ok", "not up to date: run `wallet migrate`", ()
+            if behind := await ask(self._pool, find_behind):
+                return "ok", f"{behind[0]}: run `wallet migrate`", ()
             owns_tables = await ask(self._pool, login_owns_tables)
         except StorageUnavailable as error:
             return str(error), "unknown", ()

@@ -20,7 +20,7 @@ from wallet.ledger.naming import wallets_implied
 from wallet.ledger.outcomes import Outcome
 from wallet.ledger.requests import Request
 from wallet.storage.assets import AssetCache
-from wallet.storage.database import CONNECTION_LOST, LockTimedOut, driver_errors, is_fatal, translated
+from wallet.storage.database import CONNECTION_LOST, LockTimedOut, SequenceBehind, driver_errors, is_fatal, translated
 from wallet.storage.due_steps import DUE_STEPS_MAX, ManyDue
 from wallet.storage.leaves import read_salts
 from wallet.storage.loading import Loaded, load
@@ -36,7 +36,7 @@ BEGINNINGS_MAX: Final = 4
 WALLETS_READ_LEAST: Final = 256
 """So many wallets are read as they are locked, for one round trip more; fewer are looked up with the references."""
 
-CONNECTION_KEPT: Final = (StaleContext, BadData, LockTimedOut, ManyDue)
+CONNECTION_KEPT: Final = (StaleContext, BadData, LockTimedOut, ManyDue, SequenceBehind)
 """After these the connection is as good as new. After anything else, a cancellation included, nothing is known of it,
 and it must be given up without asking it anything: the server may be stopped for good."""
 

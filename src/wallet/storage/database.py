@@ -12,10 +12,9 @@ import asyncpg
 from wallet.errors import BadData, InvariantViolated, SettingsInvalid, StaleContext, StorageUnavailable
 from wallet.settings import Settings
 from wallet.storage.opening import open_connection
+from wallet.storage.session import settle
 from wallet.storage.sqlstates import words_of
-from wallet.storage.statements import load_statements
 
-_SQL = load_statements("session.sql")
 _log = logging.getLogger(__name__)
 
 # Another writer was there first. Names, never messages.
@@ -29,8 +28,19 @@ _LAWS_CLASS: Final = "WL"
 _LOCK_TIMEOUT: Final = "55P03"
 
 
+# A number that its sequence has given before.
+_NUMBERED: Final = {"batches_pk": "batch_seq", "declines_pk": "declines_id_seq"}
+
+
 class LockTimedOut(StorageUnavailable):
     """Somebody holds a wallet for too long. The others in the batch need not wait for it."""
+
+
+class SequenceBehind(StorageUnavailable):
+    """A sequence is behind its table, as after a logical copy: nothing is written with a number that it gives."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the sequence {name} is behind its table: run `wallet migrate`, which moves it forward")
 
 
 # Planning a write anew costs more than executing it. A plan kept from when the tables were empty would read them
@@ -61,7 +71,7 @@ class Database:
     async def connect(self, purpose: str, *, finds_by_key: bool = False, as_login: bool = False) -> asyncpg.Connection:
         """One connection, set up and checked. Raises StorageUnavailable, or SettingsInvalid for an unsafe server.
 
-        `as_login`: without taking the service's role, which may not be there yet.
+        `as_login`: for a start, without taking the service's role, which may not be there yet.
 
         `finds_by_key`: every statement on it finds rows by a key that it is given, so that
         one plan suits all (docs/adr/0005).
@@ -80,8 +90,6 @@ class Database:
             "timezone": "UTC",
             # Compiling a plan costs more than any statement of ours takes.
             "jit": "off",
-            # A statement outside any transaction of ours may lock rows, whatever was configured.
-            "default_transaction_read_only": "off",
             # Not less: a warning is how the server says that a commit was not replicated. Not more: see there.
             "client_min_messages": "warning",
         }
@@ -89,16 +97,20 @@ class Database:
         if limits.database_role and not as_login:
             # By the start of the session, so that nothing that resets it gives the login's own rights back.
             session["role"] = limits.database_role
-        with driver_errors():
-            connection = await open_connection(
+
+        async def connect() -> asyncpg.Connection:
+            return await open_connection(
                 self.dsn,
                 seconds_max=limits.connect_seconds_max,
                 # For a server that cannot keep its own time-out, because it is frozen or cut off.
                 command_seconds_max=limits.statement_timeout_ms / 1000 + COMMAND_SECONDS_MORE,
                 server_settings=session,
             )
+
+        with driver_errors():
+            connection = await connect()
             try:
-                await _ensure_durable(connection)
+                await settle(connection, session, dsn=self.dsn, connect_another=connect if as_login else None)
             except BaseException:
                 connection.terminate()
                 raise
@@ -127,13 +139,6 @@ class Database:
         return await asyncpg.create_pool(connect=connect, reset=keep, min_size=0, max_size=connections_max)
 
 
-async def _ensure_durable(connection: asyncpg.Connection) -> None:
-    row = await connection.fetchrow(_SQL["set_durable"])
-    for setting in ("fsync", "full_page_writes"):
-        if row[setting] != "on":
-            raise SettingsInvalid(f"the database runs with {setting} = {row[setting]}: it would lose money in a crash")
-
-
 @contextmanager
 def driver_errors() -> Iterator[None]:
     """Translate what goes wrong before COMMIT is sent. None of the raised texts repeats the driver's."""
@@ -152,6 +157,8 @@ def translated(error: asyncpg.PostgresError) -> Exception:
     state = error.sqlstate or ""
     if state in _CONFLICTS or (state == "23505" and error.constraint_name == _REFERENCE_CONSTRAINT):
         return StaleContext(f"another writer was there first ({state})")
+    if state == "23505" and (sequence := _NUMBERED.get(error.constraint_name or "")):
+        return SequenceBehind(sequence)
     if state.startswith(_LAWS_CLASS) or (state.startswith("23") and error.constraint_name):
         return InvariantViolated(f"the database refused what the ledger had decided ({error.constraint_name or state})")
     if state.startswith((*_BAD_DATA_CLASSES, "23")):

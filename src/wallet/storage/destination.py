@@ -124,6 +124,11 @@ def destination_of(url: str, *, named: str, environment: Mapping[str, str]) -> D
     )
 
 
+def server_settings_of(url: str, *, named: str, environment: Mapping[str, str]) -> Mapping[str, str]:
+    """What this URL asks the server for, without a look at the files that it names."""
+    return _server_settings(Parameters(url, environment, named=named))
+
+
 def _places(parameters: Parameters) -> Iterator[Place]:
     addresses, hosts = parameters.get("hostaddr").split(","), parameters.get("host").split(",")
     count = max(len(addresses), len(hosts))

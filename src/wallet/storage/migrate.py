@@ -14,8 +14,11 @@ from wallet.errors import SettingsInvalid, StorageUnavailable
 from wallet.settings import SERVICE_ROLE
 from wallet.storage.database import CONNECTION_LOST
 from wallet.storage.opening import open_connection
+from wallet.storage.place import ensure_may_migrate
 from wallet.storage.revision import is_current
 from wallet.storage.role import are_given, give, login_of_session
+from wallet.storage.sequences import Behind, find_behind, move_forward
+from wallet.storage.session import settle
 from wallet.storage.sqlstates import words_of
 from wallet.storage.statements import load_statements
 
@@ -27,7 +30,7 @@ ADVISORY_LOCK_KEY: Final = 0x77616C6C6574  # "wallet"
 _SESSION: Final = {
     "application_name": "wallet migrate",
     # How long to wait for another start that is migrating. A migration itself sets a far shorter one.
-    "lock_timeout": "5min",
+    "lock_timeout": "300000",
     # An index on a full table takes as long as it takes, whatever limit the role has for its queries.
     "statement_timeout": "0",
 }
@@ -37,8 +40,12 @@ _UNAVAILABLE: Final = (
     *CONNECTION_LOST,
     asyncpg.OperatorInterventionError,  # starting, stopping, or this session was ended
     asyncpg.InsufficientResourcesError,  # too many connections, disk full
-    asyncpg.ReadOnlySQLTransactionError,  # a standby
+    asyncpg.ReadOnlySQLTransactionError,  # since it was looked at
 )
+
+_AS_OWNER: Final = "it must own them (WALLET_MIGRATION_DATABASE_URL names another login)"
+
+_NAME_TAKEN: Final = (asyncpg.DuplicateTableError, asyncpg.DuplicateObjectError, asyncpg.DuplicateFunctionError)
 
 
 async def migrate(
@@ -57,9 +64,10 @@ async def migrate(
     Safe to call from several processes at once: one migrates, the others wait for it and find nothing to do.
     Each migration is one database transaction, so after a failure those before it are in and it is not.
 
-    Raises StorageUnavailable (try again later) when the database cannot be reached or a lock is not to be
-    had, and SettingsInvalid when `dsn` does not lead to a database that lets its login in, or that login may not
-    make the role or give it grants. Neither repeats any text of the driver or `dsn`.
+    Raises StorageUnavailable (try again later) when the database cannot be reached, takes no writes, or a lock is not
+    to be had, and SettingsInvalid when `dsn` does not lead to a database that lets its login in, what it names is no
+    place for a ledger (storage.place, storage.session), or its login may not make the role or give it grants. Neither
+    repeats any text of the driver or `dsn`.
     """
     connection = await _connect(dsn, named, connect_seconds_max)
     applied = await _migrate_schema(connection, connect_seconds_max)
@@ -78,10 +86,35 @@ async def _migrate_schema(connection: asyncpg.Connection, connect_seconds_max: f
             await connection.execute(_LOCK_MIGRATIONS, ADVISORY_LOCK_KEY)
             if await is_current(connection):
                 return []
+            await ensure_may_migrate(connection)
             # Imported here because Alembic takes half a second, and nearly every start has nothing to apply.
             from wallet.storage.upgrade import upgrade
 
             return await upgrade(connection)
+        except _NAME_TAKEN as error:  # since it was looked at
+            raise SettingsInvalid("something of another application's has a name that the ledger needs") from error
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise SettingsInvalid(f"the migrating login may not change the ledger's tables: {_AS_OWNER}") from error
+        finally:
+            await connection.close(timeout=connect_seconds_max)
+
+
+async def move_sequences(
+    dsn: str, *, connect_seconds_max: float = 3.0, named: str = "DATABASE_URL"
+) -> tuple[Behind, ...]:
+    """Move each sequence forward that is behind its table, and answer them as they were.
+
+    For a database whose schema is current. Raises as migrate does.
+    """
+    connection = await _connect(dsn, named, connect_seconds_max)
+    with _driver_errors_as_ours():
+        try:
+            if not await find_behind(connection):
+                return ()
+            await connection.execute(_LOCK_MIGRATIONS, ADVISORY_LOCK_KEY)
+            return await move_forward(connection)
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise SettingsInvalid(f"the migrating login may not move the ledger's sequences: {_AS_OWNER}") from error
         finally:
             await connection.close(timeout=connect_seconds_max)
 
@@ -115,8 +148,17 @@ async def _give_grants(
 
 
 async def _connect(dsn: str, named: str, seconds_max: float) -> asyncpg.Connection:
-    with _driver_errors_as_ours():
+    async def connect() -> asyncpg.Connection:
         return await open_connection(dsn, seconds_max=seconds_max, server_settings=_SESSION, named=named)
+
+    with _driver_errors_as_ours():
+        connection = await connect()
+        try:
+            await settle(connection, _SESSION, dsn=dsn, connect_another=connect)
+        except BaseException:
+            connection.terminate()
+            raise
+    return connection
 
 
 @contextmanager

@@ -29,8 +29,9 @@ _TO_CHANGE: Final[Mapping[str, str]] = {
     "28000": "the database does not let this login in (28000): the user of {named} is not there or may not log in, or "
     "pg_hba.conf has no line for it, from here, and with or without TLS as sslmode has it",
     "3D000": "the server has no database of that name (3D000): create it, or correct the end of {named}",
-    "08P01": "the server did not take the start of the session (08P01): a pooler such as PgBouncer seems to stand "
-    "between, and it does not pass on what the service sets; let {named} lead to PostgreSQL itself",
+    "08P01": "a pooler stands between, and refuses what each session is started with (08P01): let it leave that out "
+    "(PgBouncer: pool_mode = session and the ignore_startup_parameters of docs/operations.md), or let {named} lead to "
+    "PostgreSQL itself",
     "42501": "the login of {named} may not connect to this database (42501): GRANT CONNECT ON DATABASE … TO it",
     "42601": "options of {named} is nothing that a server can be started with (42601)",
 }

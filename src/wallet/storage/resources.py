@@ -170,8 +170,7 @@ class Resources:
         row = await connection.fetchrow(_SQL["insert_asset"], self._shard, asset_id, *fields, *ids)
         if row["id"] is None or row["wallets"] != len(ids):
             raise AlreadyExists(f"asset {fields[0]} cannot be made: an id of its system wallets is taken")
-        if asset_id is not None:
-            await connection.execute(_SQL["move_asset_ids_on"])
+        await connection.execute(_SQL["move_asset_ids_on"])
         made: AssetId = row["id"]
         return made
 

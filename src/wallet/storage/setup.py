@@ -1,4 +1,4 @@
-"""What a start asks of a database, as its login: whether this release can work with it."""
+"""What a start asks of a database: whether this release can work with it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,6 +9,7 @@ import asyncpg
 from wallet.storage.database import Database, close, driver_errors
 from wallet.storage.revision import is_current
 from wallet.storage.role import are_given, login_of_session
+from wallet.storage.sequences import Behind, find_behind
 
 
 class Missing(Enum):
@@ -32,6 +33,16 @@ async def find_missing(database: Database) -> Missing | None:
         except asyncpg.InsufficientPrivilegeError:
             # A login that owns nothing may read nothing before it is given leave to take the role.
             return Missing.GRANTS
+
+
+async def sequences_behind(database: Database) -> tuple[Behind, ...]:
+    """The sequences that are behind their tables, of a database that is set up. Raises as is_set_up."""
+    connection = await database.connect("start")
+    try:
+        with driver_errors():
+            return await find_behind(connection)
+    finally:
+        await close(connection)
 
 
 async def login_of(database: Database) -> str:

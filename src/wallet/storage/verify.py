@@ -15,6 +15,8 @@ import asyncpg
 
 from wallet.storage.database import close, driver_errors
 from wallet.storage.opening import open_connection
+from wallet.storage.sequences import find_behind
+from wallet.storage.session import settle
 from wallet.storage.statements import load_statements
 
 ROWS_MAX: Final = 50_000
@@ -147,9 +149,14 @@ async def verify(dsn: str, *, on_progress: Callable[[VerifyProgress], None], row
 @asynccontextmanager
 async def one_snapshot(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     """A connection that sees the ledger as it is when this begins. Raises StorageUnavailable, SettingsInvalid."""
+
+    async def connect() -> asyncpg.Connection:
+        return await open_connection(dsn, seconds_max=CONNECT_SECONDS_MAX, server_settings=SESSION)
+
     with driver_errors():
-        connection = await open_connection(dsn, seconds_max=CONNECT_SECONDS_MAX, server_settings=SESSION)
+        connection = await connect()
         try:
+            await settle(connection, SESSION, dsn=dsn, connect_another=connect)
             await connection.execute(_SQL["lift_limits"])
             await connection.execute(_SQL["begin"])
             yield connection
@@ -191,11 +198,25 @@ class _Verification:
         self._count("sums", 0)
         await self._check("check_sums")
         self._count("sums", await self._connection.fetchval(_SQL["count_assets"]))
+        await self._check_sequences()
         rows_checked = {
             law: sum(rows for step, rows in self._rows_done.items() if law in _LAWS_OF_STEP[step]) for law in LAWS
         }
         findings = tuple(sorted(self._findings.values(), key=lambda finding: finding.law))
         return VerifyReport(rows_checked=MappingProxyType(rows_checked), findings=findings)
+
+    async def _check_sequences(self) -> None:
+        # They are read as they are now, which is never behind what they were for this snapshot.
+        for behind in await find_behind(self._connection):
+            self._add(
+                Finding(
+                    law=4,
+                    check="sequence_is_not_behind_its_table",
+                    where=f"{behind.name} (of {behind.place})",
+                    expected=f"a next number above {behind.last_number}",
+                    found=str(behind.next_number),
+                )
+            )
 
     async def _check_shard(self, shard: int) -> None:
         await self._read_whole_tables(False)

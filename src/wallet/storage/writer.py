@@ -20,7 +20,7 @@ from wallet.ledger.outcomes import Outcome, Settled
 from wallet.ledger.requests import Request, Settle
 from wallet.storage.assets import AssetCache
 from wallet.storage.commit import CONNECTION_KEPT, StepSeconds, commit_batch, find_held, prepare
-from wallet.storage.database import Database, LockTimedOut, close
+from wallet.storage.database import Database, LockTimedOut, SequenceBehind, close
 from wallet.storage.due_steps import DUE_STEPS_MAX, ManyDue, MoreIsDue
 from wallet.storage.ids import IdSource
 from wallet.storage.named import Pointed, wallets_of
@@ -242,6 +242,8 @@ class BatchWriter:
                 # as many waits as that takes. More, and it is no reference but a table, and everybody's trouble.
                 self._waits_left -= 1
                 raise StaleContext("a reference is waited for") if len(batch) > 1 else error from None
+            except SequenceBehind:
+                raise  # Each try would take one more number, and none of them is right.
             except StorageUnavailable:
                 if tried >= 2:
                     raise

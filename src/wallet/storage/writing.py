@@ -18,6 +18,7 @@ from wallet.ledger.outcomes import Grouped, Outcome, RefusalCode, Refused
 from wallet.ledger.requests import Group, Refund, Request, Single
 from wallet.storage.attachments import write_attachments
 from wallet.storage.copying import ENTRIES_LEAST, copy_posted
+from wallet.storage.database import SequenceBehind
 from wallet.storage.details import changes_text, details_text
 from wallet.storage.leaves import leaves_of
 from wallet.storage.loading import Loaded
@@ -38,7 +39,10 @@ async def write_decision(
     shard: int,
     salts: Salts,
 ) -> None:
-    """Store what was decided, refusals included. Raises InvariantViolated if fewer rows were written than asked for."""
+    """Store what was decided, refusals included.
+
+    Raises InvariantViolated if fewer rows were written than asked for, SequenceBehind for a seq that is out of order.
+    """
     posted, changes = decision.posted, decision.changes
     moved, changed = _moved_and_changed(batch, loaded, decision)
     # All or none: in two statements, two batches could wait for each other's references.
@@ -134,6 +138,8 @@ async def _write_batch(
         merkle_root(leaves),
         marks_of(leaves),
     )
+    if row["seq"] is None:
+        raise SequenceBehind("batch_seq")
     asked = (len(rows), len(entries), len(moved), len(deltas))
     written = (row["transactions"], row["entries"], row["wallets"], row["deltas"])
     ensure(written == asked, f"asked to write {asked} rows, wrote {written}")

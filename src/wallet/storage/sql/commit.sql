@@ -15,7 +15,7 @@ SELECT FROM wallets
 -- why: The isolation level is said, not inherited. The writer has an xid before it takes a seq, which is what lets
 --      the fence tell when every batch up to a seq is settled. All writers lock in one total order, so two batches can
 --      wait for each other but never deadlock; a wallet that everybody uses comes last, so that nobody waits holding it
-BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;  -- noqa: PRS
+BEGIN ISOLATION LEVEL READ COMMITTED;  -- noqa: PRS
 SELECT pg_current_xact_id();
 EXECUTE lock_wallets ({shard}, '{{{ids}}}');
 
@@ -100,8 +100,11 @@ SELECT e.transaction_id, e.leg, e.wallet_id, e.asset_id, e.direction, e.amount, 
 --      $15 versions (null: unlocked), $16 balances after;
 --      wallets of which nothing else changed: $17 ids, $18 balances, $19 versions; deltas: $20 wallets, $21 amounts;
 --      $22 the number of all transactions; $23 root and $24 marks of the leaves of all (storage.leaves)
--- out: seq, and how many rows of each kind were written; the caller compares
--- why: one round trip whatever the batch size; each row once, in its final state. Transactions go in in order of
+-- out: seq (null: the one that was given is not above the watermark and all batches that are there, so there is no
+--      batch), and how many rows of each kind were written; the caller compares
+-- why: a batch with a lower seq would be hidden by a snapshot, or have no link. What this statement sees has committed
+--      before it took its seq, so a sequence in order always gives a higher one (docs/adr/0026); OFFSET 0, or the
+--      planner reads the whole index for a join instead. One round trip whatever the batch size; each row once, in its final state. Transactions go in in order of
 --      their unique key, so that disjoint batches with the same references wait but never deadlock; so all of a batch
 --      go here, or all go there, or all are copied (storage.copying). The guard on wallets says once more what was
 --      decided, so that a fault is counted: no movement takes more than is available
@@ -110,7 +113,12 @@ WITH next AS MATERIALIZED (
 ),
 batch AS (
     INSERT INTO batches (seq, created_at, transactions, shard, id, root, marks)
-    SELECT seq, $3, $22, $1, $2, $23, $24 FROM next
+    SELECT seq, $3, $22, $1, $2, $23, $24
+      FROM next
+     WHERE NOT EXISTS (SELECT FROM watermarks AS mark WHERE mark.shard = $1 AND mark.seq >= next.seq OFFSET 0)
+       AND NOT EXISTS (
+            SELECT FROM batches AS earlier WHERE earlier.shard = $1 AND earlier.seq >= next.seq OFFSET 0
+           )
     RETURNING seq
 ),
 posted AS (

@@ -9,7 +9,7 @@ REVOKE ALL ON  -- noqa: PRS
     assets, users, wallets, wallet_creations, batches, transactions, ledger_entries, backdated_entries, holds,
     hold_steps, lots, lot_moves, refund_states, wallet_events, programmes, programme_wallets, metadata_members,
     system_deltas, system_snapshots, watermarks, seals, api_keys, admin_acts, admin_answers, declines, sandbox_clock,
-    service_secrets, role_grants, alembic_version
+    service_secrets, role_grants, wallet_alembic_version
 FROM {role};
 REVOKE ALL ON SEQUENCE batch_seq, assets_id_seq, declines_id_seq FROM {role};
 
@@ -18,9 +18,9 @@ GRANT SELECT ON
     assets, users, wallets, wallet_creations, batches, transactions, ledger_entries, backdated_entries, holds,
     hold_steps, lots, lot_moves, refund_states, wallet_events, programmes, programme_wallets, metadata_members,
     system_deltas, system_snapshots, watermarks, seals, api_keys, admin_acts, admin_answers, declines, sandbox_clock,
-    service_secrets, role_grants, alembic_version
+    service_secrets, role_grants, wallet_alembic_version
 TO {role};
-GRANT SELECT ON SEQUENCE batch_seq TO {role};
+GRANT SELECT ON SEQUENCE batch_seq, assets_id_seq, declines_id_seq TO {role};
 
 -- History: rows are added, and never touched again.
 GRANT INSERT ON

@@ -4,7 +4,49 @@
 -- in:  nothing
 -- out: the newest revision applied, no row when there is none; undefined_table on an empty database
 -- why: start and readiness ask it, without loading the migration library
+SELECT version_num FROM wallet_alembic_version;
+
+-- name: look_around
+-- in:  $1 names of all that the migrations make text[]
+-- out: the schema in which they would make it (null: the search path names none that is there), whether this login may;
+--      whether the server is a standby, and whether it takes no writes; where our version table is, if anywhere on the
+--      search path; whether a version table of the library's own name is there, as releases before 0005_sequences had;
+--      which of the names are taken
+-- why: what would stop a migration in the middle is said before it begins
+SELECT place.name AS place,
+       coalesce(has_schema_privilege(place.oid, 'CREATE'), false) AS may_create,
+       pg_is_in_recovery() AS is_standby,
+       current_setting('transaction_read_only')::boolean AS is_read_only,
+       (SELECT space.nspname::text
+          FROM pg_class AS kept JOIN pg_namespace AS space ON space.oid = kept.relnamespace
+         WHERE kept.oid = to_regclass('wallet_alembic_version')) AS kept_in,
+       (SELECT count(*) > 0
+          FROM pg_class WHERE relnamespace = place.oid AND relname = 'alembic_version') AS has_shared_table,
+       ARRAY(
+        SELECT relname::text FROM pg_class WHERE relnamespace = place.oid AND relname = ANY($1::text[])
+         UNION
+        SELECT proname::text FROM pg_proc WHERE pronamespace = place.oid AND proname = ANY($1::text[])
+         UNION
+        SELECT typname::text FROM pg_type WHERE typnamespace = place.oid AND typname = ANY($1::text[])
+       ) AS taken
+  FROM (SELECT 1) AS one
+  LEFT JOIN (
+        -- Not a schema for temporary tables, which may be named, too.
+        SELECT oid, nspname::text AS name FROM pg_namespace WHERE nspname = current_schema() AND nspname !~ '^pg_'
+       ) AS place ON true;
+
+-- name: shared_revision
+-- out: what the version table of the library's own name says
 SELECT version_num FROM alembic_version;
+
+-- name: adopt_revision
+-- why: the record of a ledger from before 0005_sequences goes on in a table of our own. The old one stays for processes
+--      of that release, which look there whether they are ready
+CREATE TABLE wallet_alembic_version (
+    version_num varchar(32) NOT NULL,
+    CONSTRAINT wallet_alembic_version_pkc PRIMARY KEY (version_num)
+);
+INSERT INTO wallet_alembic_version (version_num) SELECT version_num FROM alembic_version;
 
 -- name: lock_migrations
 -- in:  $1 key bigint, the same in every release

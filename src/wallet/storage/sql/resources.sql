@@ -3,7 +3,7 @@
 
 -- name: begin
 -- why: the isolation level is said, not inherited: read committed lets a statement see what the one before waited for
-BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;  -- noqa: PRS
+BEGIN ISOLATION LEVEL READ COMMITTED;  -- noqa: PRS
 
 -- name: rollback
 ROLLBACK;
@@ -65,7 +65,8 @@ SELECT id, code, scale, max_supply, made_draw_order, made_on_refund_to_expired, 
 -- in:  $1 shard smallint, $2 id integer or null, $3 code, $4 scale, $5 max_supply bigint or null, policy: $6 draw_order,
 --      $7 on_refund_to_expired, $8 grace_seconds; ids of its wallets: $9 treasury, $10 revenue, $11 breakage
 -- out: the id (null: the asset was not inserted) and how many of its three wallets were
--- why: an asset exists with its system wallets or not at all. A capped treasury is locked, because its balance
+-- why: an asset exists with its system wallets or not at all. Its id is above all others, also where the sequence is
+--      behind them; they are made one after another. A capped treasury is locked, because its balance
 --      decides; it may go below zero by as much as the cap, and is locked last, because every top-up needs it
 WITH made AS (
     INSERT INTO assets (
@@ -74,7 +75,10 @@ WITH made AS (
         created_at
     )
     VALUES (
-        coalesce($2::integer, nextval(pg_get_serial_sequence('assets', 'id'))), $4, $3, $5, $6, $7, $8, $6, $7, $8,
+        coalesce(
+            $2::integer,
+            greatest(nextval(pg_get_serial_sequence('assets', 'id')), (SELECT max(earlier.id) + 1 FROM assets AS earlier))
+        ), $4, $3, $5, $6, $7, $8, $6, $7, $8,
         $9, $10, $11, ledger_now()
     )
     ON CONFLICT DO NOTHING
@@ -103,5 +107,5 @@ UPDATE assets
 RETURNING id;
 
 -- name: move_asset_ids_on
--- why: after an explicit id, the sequence must not come to it again
+-- why: the sequence must not come again to an id that it has not given
 SELECT setval(pg_get_serial_sequence('assets', 'id'), (SELECT max(id) FROM assets));

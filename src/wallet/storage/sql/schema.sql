@@ -126,6 +126,8 @@ CREATE TABLE batches (
     CONSTRAINT batches_root_ck CHECK (octet_length(root) = 32)
 );
 
+ALTER SEQUENCE batch_seq OWNED BY batches.seq;
+
 -- Which batches stand out of the order of time, where a balance is asked for at an instant. A few bytes per thousands.
 CREATE INDEX batches_created_ix ON batches USING brin (seq, created_at)
     WITH (pages_per_range = 32, autosummarize = on);

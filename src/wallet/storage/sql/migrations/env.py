@@ -2,12 +2,15 @@
 
 from alembic import context
 
+from wallet.storage.revision import VERSION_TABLE
+
 connection = context.config.attributes["connection"]
 applied = context.config.attributes["applied"]
 
 context.configure(
     connection=connection,
     transaction_per_migration=True,
+    version_table=VERSION_TABLE,
     on_version_apply=lambda step, **_: applied.append(step.up_revision_id),
 )
 with context.begin_transaction():

@@ -1,0 +1,51 @@
+-- Sequences, and the columns that are numbered by them. A logical copy brings rows and no sequences (docs/adr/0026).
+
+-- name: find_sequences
+-- in:  $1 names of tables text[]
+-- out: each sequence that belongs to a column of them, by the catalogue: names that are quoted where they need it
+-- why: what is looked at is what there is. A sequence without a column of its own would be missed (a test says so)
+SELECT taken.relname::text AS sequence_name,
+       format('%I.%I', space.nspname, taken.relname) AS sequence,
+       format('%I.%I', space.nspname, numbered.relname) AS numbered_table,
+       quote_ident(attribute.attname) AS numbered_column,
+       format('%s.%s', numbered.relname, attribute.attname) AS place
+  FROM pg_depend AS owned
+  JOIN pg_class AS taken ON taken.oid = owned.objid AND taken.relkind = 'S'
+  JOIN pg_class AS numbered ON numbered.oid = owned.refobjid
+  JOIN pg_attribute AS attribute ON attribute.attrelid = owned.refobjid AND attribute.attnum = owned.refobjsubid
+  JOIN pg_namespace AS space ON space.oid = taken.relnamespace
+ WHERE owned.classid = 'pg_class'::regclass
+   AND owned.refclassid = 'pg_class'::regclass
+   AND owned.deptype IN ('a', 'i')
+   AND owned.refobjid IN (SELECT to_regclass(name) FROM unnest($1::text[]) AS name)
+ ORDER BY taken.relname;
+
+-- name: look_at
+-- in:  {sequence}, {numbered_table}, {numbered_column}, quoted
+-- out: what the sequence gives next, and the last number that the table has: one step to the end of an index
+SELECT taken.last_value + taken.is_called::integer AS next_number,  -- noqa: RF01
+       (SELECT max({numbered_column}) FROM {numbered_table}) AS last_number  -- noqa: PRS
+  FROM {sequence} AS taken;  -- noqa: PRS
+
+-- name: look_at_batches
+-- in:  {sequence}, quoted
+-- out: the same of batches, by shard, and with them of what is behind the fence: a watermark or link may be above all
+--      batches that are there, for a batch that was rolled back has taken its seq
+SELECT taken.last_value + taken.is_called::integer AS next_number,  -- noqa: RF01
+       (SELECT max(greatest(
+                   mark.seq,
+                   (SELECT max(b.seq) FROM batches AS b WHERE b.shard = mark.shard),
+                   (SELECT max(link.seq) FROM seals AS link WHERE link.shard = mark.shard)
+               ))
+          FROM watermarks AS mark) AS last_number
+  FROM {sequence} AS taken;  -- noqa: PRS
+
+-- name: keep_writers_out
+-- why: every batch comes by wallets before it takes a number, and whoever makes an asset opens wallets. So nobody takes
+--      one between the look and the move, which could go back otherwise. Briefly, as a migration
+SET LOCAL lock_timeout = '5s';
+LOCK TABLE wallets IN EXCLUSIVE MODE;
+
+-- name: move
+-- in:  $1 sequence, quoted, text, $2 the last number that is taken bigint
+SELECT setval($1::text::regclass, $2);
