@@ -21,8 +21,8 @@ help:     ## Show this list
 run: .venv/.run     ## Serve on http://127.0.0.1:8080, with a database of its own unless DATABASE_URL names one
 	@exec $(BIN)/python -I -S src/wallet/storage/embedded_child.py parent=$$PPID -- $(BIN)/wallet dev
 
-reset:     ## Remove the data that make run keeps in .data
-	@$(BIN)/wallet dev --reset
+reset: .venv/.run     ## Remove the data that make run keeps in .data
+	@$(BIN)/wallet reset
 
 test: .venv/.dev     ## Run all tests on a real PostgreSQL (TEST_DATABASE_URL, or one of their own)
 	@$(BIN)/pytest $(PYTEST)

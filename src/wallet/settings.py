@@ -143,6 +143,7 @@ class Settings:
         "WALLET_PUBLIC_URL",
         "Where clients reach the service, a proxy's path prefix included, such as https://api.example/wallet; "
         "for the document's `servers` and the `type` of problems. Empty: relative to where they ask.",
+        empty_means_something=True,
     )
     metrics_port: int = _setting(
         0, "WALLET_METRICS_PORT", "Port to serve /metrics on, and nowhere else. 0: it is served on PORT.", least=0

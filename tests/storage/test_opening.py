@@ -269,7 +269,7 @@ async def test_a_database_that_is_set_read_only_is_said_to_be(database_url: str)
     owner = await asyncpg.connect(database_url)
     name = re.search(r"/(wallet_test_\w+)", database_url)[1]  # type: ignore[index]
     await owner.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-    await owner.execute("DELETE FROM alembic_version")
+    await owner.execute("DELETE FROM wallet_alembic_version")
     await owner.close()
     with pytest.raises(StorageUnavailable, match="takes no writes"):
         await migrate(database_url)

@@ -18,7 +18,7 @@ from wallet.settings import SERVICE_ROLE, Settings
 from wallet.storage.database import Database
 from wallet.storage.migrate import migrate
 from wallet.storage.session import settle
-from wallet.storage.setup import is_set_up, sequences_behind
+from wallet.storage.setup import find_missing, sequences_behind
 from wallet.storage.verify import verify
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
@@ -57,7 +57,7 @@ def other_encoding_url(request: pytest.FixtureRequest, postgres: Server) -> Iter
 async def test_a_database_that_cannot_store_every_text_is_refused_at_start_and_by_migrating(
     other_encoding_url: str,
 ) -> None:
-    for attempt in (migrate(other_encoding_url), is_set_up(database_of(other_encoding_url))):
+    for attempt in (migrate(other_encoding_url), find_missing(database_of(other_encoding_url))):
         with pytest.raises(SettingsInvalid, match=r"encoding is .*ENCODING 'UTF8'"):
             await attempt
 
@@ -76,7 +76,7 @@ def pool(database_url: str, tmp_path: Path) -> Iterator[Pool]:
 
 async def test_behind_a_pooler_in_session_mode_each_session_is_as_it_was_asked_for(pool: Pool) -> None:
     database = database_of(pool("pool_mode = session", IGNORED))
-    assert await is_set_up(database)
+    assert await find_missing(database) is None
     assert await sequences_behind(database) == ()
     connection = await database.connect("test", finds_by_key=True)
     try:
@@ -127,7 +127,7 @@ async def test_the_search_path_of_the_url_is_kept_where_the_pooler_leaves_it_out
 @pytest.mark.parametrize("mode", ["session", "transaction"])
 async def test_a_pooler_that_refuses_the_start_packet_is_named_at_once(pool: Pool, mode: str) -> None:
     url = pool(f"pool_mode = {mode}")
-    for attempt in (migrate(url), is_set_up(database_of(url))):
+    for attempt in (migrate(url), find_missing(database_of(url))):
         with pytest.raises(SettingsInvalid, match="a pooler stands between, and refuses"):
             await attempt
 
@@ -137,7 +137,7 @@ async def test_a_pooler_that_refuses_the_start_packet_is_named_at_once(pool: Poo
 async def test_a_pooler_that_shares_connections_is_refused_at_once(pool: Pool, mode: str, more: str) -> None:
     url = pool(f"pool_mode = {mode}", IGNORED, more)
     for _ in range(3):
-        for attempt in (is_set_up(database_of(url)), migrate(url), verify(url, on_progress=lambda seen: None)):
+        for attempt in (find_missing(database_of(url)), migrate(url), verify(url, on_progress=lambda seen: None)):
             with pytest.raises(SettingsInvalid, match="a pooler stands between, and gives"):
                 await attempt
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -210,9 +211,14 @@ async def test_a_verification_that_is_cancelled_leaves_no_session(
             pass
 
 
-async def test_a_database_that_does_not_exist_is_unavailable(database_url: str) -> None:
-    with pytest.raises(StorageUnavailable):
+async def test_a_database_that_does_not_exist_is_a_setting_to_change(database_url: str) -> None:
+    with pytest.raises(SettingsInvalid, match="3D000"):
         await verified(database_url.replace("/wallet_test_", "/wallet_test_no_"))
+
+
+async def test_a_database_that_is_away_is_unavailable(tmp_path: Path) -> None:
+    with pytest.raises(StorageUnavailable):
+        await verified(f"postgresql://somebody@/wallet?host={tmp_path}")
 
 
 async def test_a_url_that_is_none_is_a_setting_to_change() -> None:

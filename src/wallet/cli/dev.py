@@ -14,13 +14,11 @@ from wallet.http.listening import listen, listen_for_metrics
 from wallet.http.server import serve
 from wallet.service.demo import MIKASA_WALLET, make_demo_data
 from wallet.settings import Settings
-from wallet.storage.embedded import remove_embedded_data
 
 
 @click.command("dev")
 @with_settings(*(name for name in SETTING_NAMES if name != "development"), log_level="warning")
-@click.option("--reset", is_flag=True, help="Remove the data of the embedded PostgreSQL, and end.")
-def command(settings: Settings, *, reset: bool) -> int:
+def command(settings: Settings) -> int:
     """Try the service: a database of its own, the schema, demo data, and HTTP on 127.0.0.1:8080.
 
     Needs no database server: it starts an embedded PostgreSQL, and stops it at the end. What is in it is there
@@ -31,12 +29,8 @@ def command(settings: Settings, *, reset: bool) -> int:
     Examples:
       wallet dev
       wallet dev --port 8081
-      wallet dev --reset
       DATABASE_URL=postgresql://wallet:secret@localhost/wallet wallet dev
     """
-    if reset:
-        click.echo(f"Removed {remove_embedded_data(data_dir_of(settings))}")
-        return 0
     settings = replace(settings, development=True)
     # Before a database is started for nothing. Freed again, because nothing could be answered yet.
     listen(settings).close()

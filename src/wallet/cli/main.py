@@ -18,6 +18,7 @@ INTERRUPTED: Final = 130
 
 COMMANDS: Final = {
     "dev": "Try it: a database of its own, demo data, and the service. Needs nothing.",
+    "reset": "Remove the data that dev has made.",
     "serve": "Serve HTTP on the database of DATABASE_URL.",
     "migrate": "Bring the database's schema up to date.",
     "keys": "Make, list and revoke the keys that programs come in with.",

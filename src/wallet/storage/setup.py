@@ -36,7 +36,7 @@ async def find_missing(database: Database) -> Missing | None:
 
 
 async def sequences_behind(database: Database) -> tuple[Behind, ...]:
-    """The sequences that are behind their tables, of a database that is set up. Raises as is_set_up."""
+    """The sequences that are behind their tables, of a database that is set up. Raises as find_missing."""
     connection = await database.connect("start")
     try:
         with driver_errors():
