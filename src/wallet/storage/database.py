@@ -9,7 +9,14 @@ from typing import Any, Final
 
 import asyncpg
 
-from wallet.errors import BadData, InvariantViolated, SettingsInvalid, StaleContext, StorageUnavailable
+from wallet.errors import (
+    BadData,
+    InvariantViolated,
+    SettingsInvalid,
+    StaleContext,
+    StorageUnavailable,
+    WalletBusy,
+)
 from wallet.settings import Settings
 from wallet.storage.opening import open_connection
 from wallet.storage.statements import load_statements
@@ -28,7 +35,7 @@ _LAWS_CLASS: Final = "WL"
 _LOCK_TIMEOUT: Final = "55P03"
 
 
-class LockTimedOut(StorageUnavailable):
+class LockTimedOut(WalletBusy):
     """Somebody holds a wallet for too long. The others in the batch need not wait for it."""
 
 

@@ -1,7 +1,7 @@
 """What routes share: answers in the framework's terms, documented bodies, and a query without surprises."""
 
 from dataclasses import dataclass
-from typing import Any, Final, TypedDict
+from typing import Any, Final, Literal, TypedDict
 
 from litestar import Request, Response
 from litestar.connection import ASGIConnection
@@ -34,8 +34,8 @@ _MEANINGS: Final = {
     413: "The body is too large.",
     415: "The body is not JSON in UTF-8.",
     422: "Refused by the ledger; nothing moved.",
-    503: "Not served: `overloaded` and `storage_unavailable` applied nothing; after `outcome_unknown`, ask again "
-    "with the same reference.",
+    503: "Not served: `overloaded`, `wallet_busy` and `storage_unavailable` applied nothing; after `outcome_unknown`, "
+    "ask again with the same reference.",
 }
 
 
@@ -49,6 +49,9 @@ class WrongField(Struct):
 class Problem(Struct):
     """Problem details (RFC 9457). `code` is what to decide by; docs/errors.md has a paragraph on each.
 
+    `applied`: whether this try applied anything; nothing is said of an earlier one. `retry`: whether to send the same
+    request again: `never`, `later`, or with the `same_reference`, which must not change.
+
     What is at the end is there where it applies: `errors` of a malformed request, `items` of an atomic batch, the rest
     of refusals.
     """
@@ -59,6 +62,8 @@ class Problem(Struct):
     detail: str
     code: str
     request_id: str
+    applied: Literal["no", "unknown"]
+    retry: Literal["never", "later", "same_reference"]
     errors: list[WrongField] | UnsetType = UNSET
     wallet_id: str | UnsetType = UNSET
     available: int | UnsetType = UNSET
