@@ -12,6 +12,7 @@ from wallet.http.fast_lane import FastLane
 from wallet.http.lifespan import Lifespan
 from wallet.http.movements import Movements
 from wallet.http.openapi import document
+from wallet.http.turns import Turns
 from wallet.service.balances import Balances as CoalescedBalances
 from wallet.service.bulk import CHUNKS_QUEUED_MAX, QUEUE_ITEMS_MAX, Bulk
 from wallet.service.commands import Commands
@@ -42,6 +43,7 @@ def make_service(settings: Settings) -> WalletService:
         writers,
         queue_depth_max=settings.queue_depth_max,
         batch_items_max=settings.batch_items_max,
+        wait_seconds_max=settings.step_seconds_max,
         observe_depth=telemetry.queue_depth.set,
     )
     # Not among the writers of small movements.
@@ -50,6 +52,7 @@ def make_service(settings: Settings) -> WalletService:
         queue_depth_max=max(QUEUE_ITEMS_MAX, CHUNKS_QUEUED_MAX * settings.bulk_items_max),
         batch_items_max=settings.bulk_items_max,
         wallets_of=lambda request: wallets_locked(request, assets),
+        wait_seconds_max=settings.step_seconds_max,
     )
     return WalletService(
         database,
@@ -67,7 +70,11 @@ def make_service(settings: Settings) -> WalletService:
         ),
         assets=assets,
         telemetry=telemetry,
-        ring=KeyRing(workers=settings.workers, requests_per_second_max=settings.requests_per_second_max),
+        ring=KeyRing(
+            workers=settings.workers,
+            requests_per_second_max=settings.requests_per_second_max,
+            observe_clock=telemetry.clock_offset_seconds.set,
+        ),
     )
 
 
@@ -80,8 +87,9 @@ def make_app(settings: Settings) -> Lifespan:
     # CORS is the framework's: where it is on, every request takes that way.
     fast_lane = FastLane(movements, balances) if settings.fast_lane and not origins else None
     authentication = Authentication(service.ring, is_development=settings.development, origins=origins)
-    edge = Edge(framework, fast_lane, service.telemetry, authentication, denies_itself=not origins)
-    return Lifespan(edge, service)
+    turns = Turns(seconds_max=settings.answer_seconds_max)
+    edge = Edge(framework, fast_lane, service.telemetry, authentication, turns, denies_itself=not origins)
+    return Lifespan(edge, service, turns)
 
 
 def openapi_bytes() -> bytes:

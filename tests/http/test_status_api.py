@@ -51,7 +51,8 @@ class TestHealth:
         answer = await api.get("/readyz")
         (warning,) = answer.json().pop("warnings")
         assert answer.json() | {"warnings": []} == {
-            "ready": True, "database": "ok", "migrations": "ok", "committer": "ok", "warnings": [],
+            "ready": True, "database": "ok", "migrations": "ok", "committer": "ok", "reasons": [],
+            "warnings": [],
         }  # fmt: skip
         # The tests' login may do anything.
         assert "owns the ledger's tables" in warning

@@ -1,7 +1,7 @@
 """ASGI in this house: its types, a whole body in, a whole answer out."""
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from wallet.http.answers import Answer
 
@@ -11,7 +11,15 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-SendWhole: TypeAlias = Callable[[int, Iterable[tuple[bytes, bytes]], bytes], bool]
+
+class SendWhole(Protocol):
+    """See http.sending.WholeAnswer, which it describes."""
+
+    def __call__(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes, /) -> bool: ...
+
+    @property
+    def is_arriving(self) -> bool: ...
+
 
 SEND_WHOLE: Final = "wallet.send_whole"
 """Key of the scope under which our protocol offers to send a whole answer by one write. See http.protocol.

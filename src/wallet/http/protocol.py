@@ -12,7 +12,6 @@ import asyncio
 import logging
 import math
 from collections.abc import Collection, Mapping
-from functools import partial
 from typing import Any, ClassVar, Final
 from uuid import uuid4
 
@@ -23,7 +22,7 @@ from uvicorn.server import ServerState
 
 from wallet.http.asgi import BODY_STREAM, LAST_HEADERS, NO_STORE, SEND_WHOLE, BodyStream
 from wallet.http.problems import render_problem
-from wallet.http.sending import send_whole
+from wallet.http.sending import WholeAnswer
 from wallet.settings import Settings
 
 # Seconds that a refused connection is still read from after the answer. Closing with unread bytes makes the kernel
@@ -208,7 +207,7 @@ class BoundedProtocol(HttpToolsProtocol):
             raise self._head_too_large()
         super().on_headers_complete()
         # The application's task has not begun yet.
-        self.scope[SEND_WHOLE] = partial(send_whole, self.cycle)  # type: ignore[typeddict-unknown-key]
+        self.scope[SEND_WHOLE] = WholeAnswer(self.cycle)  # type: ignore[typeddict-unknown-key]
         self._phase = _BODY
         if self._path() in _STREAMED:
             self._begin_stream()

@@ -5,6 +5,23 @@ from collections.abc import Iterable
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 
+class WholeAnswer:
+    """Sends the whole answer to one request, and knows whether the request has arrived whole."""
+
+    __slots__ = ("_cycle",)
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+
+    def __call__(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
+        return send_whole(self._cycle, status, headers, body)
+
+    @property
+    def is_arriving(self) -> bool:
+        """Whether the client is still to send a part of the body."""
+        return self._cycle.more_body
+
+
 def send_whole(cycle: RequestResponseCycle, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
     """Send a whole answer by one write, and tell whether that was done; uvicorn's `send` makes two, and more calls.
 

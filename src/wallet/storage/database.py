@@ -39,6 +39,10 @@ class LockTimedOut(WalletBusy):
     """Somebody holds a wallet for too long. The others in the batch need not wait for it."""
 
 
+class NotPrimary(StorageUnavailable):
+    """The server is a standby: it takes no writes, and what it has to read may be old."""
+
+
 # Planning a write anew costs more than executing it. A plan kept from when the tables were empty would read them
 # whole; with nothing but index look-ups to choose from, it is the right one at any size.
 _KEYED_PLANS: Final = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
@@ -64,10 +68,15 @@ class Database:
     dsn: str
     settings: Settings
 
-    async def connect(self, purpose: str, *, finds_by_key: bool = False, as_login: bool = False) -> asyncpg.Connection:
-        """One connection, set up and checked. Raises StorageUnavailable, or SettingsInvalid for an unsafe server.
+    async def connect(
+        self, purpose: str, *, finds_by_key: bool = False, as_login: bool = False, as_configured: bool = False
+    ) -> asyncpg.Connection:
+        """One connection, set up and checked. Raises StorageUnavailable (NotPrimary on a standby), or SettingsInvalid
+        for an unsafe server.
 
         `as_login`: without taking the service's role, which may not be there yet.
+
+        `as_configured`: read-only if that is the default, to find out whether it is.
 
         `finds_by_key`: every statement on it finds rows by a key that it is given, so that
         one plan suits all (docs/adr/0005).
@@ -91,6 +100,8 @@ class Database:
             # Not less: a warning is how the server says that a commit was not replicated. Not more: see there.
             "client_min_messages": "warning",
         }
+        if as_configured:
+            del session["default_transaction_read_only"]
         session |= _KEYED_PLANS | {"plan_cache_mode": limits.plan_cache_mode} if finds_by_key else _FRESH_PLANS
         if limits.database_role and not as_login:
             # By the start of the session, so that nothing that resets it gives the login's own rights back.
@@ -104,16 +115,18 @@ class Database:
                 server_settings=session,
             )
             try:
-                await _ensure_durable(connection)
+                await _ensure_durable_primary(connection)
             except BaseException:
                 connection.terminate()
                 raise
         return connection
 
-    async def reconnect(self, purpose: str, *, finds_by_key: bool = False) -> asyncpg.Connection:
+    async def reconnect(
+        self, purpose: str, *, finds_by_key: bool = False, as_configured: bool = False
+    ) -> asyncpg.Connection:
         """As `connect`, for a service that runs: what start would refuse is a database that is away, and may pass."""
         try:
-            return await self.connect(purpose, finds_by_key=finds_by_key)
+            return await self.connect(purpose, finds_by_key=finds_by_key, as_configured=as_configured)
         except SettingsInvalid as error:
             _log.error("%s", error)
             raise StorageUnavailable("the database is not as it was when the service started") from error
@@ -133,8 +146,10 @@ class Database:
         return await asyncpg.create_pool(connect=connect, reset=keep, min_size=0, max_size=connections_max)
 
 
-async def _ensure_durable(connection: asyncpg.Connection) -> None:
+async def _ensure_durable_primary(connection: asyncpg.Connection) -> None:
     row = await connection.fetchrow(_SQL["set_durable"])
+    if row["is_standby"]:
+        raise NotPrimary("the database is a standby, which takes no writes")
     for setting in ("fsync", "full_page_writes"):
         if row[setting] != "on":
             raise SettingsInvalid(f"the database runs with {setting} = {row[setting]}: it would lose money in a crash")
