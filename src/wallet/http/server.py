@@ -10,6 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from tempfile import TemporaryDirectory
 from types import FrameType
@@ -19,7 +20,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from wallet.errors import SettingsInvalid
-from wallet.http.listening import BACKLOG, base_url, listen, within_open_files
+from wallet.http.listening import BACKLOG, base_url, listen, turn_away, within_open_files
 from wallet.http.protocol import BoundedProtocol, bounded_protocol, sweep
 from wallet.http.supervisor import end_with_parent, supervise
 from wallet.settings import Settings
@@ -84,6 +85,8 @@ def serve(settings: Settings, make_app: MakeApplication, *, on_ready: Callable[[
                     _WorkerMain(settings, make_app, listener, os.getpid()),
                     workers=settings.workers,
                     on_serving=ready,
+                    # Else the kernel would let clients wait for an answer that nobody is there to give.
+                    on_nobody_serving=partial(turn_away, listener),
                     # While it is open anywhere, the kernel goes on accepting for workers that no longer do.
                     on_stopping=listener.close,
                     stop_seconds_max=settings.shutdown_seconds_max + LAST_ANSWERS_SECONDS + CLOSE_SECONDS_MAX,

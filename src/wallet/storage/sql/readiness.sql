@@ -19,7 +19,7 @@ SELECT coalesce(
 
 -- name: begin_to_need_room
 -- why: with so little memory, what is counted next is written to a temporary file, in the database's own tablespace
-BEGIN READ ONLY;
+BEGIN;
 SET LOCAL work_mem = '64kB';
 SET LOCAL temp_tablespaces = '';
 
