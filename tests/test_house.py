@@ -323,6 +323,23 @@ def test_every_problem_has_a_paragraph_where_its_type_points_to_and_no_other_has
     assert paragraphs.keys() == PROBLEMS.keys()
 
 
+def test_the_table_of_the_document_says_what_problems_say() -> None:
+    text = (ROOT / "docs" / "errors.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (\w+) \| (\w+) \|$", text, re.MULTILINE)
+    problems = {code: (each.status, each.applied, each.retry) for code, each in PROBLEMS.items()}
+    assert {code: (int(status), applied, retry) for code, status, applied, retry in rows} == problems
+    assert len(rows) == len(problems)
+
+
+def test_a_problem_that_may_have_been_applied_is_never_to_be_asked_again_with_another_reference() -> None:
+    for code, each in PROBLEMS.items():
+        assert each.applied in ("no", "unknown"), code
+        assert each.retry in ("never", "later", "same_reference"), code
+        assert (each.applied == "unknown") <= (each.retry in ("never", "same_reference")), code
+        # What is away for the moment only is worth another try, and says when.
+        assert each.retry != "never" or each.status not in (429, 503), code
+
+
 def test_the_errors_that_are_documented_are_those_that_are_served() -> None:
     # One file: whoever writes docs/errors.md anew instead of through the link has two, which then differ.
     assert (ROOT / "docs" / "errors.md").resolve() == ROOT / "src" / "wallet" / "http" / "errors.md"

@@ -17,6 +17,7 @@ from wallet.http.movements import Movements
 from wallet.http.openapi import document
 from wallet.http.pages import Pages, open_pages
 from wallet.http.problems import link_types_to
+from wallet.http.turns import Turns
 from wallet.origins import ANY, origins_of, url_of
 from wallet.service.balances import Balances as CoalescedBalances
 from wallet.service.bulk import CHUNKS_QUEUED_MAX, QUEUE_ITEMS_MAX, Bulk
@@ -48,6 +49,7 @@ def make_service(settings: Settings) -> WalletService:
         writers,
         queue_depth_max=settings.queue_depth_max,
         batch_items_max=settings.batch_items_max,
+        wait_seconds_max=settings.step_seconds_max,
         observe_depth=telemetry.queue_depth.set,
     )
     # Not among the writers of small movements.
@@ -56,6 +58,7 @@ def make_service(settings: Settings) -> WalletService:
         queue_depth_max=max(QUEUE_ITEMS_MAX, CHUNKS_QUEUED_MAX * settings.bulk_items_max),
         batch_items_max=settings.bulk_items_max,
         wallets_of=lambda request: wallets_locked(request, assets),
+        wait_seconds_max=settings.step_seconds_max,
     )
     return WalletService(
         database,
@@ -73,7 +76,11 @@ def make_service(settings: Settings) -> WalletService:
         ),
         assets=assets,
         telemetry=telemetry,
-        ring=KeyRing(workers=settings.workers, requests_per_second_max=settings.requests_per_second_max),
+        ring=KeyRing(
+            workers=settings.workers,
+            requests_per_second_max=settings.requests_per_second_max,
+            observe_clock=telemetry.clock_offset_seconds.set,
+        ),
     )
 
 
@@ -96,10 +103,10 @@ def make_app(settings: Settings) -> Lifespan:
     fast_lane = FastLane(movements, balances, pages) if settings.fast_lane else None
     origins = origins_of(settings.cors_origins)
     authentication = Authentication(service.ring, is_development=settings.development, origins={*origins} - {ANY})
-    edge = Edge(
-        cast("App", framework), fast_lane, service.telemetry, authentication, cors=Cors(origins) if origins else None
-    )
-    return Lifespan(edge, service)
+    turns = Turns(seconds_max=settings.answer_seconds_max)
+    cors = Cors(origins) if origins else None
+    edge = Edge(cast("App", framework), fast_lane, service.telemetry, authentication, turns, cors=cors)
+    return Lifespan(edge, service, turns)
 
 
 def openapi_bytes() -> bytes:

@@ -10,6 +10,7 @@ WalletError
 ├── AlreadyExists         a client-made id is taken by another body
 ├── Overloaded            queue full; certainly not applied
 ├── StorageUnavailable    failed before COMMIT was sent; certainly not applied
+│   └── WalletBusy        another session holds the wallet or the reference, or too much is due there
 ├── OutcomeUnknown        connection lost while committing; may have been applied
 ├── StaleContext          internal: reload and decide again; escapes only after the last try
 ├── BadData               internal: the database refused a value; escapes only for the one culprit
@@ -82,6 +83,10 @@ class Overloaded(WalletError):
 
 class StorageUnavailable(WalletError):
     """The database could not be asked, or failed before COMMIT was sent. Nothing was applied."""
+
+
+class WalletBusy(StorageUnavailable):
+    """The database answers, and a wallet or a reference could not be had in time. Nothing was applied."""
 
 
 class OutcomeUnknown(WalletError):

@@ -95,6 +95,12 @@ class Settings:
     unknown_seconds_max: float = _setting(
         10.0, "WALLET_UNKNOWN_SECONDS_MAX", "How long a lost COMMIT is asked after before 503 outcome_unknown.", least=0
     )
+    answer_seconds_max: float = _setting(
+        10.0,
+        "WALLET_ANSWER_SECONDS_MAX",
+        "How long an answer may take; then 503 storage_unavailable or outcome_unknown.",
+        least=0.1,
+    )
     shutdown_seconds_max: float = _setting(
         20.0, "WALLET_SHUTDOWN_SECONDS_MAX", "How long shutdown answers what was accepted.", least=0
     )
@@ -161,6 +167,13 @@ class Settings:
         least=0,
     )
     log_level: str = _setting("info", "WALLET_LOG_LEVEL", "debug, info, warning or error.")
+
+    @property
+    def step_seconds_max(self) -> float:
+        """How long one step towards an answer may take. Less than the whole, so that it is the step that says what is
+        known of it.
+        """
+        return 0.75 * self.answer_seconds_max
 
     def __post_init__(self) -> None:
         for each in fields(self):

@@ -96,6 +96,10 @@ class Telemetry:
             "wallet_due_steps", "Wallets settled, periods granted, and what failed and rests.", ["step"],
             registry=registry,
         )  # fmt: skip
+        self.clock_offset_seconds = Gauge(
+            "wallet_clock_offset_seconds", "How far this machine's clock is ahead of the database's; negative: behind.",
+            multiprocess_mode="livemax", registry=registry,
+        )  # fmt: skip
         self._request_children: dict[tuple[str, int], Histogram] = {}
         self._step_children: dict[str, Histogram] = {}
 

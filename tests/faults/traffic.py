@@ -19,7 +19,7 @@ IMPATIENT_SHARE = 0.15
 WEIGHTS = {
     "topup": 12, "bonus": 4, "spend": 22, "transfer": 22, "hold": 12, "capture": 9, "void": 4, "refund": 9, "read": 12,
 }  # fmt: skip
-NOT_APPLIED = ("storage_unavailable", "overloaded")
+NOT_APPLIED = ("storage_unavailable", "wallet_busy", "overloaded")
 # No measurement: a movement that nobody can answer for so long fails the run.
 PATIENCE_SECONDS = 120.0
 AGAIN_SECONDS = (0.05, 0.3)

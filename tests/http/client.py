@@ -94,8 +94,10 @@ def check_problem(answer: httpx.Response) -> None:
     """Assert that this is a problem as promised (RFC 9457), with a code of the table and its status."""
     assert answer.headers["content-type"] == "application/problem+json", answer.text
     body = answer.json()
-    status, title = PROBLEMS[body["code"]]
-    expected = {"type": f"/docs/errors#{body['code']}", "title": title, "status": status}
+    status, title, applied, retry = PROBLEMS[body["code"]]
+    expected = {
+        "type": f"/docs/errors#{body['code']}", "title": title, "status": status, "applied": applied, "retry": retry,
+    }  # fmt: skip
     assert {name: body[name] for name in expected} == expected
     assert answer.status_code == status
     assert body["request_id"] == answer.headers["x-request-id"]

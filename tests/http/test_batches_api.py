@@ -9,8 +9,10 @@ import pytest
 
 from tests.http.client import NOBODY, Api, code_of, fields_of, new_reference
 from tests.http.conftest import Lanes
+from wallet.http.batches import Batches
 from wallet.http.decoding import ERRORS_MAX
 from wallet.service.bulk import GROUP_ITEMS_MAX
+from wallet.service.callers import DEVELOPER
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -362,3 +364,28 @@ async def test_ten_thousand_items_over_as_many_pairs_of_wallets_work(
         "SELECT sum(balance), min(version), max(version) FROM wallets WHERE id = ANY($1)", wallets
     )
     assert tuple(sums) == (7 * GROUP_ITEMS_MAX, 3, 3)
+
+
+async def test_what_an_independent_batch_does_not_come_to_in_time_is_left_out_and_said_to_be(api: Api) -> None:
+    wallet = await api.wallet()
+    count = 2 * api.app.service.bulk.chunk_items_max
+    items = [topup(wallet, 1) for _ in range(count)]
+    batches = Batches(api.app.service)
+    batches._begin_seconds_max = -1  # no time for anything
+    answer = await batches.batch(
+        json.dumps({"mode": "independent", "items": [*items, {"op": "unheard of"}]}).encode(),
+        caller=DEVELOPER,
+        headers=[(b"content-type", b"application/json")],
+        query=b"",
+        request_id="r",
+    )
+    *late, malformed = json.loads(answer.body)["items"]
+    assert answer.status == 200
+    assert {(each["status"], each["body"]["code"], each["body"]["retry"]) for each in late} == {
+        (503, "storage_unavailable", "later"),
+    }
+    assert malformed["status"] == 400
+    assert await api.balance(wallet) == 0
+    again = await batch(api, "independent", *items)
+    assert set(statuses(again)) == {201}
+    assert await api.balance(wallet) == count

@@ -16,6 +16,7 @@ from tests.http.tiny_service import Running, TinyApplication, running
 from wallet.http.answers import Answer
 from wallet.http.authentication import Authentication
 from wallet.http.edge import Edge
+from wallet.http.turns import Turns
 from wallet.service.key_ring import KeyRing
 from wallet.telemetry import Telemetry
 
@@ -350,7 +351,8 @@ class TestMalformed:
 
     def test_a_problem_has_all_its_members_and_an_own_request_id(self, service: Running) -> None:
         first, second = (answer_to(service, b"hello\r\n\r\n")[2] for _ in range(2))
-        assert list(first) == ["type", "title", "status", "detail", "code", "request_id"]
+        members = ["type", "title", "status", "detail", "code", "request_id", "applied", "retry"]
+        assert list(first) == members
         assert first["type"] == "/docs/errors#invalid_request"
         assert first["request_id"] != second["request_id"]
 
@@ -382,7 +384,7 @@ class EdgeApplication(TinyApplication):
     def __init__(self) -> None:
         super().__init__()
         anybody = Authentication(KeyRing(workers=1, requests_per_second_max=0), is_development=True)
-        self._edge = Edge(super().__call__, self, Telemetry(), anybody)  # type: ignore[arg-type]
+        self._edge = Edge(super().__call__, self, Telemetry(), anybody, Turns(seconds_max=10))  # type: ignore[arg-type]
 
     def operation(self, scope: Any, receive: Any) -> Any:
         async def answer() -> Answer:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,6 +24,7 @@ from tests.http import tiny_service
 from wallet.errors import SettingsInvalid
 from wallet.http.listening import base_url, listen, within_open_files
 from wallet.http.server import serve
+from wallet.http.supervisor import RESTART_SECONDS_MAX, restart_seconds
 from wallet.settings import Settings
 
 # No measurement: it ends a test that would hang.
@@ -318,6 +319,32 @@ class TestWorkers:
             survivors = pids_that_answer(address, 2)
             assert other in survivors
             assert killed not in survivors
+
+    def test_while_none_is_left_clients_are_turned_away_and_then_served_again(self) -> None:
+        with program(workers=2) as running:
+            address = running.ready()
+            killed = pids_that_answer(address, 2)
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
+            until(lambda: not any(is_running(pid) for pid in killed))
+            # A new one takes longer to start than this takes to be closed.
+            with pytest.raises((ConnectionError, HTTPException)):
+                ask(address)
+
+            def is_served() -> bool:
+                try:
+                    return ask(address)["pid"] not in killed
+                except (ConnectionError, HTTPException):
+                    return False
+
+            until(is_served)
+            assert killed.isdisjoint(pids_that_answer(address, 2))
+
+    def test_the_first_are_replaced_at_once_and_no_wait_grows_beyond_its_bound(self) -> None:
+        waits = [restart_seconds(young_ends) for young_ends in range(2000)]
+        assert waits[:3] == [0, 0, 0]
+        assert 0 < waits[3] < waits[4] < waits[5]
+        assert max(waits) == waits[-1] == RESTART_SECONDS_MAX
 
     def test_they_end_when_the_supervisor_is_killed(self) -> None:
         with program(workers=2) as running:

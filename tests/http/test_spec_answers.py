@@ -8,7 +8,7 @@ import pytest
 
 from tests.http.asked import held, leg, movement, pass_time, step, transaction, with_lot
 from tests.http.client import Api, new_reference
-from wallet.errors import InvariantViolated, OutcomeUnknown, Overloaded, StorageUnavailable
+from wallet.errors import InvariantViolated, OutcomeUnknown, Overloaded, StorageUnavailable, WalletBusy
 from wallet.http.failures import failure
 from wallet.http.problems import PROBLEMS
 from wallet.ledger.draft import UNCOUNTED_TYPES
@@ -27,7 +27,7 @@ STATUSES = {
     " capture_exceeds_hold condition_failed effective_in_future group_refused"
     " legs_unbalanced effective_before_original expiry_out_of_range",
     500: "internal_error",
-    503: "overloaded storage_unavailable outcome_unknown",
+    503: "overloaded wallet_busy storage_unavailable outcome_unknown",
 }
 
 
@@ -43,6 +43,7 @@ def test_a_code_has_the_status_that_was_promised(status: int) -> None:
     [
         (Overloaded("full"), True, (503, b'"overloaded"')),
         (StorageUnavailable("away"), True, (503, b'"storage_unavailable"')),
+        (WalletBusy("held"), True, (503, b'"wallet_busy"')),
         (OutcomeUnknown("lost"), True, (503, b'"outcome_unknown"')),
         (InvariantViolated("broken"), True, (503, b'"outcome_unknown"')),
         (InvariantViolated("broken"), False, (500, b'"internal_error"')),

@@ -1,6 +1,7 @@
 """The committer over a store that commits when the test says so."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -12,6 +13,7 @@ from wallet.errors import InvariantViolated, OutcomeUnknown, Overloaded, Storage
 from wallet.ledger.model import Direction
 from wallet.ledger.outcomes import Applied, Grouped, Outcome, RefusalCode, Refused, Replayed
 from wallet.ledger.requests import ORIGIN_WALLET, ChangeWallet, Group, Leg, Post, Request, Settle, Single
+from wallet.service.bulk import Chunk
 from wallet.service.committer import LEGS_PER_ITEM_MAX, OVERLAP_SECONDS, Committer, Writer
 
 LEDGER = make_ledger(wallets=2)
@@ -25,9 +27,19 @@ def store() -> GatedStore:
 
 @asynccontextmanager
 async def running(
-    *writers: Writer, queue: int = 1_000, items: int = 100, overlap_seconds: float = OVERLAP_SECONDS
+    *writers: Writer,
+    queue: int = 1_000,
+    items: int = 100,
+    overlap_seconds: float = OVERLAP_SECONDS,
+    wait_seconds_max: float = math.inf,
 ) -> AsyncIterator[Committer]:
-    committer = Committer(writers, queue_depth_max=queue, batch_items_max=items, overlap_seconds=overlap_seconds)
+    committer = Committer(
+        writers,
+        queue_depth_max=queue,
+        batch_items_max=items,
+        overlap_seconds=overlap_seconds,
+        wait_seconds_max=wait_seconds_max,
+    )
     committer.start()
     try:
         yield committer
@@ -491,3 +503,61 @@ async def test_accepted_requests_keep_their_order_and_their_answers(store: Gated
         store.let_pass()
         done = [await soon(future) for future in futures]
         assert [type(outcome) for outcome in done] == [Applied, Applied, Refused]
+
+
+WAIT_SECONDS = 0.05
+"""No measurement: how long the committers below let anybody wait."""
+
+
+async def test_who_is_not_decided_in_time_is_told_what_is_known(store: GatedStore) -> None:
+    async with running(store, store, queue=3, wait_seconds_max=WAIT_SECONDS) as committer:
+        first, other = topup(ALICE, 1, "first"), topup(ALICE, 1, "other")
+        under_way = await sent(committer, first)
+        assert await store.begun() == ["first"]
+        under_way += await sent(committer, other)
+        assert await store.begun() == ["other"]
+        parked = await sent(committer, again(first))
+        queued = await sent(committer, topup(BOB, 1, "waits"), again(topup(BOB, 1, "waits too")))
+        kinds = [[type(each) for each in await answers(tasks)] for tasks in (under_way, parked, queued)]
+        assert kinds == [[OutcomeUnknown] * 2, [OutcomeUnknown], [StorageUnavailable] * 2]
+        assert committer.queue_depth == 0, "the places are free again"
+        store.let_pass()
+        assert isinstance(await soon(committer.submit(again(first))), Replayed)
+        assert isinstance(await soon(committer.submit(topup(BOB, 1, "waits"))), Applied)
+    assert store.wallets[ALICE].balance == 2
+    assert store.wallets[BOB].balance == 1
+
+
+async def test_of_two_equal_requests_in_the_queue_the_second_is_in_doubt_when_both_are_late(
+    store: GatedStore,
+) -> None:
+    async with running(store, wait_seconds_max=WAIT_SECONDS) as committer:
+        await sent(committer, topup(ALICE, 1, "first"))
+        assert await store.begun() == ["first"]
+        twin = topup(BOB, 1, "twin")
+        tasks = await sent(committer, twin, again(twin))
+        assert [type(each) for each in await answers(tasks)] == [StorageUnavailable, OutcomeUnknown]
+        store.let_pass()
+
+
+async def test_a_chunk_that_is_late_is_answered_once_and_gives_its_place_back_once(store: GatedStore) -> None:
+    async with running(store, wait_seconds_max=WAIT_SECONDS) as committer:
+        noted: list[Sequence[object]] = []
+        chunk = Chunk(committer, list(topups(3)), noted.append)
+        assert await store.begun() == ["r0", "r1", "r2"]
+        assert [type(each) for each in await soon(chunk.answers())] == [OutcomeUnknown] * 3
+        store.let_pass()
+        assert isinstance(await soon(committer.submit(topup(ALICE, 1, "r0"))), Replayed)
+        assert len(noted) == 1
+
+
+async def test_it_tells_how_long_nothing_has_moved(store: GatedStore) -> None:
+    async with running(store) as committer:
+        assert committer.standstill_seconds == 0
+        tasks = await sent(committer, topup(ALICE, 1, "first"))
+        assert await store.begun() == ["first"]
+        await asyncio.sleep(WAIT_SECONDS)
+        assert committer.standstill_seconds >= WAIT_SECONDS / 2
+        store.let_pass()
+        await answers(tasks)
+        assert committer.standstill_seconds == 0

@@ -19,7 +19,6 @@ from wallet.ledger.requests import Grant, Request, Settle
 from wallet.service.clock import (
     ADVANCE_SECONDS_MAX,
     OFFSET_SECONDS_MAX,
-    WORK_SECONDS_MAX,
     SandboxClock,
     ensure_real_time,
 )
@@ -34,6 +33,7 @@ from wallet.service.due import (
     settle_request,
 )
 from wallet.service.keepers import Keepers
+from wallet.settings import Settings
 from wallet.storage.clock import advance_clock, read_clock
 from wallet.storage.due import DueGrant
 from wallet.storage.due_steps import MoreIsDue
@@ -547,7 +547,7 @@ async def test_a_request_works_so_long_and_says_what_remains(
     await attach(connection, wallets[0], await now(connection) + DAY)
 
     def take_long(_: Request) -> None:
-        clock.seconds += WORK_SECONDS_MAX / 2
+        clock.seconds += Settings().step_seconds_max / 2
 
     books.after = take_long
     advanced = await sandbox_clock(database_url, books, now=clock).advance(10 * 86_400)

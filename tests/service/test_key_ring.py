@@ -1,6 +1,7 @@
 """The keys held by one process: let in while the last poll is young, and never when the database cannot be asked."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -69,7 +70,15 @@ class Ring(KeyRing):
 
     def __init__(self, source: Source, *, workers: int = 1, requests_per_second_max: int = 0) -> None:
         self.time = 1000.0
-        super().__init__(workers=workers, requests_per_second_max=requests_per_second_max, now=lambda: self.time)
+        self.ahead_seconds = 0.0
+        self.offsets: list[float] = []
+        super().__init__(
+            workers=workers,
+            requests_per_second_max=requests_per_second_max,
+            now=lambda: self.time,
+            time_of_day=lambda: time.time() + self.ahead_seconds,
+            observe_clock=self.offsets.append,
+        )
         self.use(source)
 
 
@@ -397,3 +406,13 @@ class TestRates:
         bucket = TokenBucket(3, 0.0)
         assert [bucket.take(1000.0) for _ in range(3)] == [0, 0, 0]
         assert bucket.take(1000.0) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("ahead_seconds", [1200, -1200])
+async def test_each_poll_compares_the_clocks(ring: Ring, ahead_seconds: int) -> None:
+    await ring.step()
+    ring.ahead_seconds = ahead_seconds
+    await ring.step()
+    # While a question is under way nobody knows when it was that the database looked at its clock.
+    assert [round(offset) for offset in ring.offsets] == [0, ahead_seconds]
+    assert round(ring.clock_offset_seconds) == ahead_seconds

@@ -39,7 +39,7 @@ from tests.storage.ledgers import (
     until_waiting,
 )
 from tests.storage.tcp_proxy import Message, Proxy, executes, is_commit, mentions, proxy_to
-from wallet.errors import BadData, InvariantViolated, OutcomeUnknown, StorageUnavailable, WalletError
+from wallet.errors import BadData, InvariantViolated, OutcomeUnknown, StorageUnavailable, WalletBusy, WalletError
 from wallet.ledger.outcomes import Applied, Outcome, RefusalCode, Refused, Replayed
 from wallet.ledger.requests import Post, Request
 from wallet.service.committer import Committer
@@ -227,7 +227,7 @@ async def test_a_commit_that_always_answers_rollback_is_never_acknowledged(
     writer = make_writer(SabotagedDatabase(make_database(database_url), 1_000))  # type: ignore[arg-type]
     answers = await soon(writer.commit([topup(ledger.wallets[0], 5, "a"), topup(ledger.wallets[0], 6, "b")]))
     await writer.close()
-    assert kinds(answers) == [StorageUnavailable, StorageUnavailable]
+    assert kinds(answers) == [WalletBusy, WalletBusy]
     assert await references(connection) == []
 
 

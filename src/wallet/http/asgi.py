@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from wallet.http.answers import Answer
 
@@ -13,10 +13,21 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+
 SendWhole: TypeAlias = Callable[[int, Iterable[tuple[bytes, bytes]], bytes], bool]
 
+
+class WholeSender(Protocol):
+    """Sends a whole answer, and knows whether its request has arrived. See http.exchange.WholeAnswer."""
+
+    def __call__(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes, /) -> bool: ...
+
+    @property
+    def is_arriving(self) -> bool: ...
+
+
 SEND_WHOLE: Final = "wallet.send_whole"
-"""Key of the scope under which our protocol offers to send a whole answer by one write. See http.protocol.
+"""Key of the scope under which our protocol offers to send a whole answer by one write: a WholeSender.
 
 Taken out of the scope by the edge: left there, it would make a cycle of every request, for the collector to find.
 """

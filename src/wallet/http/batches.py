@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Annotated, Final, Literal, Union
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from wallet.errors import FieldError, Forbidden, Malformed, OutcomeUnknown, Overloaded, WalletError
+from wallet.errors import FieldError, Forbidden, Malformed, OutcomeUnknown, Overloaded, StorageUnavailable, WalletError
 from wallet.http.decoding import ERRORS_MAX, decode, malformed
 from wallet.http.failures import problem
 from wallet.http.items import ITEM_TYPES, ItemResult, Items, written_item
@@ -104,6 +105,7 @@ class Batches:
     def __init__(self, service: WalletService) -> None:
         self._bulk = service.bulk
         self._items = Items(service)
+        self._begin_seconds_max = service.step_seconds_max
         self._bytes_under_way = 0
 
     async def batch(self, body: bytes, *, caller: Caller, headers: Headers, query: bytes, request_id: str) -> Answer:
@@ -201,9 +203,12 @@ class Batches:
             answered = await portion.answered(self._items, caller, request_id=request_id, amounts_as_strings=as_strings)
             written.extend(written_item(item.place, item.reference_id, answer) for item, answer in answered)
 
+        begun_at_latest = time.monotonic() + self._begin_seconds_max
         texts = ((index, bytes(item)) for index, item in enumerate(batch.items))
         while portion := tuple(islice(texts, self._bulk.chunk_items_max)):
             items = await read_items(self._items, portion, caller, dry_run=batch.dry_run is True)
+            if time.monotonic() > begun_at_latest:
+                items = [item._replace(denied=StorageUnavailable("its turn did not come in time")) for item in items]
             if len(in_flight) >= PORTIONS_IN_FLIGHT_MAX:
                 await answer_oldest()
             in_flight.append(await Portion.begin(self._bulk, items))

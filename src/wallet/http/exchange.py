@@ -63,7 +63,7 @@ class Exchange(RequestResponseCycle):
             keep_alive=is_newest and head.keeps_alive,
             on_response=on_response,
         )
-        scope[SEND_WHOLE] = self.send_whole
+        scope[SEND_WHOLE] = WholeAnswer(self)
 
     def hang_up(self) -> None:
         """The client is gone, or will not be answered by the application: `receive` says disconnected."""
@@ -116,6 +116,23 @@ class Exchange(RequestResponseCycle):
         self.message_event.set()
         self.on_response()
         return True
+
+
+class WholeAnswer:
+    """Sends the whole answer of an exchange, and knows whether its request has arrived whole."""
+
+    __slots__ = ("_exchange",)
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    def __call__(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
+        return self._exchange.send_whole(status, headers, body)
+
+    @property
+    def is_arriving(self) -> bool:
+        """Whether the client is still to send a part of the body."""
+        return self._exchange.more_body
 
 
 def scope_of(

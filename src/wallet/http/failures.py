@@ -15,6 +15,7 @@ from wallet.errors import (
     RateLimited,
     StorageUnavailable,
     Unauthenticated,
+    WalletBusy,
     WalletError,
 )
 from wallet.http.options import UnsupportedMediaType
@@ -24,10 +25,12 @@ from wallet.ledger.outcomes import Refused
 
 _log = logging.getLogger(__name__)
 
+# The first that fits.
 _CODES: dict[type[WalletError], str] = {
     AlreadyExists: "already_exists",
     NotSealed: "not_sealed",
     Overloaded: "overloaded",
+    WalletBusy: "wallet_busy",
     StorageUnavailable: "storage_unavailable",
     OutcomeUnknown: "outcome_unknown",
     UnsupportedMediaType: "unsupported_media_type",

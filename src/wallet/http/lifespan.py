@@ -4,14 +4,16 @@ from collections.abc import Awaitable
 
 from wallet.errors import WalletError
 from wallet.http.asgi import App, Receive, Scope, Send
+from wallet.http.turns import Turns
 from wallet.service.wallets import WalletService
 
 
 class Lifespan:
     """Wraps the outermost layer. The service starts with it and is closed by it, database connections last."""
 
-    def __init__(self, app: App, service: WalletService) -> None:
+    def __init__(self, app: App, service: WalletService, turns: Turns) -> None:
         self._app = app
+        self._turns = turns
         self.service = service
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -37,7 +39,9 @@ class Lifespan:
         except WalletError as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
+        self._turns.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self.service.close()
+        self._turns.close()
         await send({"type": "lifespan.shutdown.complete"})

@@ -54,6 +54,17 @@ def _listening(host: str, port: int, *, env: str) -> socket.socket:
         raise SettingsInvalid(f"cannot listen on {host} (WALLET_HOST), port {port}: {reason}") from error
 
 
+def turn_away(listener: socket.socket) -> None:
+    """Close the connections that wait to be accepted. Nothing of theirs was read, so nothing of it was done."""
+    listener.setblocking(False)  # as it is wherever it is served from
+    for _ in range(BACKLOG):
+        try:
+            connection, _ = listener.accept()
+        except OSError:  # nobody is left, or has hung up, or there is no file for it
+            return
+        connection.close()
+
+
 def base_url(host: str, port: int) -> str:
     """A URL that works on this machine, also if the service listens on all addresses."""
     if host in ALL_ADDRESSES:

@@ -5,13 +5,33 @@ Nothing here decides which problem it is: edges map refusals and errors to codes
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from wallet.errors import ensure
 
-# code -> (status, title). The title never changes with the request; what is particular goes into the detail.
-PROBLEMS: Mapping[str, tuple[int, str]] = MappingProxyType(
+
+class Problem(NamedTuple):
+    """What a code tells a program. The title never changes with the request; what is particular goes into the detail.
+
+    applied: whether this try applied anything. It says nothing of an earlier try of the same request.
+    retry: whether to send the same request again. `never`: the answer stays the same until something else changes.
+    `later`: after Retry-After seconds, or one second without that header. `same_reference`: likewise, and the reference
+    must be the same, because with another one the movement may be applied twice.
+    """
+
+    status: int
+    title: str
+    applied: Literal["no", "unknown"] = "no"
+    retry: Literal["never", "later", "same_reference"] = "never"
+
+
+def _problems(rows: Mapping[str, tuple[Any, ...]]) -> Mapping[str, Problem]:
+    return MappingProxyType({code: Problem(*row) for code, row in rows.items()})
+
+
+PROBLEMS: Mapping[str, Problem] = _problems(
     {
         "invalid_request": (400, "The request is malformed"),
         "unauthenticated": (401, "No valid key came with the request"),
@@ -25,8 +45,8 @@ PROBLEMS: Mapping[str, tuple[int, str]] = MappingProxyType(
         "key_not_found": (404, "No such key"),
         "not_found": (404, "No such resource"),
         "method_not_allowed": (405, "The resource does not take this method"),
-        "request_timeout": (408, "The request took too long to arrive"),
-        "not_sealed": (409, "It is too new to be proved"),
+        "request_timeout": (408, "The request took too long to arrive", "no", "later"),
+        "not_sealed": (409, "It is too new to be proved", "no", "later"),
         "already_exists": (409, "It exists already, and differs"),
         "version_conflict": (409, "The wallet is of another version"),
         "hold_closed": (409, "The hold is not open any more"),
@@ -53,12 +73,18 @@ PROBLEMS: Mapping[str, tuple[int, str]] = MappingProxyType(
         "supply_exceeded": (422, "The asset's supply would be exceeded"),
         "condition_failed": (422, "A condition of the request is not met"),
         "group_refused": (422, "Another item of the group was refused"),
-        "rate_limited": (429, "The key asks too often"),
+        "rate_limited": (429, "The key asks too often", "no", "later"),
         "head_too_large": (431, "The request head is too large"),
-        "internal_error": (500, "Something is wrong on our side"),
-        "overloaded": (503, "Too busy; this try applied nothing"),
-        "storage_unavailable": (503, "The database is away; this try applied nothing"),
-        "outcome_unknown": (503, "It may have been applied; ask again with the same reference"),
+        "internal_error": (500, "Something is wrong on our side", "unknown", "never"),
+        "overloaded": (503, "Too busy; this try applied nothing", "no", "later"),
+        "wallet_busy": (503, "The wallet is busy; this try applied nothing", "no", "later"),
+        "storage_unavailable": (503, "The database is away; this try applied nothing", "no", "later"),
+        "outcome_unknown": (
+            503,
+            "It may have been applied; ask again with the same reference",
+            "unknown",
+            "same_reference",
+        ),
     }
 )
 
@@ -74,7 +100,7 @@ _TYPES_PATH = "/docs/errors#"
 # What `type` begins with. One for the process, as the address is by which its clients know it.
 _types = _TYPES_PATH
 
-_OWN_MEMBERS = frozenset({"type", "title", "status", "code"})
+_OWN_MEMBERS = frozenset({"type", "title", "status", "code", "applied", "retry"})
 _encode = msgspec.json.Encoder().encode
 
 
@@ -95,7 +121,7 @@ def render_problem(
     The headers hold no content-length: whoever sends the body adds it.
     """
     ensure(_OWN_MEMBERS.isdisjoint(extra), f"extra members of {code} must not replace the standard ones")
-    status, title = PROBLEMS[code]
+    status, title, applied, retry = PROBLEMS[code]
     body = _encode(
         {
             "type": _types + code,
@@ -104,6 +130,8 @@ def render_problem(
             "detail": detail,
             "code": code,
             "request_id": request_id,
+            "applied": applied,
+            "retry": retry,
             **extra,
         }
     )

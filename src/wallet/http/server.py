@@ -11,6 +11,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from tempfile import TemporaryDirectory
 from types import FrameType
@@ -21,7 +22,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from wallet.errors import SettingsInvalid
 from wallet.http.bounds import bounded_protocol, sweep
-from wallet.http.listening import BACKLOG, base_url, listen, listen_for_metrics, within_open_files
+from wallet.http.listening import BACKLOG, base_url, listen, listen_for_metrics, turn_away, within_open_files
 from wallet.http.metrics_port import MetricsApplication, settings_of_the_port
 from wallet.http.protocol import BoundedProtocol
 from wallet.http.supervisor import end_with_parent, supervise
@@ -99,6 +100,8 @@ def serve(settings: Settings, make_app: MakeApplication, *, on_ready: Callable[[
                     _WorkerMain(settings, make_app, listener, os.getpid()),
                     workers=settings.workers,
                     on_serving=ready,
+                    # Else the kernel would let clients wait for an answer that nobody is there to give.
+                    on_nobody_serving=partial(turn_away, listener),
                     # While it is open anywhere, the kernel goes on accepting for workers that no longer do.
                     on_stopping=listener.close,
                     stop_seconds_max=settings.shutdown_seconds_max + LAST_ANSWERS_SECONDS + CLOSE_SECONDS_MAX,

@@ -26,8 +26,12 @@ from typing import Final
 from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.config import STARTUP_FAILURE
 
-# A worker that dies young is replaced this long after it was started: a fault at start must not become a fork storm.
-RESTART_SECONDS_MIN: Final = 1.0
+# A worker that ends is replaced at once. Where several in a row ended this young, it is waited between them, twice as
+# long each time: a fault at start must not become a fork storm.
+YOUNG_SECONDS: Final = 30.0
+RESTARTS_AT_ONCE: Final = 2
+RESTART_SECONDS_MIN: Final = 0.5
+RESTART_SECONDS_MAX: Final = 5.0
 # How often signals are looked at; a worker's death wakes the supervisor at once.
 POLL_SECONDS: Final = 0.2
 _PR_SET_PDEATHSIG: Final = 1
@@ -41,10 +45,14 @@ WorkerMain = Callable[[Connection], None]
 
 @dataclass(slots=True)
 class _Worker:
+    """young_ends: how many in its place have ended young, one after the other. restart_at: set once it has ended."""
+
     process: SpawnProcess
     pipe: Connection
     started_at: float
+    young_ends: int
     serving: bool = False
+    restart_at: float | None = None
 
 
 def supervise(
@@ -52,22 +60,24 @@ def supervise(
     *,
     workers: int,
     on_serving: Callable[[], None],
+    on_nobody_serving: Callable[[], None],
     on_stopping: Callable[[], None],
     stop_seconds_max: float,
 ) -> int:
     """Keep `workers` processes running `main` until SIGTERM or SIGINT, and answer the exit code.
 
     `main` must be picklable, and calls `end_with_parent` first. `on_serving` is called once, when all workers have
-    said that they serve, `on_stopping` before they are told to end. Until they all serve, a worker that ends with
+    said that they serve; after that `on_nobody_serving`, again and again, for as long as none of them does; and
+    `on_stopping` before they are told to end. Until they all serve, a worker that ends with
     uvicorn's STARTUP_FAILURE ends the whole; later it is tried again and again, since the others serve and its reason
     (the database is away) may pass. On the way out workers get SIGTERM, and after `stop_seconds_max`, or a second
     signal, SIGKILL.
     """
     resource_tracker.ensure_running()  # else the first start of a process would start it, and undo the signal mask
     with _stop_requests() as stops:
-        running = [_start(main) for _ in range(workers)]
+        running = [_start(main, young_ends=0) for _ in range(workers)]
         try:
-            return _keep_running(main, running, stops, on_serving)
+            return _keep_running(main, running, stops, on_serving, on_nobody_serving)
         finally:
             on_stopping()
             _end(running, stops, stop_seconds_max)
@@ -109,7 +119,7 @@ def _stop_requests() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _start(main: WorkerMain) -> _Worker:
+def _start(main: WorkerMain, *, young_ends: int) -> _Worker:
     ours, theirs = _spawn.Pipe(duplex=False)
     process = _spawn.Process(target=main, args=(theirs,))
     # Workers keep the mask: a terminal sends its Ctrl-C to all of us, and only the supervisor is to act on it.
@@ -119,23 +129,33 @@ def _start(main: WorkerMain) -> _Worker:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()
-    return _Worker(process=process, pipe=ours, started_at=time.monotonic())
+    return _Worker(process=process, pipe=ours, started_at=time.monotonic(), young_ends=young_ends)
 
 
-def _keep_running(main: WorkerMain, running: list[_Worker], stops: list[int], on_serving: Callable[[], None]) -> int:
+def _keep_running(
+    main: WorkerMain,
+    running: list[_Worker],
+    stops: list[int],
+    on_serving: Callable[[], None],
+    on_nobody_serving: Callable[[], None],
+) -> int:
     announced = False
     while not stops:
-        for worker in running:
-            worker.serving = worker.serving or _has_said_so(worker.pipe)
+        for index, worker in enumerate(running):
+            if worker.restart_at is None:
+                worker.serving = worker.serving or _has_said_so(worker.pipe)
+                if not worker.process.is_alive():
+                    if worker.process.exitcode == STARTUP_FAILURE and not announced:
+                        return STARTUP_FAILURE
+                    _note_end(worker)
+            if worker.restart_at is not None and time.monotonic() >= worker.restart_at and not stops:
+                running[index] = _start(main, young_ends=worker.young_ends)
         if not announced and all(worker.serving for worker in running):
             announced = True
             on_serving()
-        for index, worker in enumerate(running):
-            if worker.process.exitcode == STARTUP_FAILURE and not announced:
-                return STARTUP_FAILURE
-            if not worker.process.is_alive() and not stops:
-                running[index] = _replace(main, worker)
-        wait([worker.process.sentinel for worker in running if worker.process.is_alive()], POLL_SECONDS)
+        if announced and not any(worker.serving for worker in running):
+            on_nobody_serving()
+        wait([worker.process.sentinel for worker in running if worker.restart_at is None], POLL_SECONDS)
     return 0
 
 
@@ -146,11 +166,21 @@ def _has_said_so(pipe: Connection) -> bool:
         return False
 
 
-def _replace(main: WorkerMain, worker: _Worker) -> _Worker:
+def _note_end(worker: _Worker) -> None:
     _log.error("worker %s ended with %s and is replaced", worker.process.pid, worker.process.exitcode)
+    now = time.monotonic()
+    worker.serving = False
+    worker.young_ends = worker.young_ends + 1 if now - worker.started_at < YOUNG_SECONDS else 0
+    worker.restart_at = now + restart_seconds(worker.young_ends)
     _forget(worker)
-    time.sleep(max(0.0, worker.started_at + RESTART_SECONDS_MIN - time.monotonic()))
-    return _start(main)
+
+
+def restart_seconds(young_ends: int) -> float:
+    """How long a place stays empty after so many have ended young in it, one after the other."""
+    if young_ends <= RESTARTS_AT_ONCE:
+        return 0.0
+    doublings = min(young_ends - RESTARTS_AT_ONCE - 1, 16)
+    return min(RESTART_SECONDS_MAX, RESTART_SECONDS_MIN * (1 << doublings))
 
 
 def _forget(worker: _Worker) -> None:
@@ -162,6 +192,7 @@ def _forget(worker: _Worker) -> None:
 
 
 def _end(running: list[_Worker], stops: list[int], seconds_max: float) -> None:
+    running = [worker for worker in running if worker.restart_at is None]
     for worker in running:
         worker.process.terminate()
     requests = len(stops)

@@ -52,6 +52,10 @@ class Chunk:
         if not requests:
             self._end()
 
+    def is_answered(self, at: int) -> bool:
+        """Whether there is an answer to a request."""
+        return self._answers[at] is not None
+
     def answer(self, at: int, answer: Outcome | BaseException) -> None:
         """Take the answer to a request."""
         self._answers[at] = answer
@@ -79,7 +83,7 @@ class _Place:
         self._at = at
 
     def done(self) -> bool:
-        return False  # nobody hangs up on one alone
+        return self._chunk.is_answered(self._at)
 
     def set_result(self, result: Outcome, /) -> None:
         self._chunk.answer(self._at, result)

@@ -24,8 +24,6 @@ OFFSET_SECONDS_MAX: Final = 100 * 366 * 24 * 3600
 """How far it may be ahead in all: the calendar ends somewhere."""
 POSTED_MAX: Final = 20_000
 """How much one request posts, about; then it answers, and says how far there is still to go."""
-WORK_SECONDS_MAX: Final = 20.0
-"""How long one request works, about; likewise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +59,8 @@ class SandboxClock:
         self._submit = submit
         self._shard = shard
         self._posted_max = posted_max
+        # How long one request works, about; likewise.
+        self._work_seconds_max = database.settings.step_seconds_max
         self._now = now
 
     async def read(self) -> ClockReading:
@@ -93,7 +93,7 @@ class SandboxClock:
         """Go through every instant up to `target` at which something is due. False: not all of them."""
         steps = DueSteps(self._submit, shard=self._shard, now=self._now)
         begun, posted = self._now(), 0
-        while posted < self._posted_max and self._now() - begun < WORK_SECONDS_MAX:
+        while posted < self._posted_max and self._now() - begun < self._work_seconds_max:
             outlook = await look_ahead(connection, shard=self._shard)
             if outlook.is_anything_due:
                 page = await steps.post_page(connection)

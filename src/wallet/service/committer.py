@@ -6,8 +6,9 @@ committed wait for it here instead of entering a second batch, where they would 
 
 import asyncio
 import logging
+import math
 from collections import deque
-from collections.abc import Callable, Collection, Container, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from typing import Final, Protocol
 
 from wallet.errors import OutcomeUnknown, Overloaded, StorageUnavailable, WalletError, ensure
@@ -19,6 +20,12 @@ _log = logging.getLogger(__name__)
 
 LEGS_PER_ITEM_MAX: Final = 4
 """A batch of batch_items_max locks at most this many times as many wallets, so that locks are never held for long."""
+
+
+SWEEP_SECONDS_MAX: Final = 0.5
+"""How often at least it is looked for who has waited too long."""
+
+_LATE: Final = "it was not decided in time"
 
 
 class Writer(Protocol):
@@ -47,14 +54,15 @@ class Waiting:
     """A request and who awaits its answer. `in_doubt`: it came while another with its reference waited.
 
     `keys`: the references that it uses up if it is applied. `items`: how many places in the queue it takes. `names`:
-    its references and wallets, once service.lanes has asked for them.
+    its references and wallets, once service.lanes has asked for them. `accepted_at`: on the loop's clock.
     """
 
-    __slots__ = ("answer", "in_doubt", "items", "keys", "names", "request")
+    __slots__ = ("accepted_at", "answer", "in_doubt", "items", "keys", "names", "request")
 
-    def __init__(self, request: Request, answer: Receiver) -> None:
+    def __init__(self, request: Request, answer: Receiver, accepted_at: float) -> None:
         self.request = request
         self.answer = answer
+        self.accepted_at = accepted_at
         self.in_doubt = False
         self.items = len(request.items) if type(request) is Group else 1
         self.keys = _keys_of(request)
@@ -62,7 +70,9 @@ class Waiting:
 
     def resolve(self, answer: Outcome | BaseException) -> None:
         if self.answer.done():
-            return  # The caller hung up. The money moved all the same, and its reference will say so.
+            # The caller hung up, or was told that it took too long. The money moved all the same, and its reference
+            # will say so.
+            return
         if self.in_doubt and isinstance(answer, StorageUnavailable):
             # This one was not applied; its twin may have been, and to the caller they are one.
             answer = OutcomeUnknown("an earlier request with this reference may have been applied")
@@ -70,6 +80,10 @@ class Waiting:
             self.answer.set_exception(answer)
         else:
             self.answer.set_result(answer)
+
+
+def _late(queue: Iterable[Waiting], accepted_before: float) -> list[Waiting]:
+    return [waiting for waiting in queue if waiting.accepted_at < accepted_before]
 
 
 def _keys_of(request: Request) -> Collection[ReferenceKey]:
@@ -90,10 +104,12 @@ class Committer:
         *,
         queue_depth_max: int,
         batch_items_max: int,
+        wait_seconds_max: float = math.inf,
         overlap_seconds: float = OVERLAP_SECONDS,
         observe_depth: Callable[[int], None] = lambda depth: None,
     ) -> None:
         self._writers = writers
+        self._wait_seconds_max = wait_seconds_max
         self._overlap_seconds = overlap_seconds
         self._observe_depth = observe_depth
         self._queue_depth_max = queue_depth_max
@@ -103,8 +119,11 @@ class Committer:
         # Places taken, in the queue and parked. A group takes one for each of its items.
         self._depth = 0
         self._unanswered: dict[ReferenceKey, int] = {}
-        # (when it began, how many requests) of every batch under way, oldest first.
-        self._in_flight: list[tuple[float, int]] = []
+        # Every batch under way and when it began, oldest first.
+        self._in_flight: list[tuple[float, Sequence[Waiting]]] = []
+        # When a batch ended last, whatever it came to.
+        self._ended_at = -math.inf
+        self._sweeping: asyncio.Task[None] | None = None
         self._idle: deque[asyncio.Future[None]] = deque()
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
@@ -120,9 +139,19 @@ class Committer:
         """Why the writer stopped for good, if it did. Readiness fails from then on."""
         return self._fault
 
+    @property
+    def standstill_seconds(self) -> float:
+        """How long there have been batches under way of which none has ended; 0 while there is none."""
+        if not self._in_flight:
+            return 0.0
+        began, _ = self._in_flight[0]
+        return self._loop.time() - max(began, self._ended_at)
+
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._tasks = [asyncio.create_task(self._run(writer)) for writer in self._writers]
+        if self._wait_seconds_max < math.inf:
+            self._sweeping = asyncio.create_task(self._sweep(), name="sweep of late requests")
         for task in self._tasks:
             task.add_done_callback(self._note_end)
 
@@ -143,7 +172,7 @@ class Committer:
         """
         if self._fault is not None or self._closing:
             raise StorageUnavailable("the service is shutting down" if self._closing else "the writer has stopped")
-        waiting = Waiting(request, answer)
+        waiting = Waiting(request, answer, self._loop.time())
         # A group larger than the queue is let into an empty one.
         if self._depth and self._depth + waiting.items > self._queue_depth_max:
             raise Overloaded(f"{self._depth} requests are waiting already")
@@ -168,6 +197,8 @@ class Committer:
             await asyncio.gather(*late, return_exceptions=True)
             # After the batches, which have put what was parked beside them back into the queue.
             self._fail_queued(StorageUnavailable("the service is shutting down"))
+        if self._sweeping is not None:
+            self._sweeping.cancel()
         for writer in self._writers:
             await writer.close()
 
@@ -189,7 +220,7 @@ class Committer:
         if self._closing or not self._in_flight:
             return True
         began, _ = self._in_flight[0]
-        largest = max(items for _, items in self._in_flight)
+        largest = max(len(batch) for _, batch in self._in_flight)
         return len(self._queue) * 2 >= largest or self._loop.time() - began >= self._overlap_seconds
 
     def _wake_if_any_may_begin(self) -> None:
@@ -240,7 +271,7 @@ class Committer:
 
     async def _commit(self, writer: Writer, batch: Sequence[Waiting]) -> None:
         answers: Sequence[Outcome | WalletError] = [OutcomeUnknown("the writer has stopped")] * len(batch)
-        begun = (self._loop.time(), len(batch))
+        begun = (self._loop.time(), batch)
         self._in_flight.append(begun)
         overlap = self._loop.call_later(self._overlap_seconds, self._wake_if_any_may_begin)
         try:
@@ -254,6 +285,7 @@ class Committer:
         finally:  # Also when drain cancels this: no caller is left without an answer.
             overlap.cancel()
             self._in_flight.remove(begun)
+            self._ended_at = self._loop.time()
             for waiting, answer in zip(batch, answers, strict=True):
                 self._answer(waiting, answer)
             self._release(batch, answers)
@@ -273,6 +305,30 @@ class Committer:
                 else:
                     parked.append(follower)
         self._queue.extendleft(reversed(parked))
+
+    async def _sweep(self) -> None:
+        """Let nobody wait too long: one look at everybody every now and then, and no timer for each."""
+        while True:
+            await asyncio.sleep(min(SWEEP_SECONDS_MAX, self._wait_seconds_max / 4))
+            self._give_up_on_late(self._loop.time() - self._wait_seconds_max)
+
+    def _give_up_on_late(self, accepted_before: float) -> None:
+        for _, batch in self._in_flight:
+            for waiting in batch:
+                if waiting.accepted_at < accepted_before:
+                    # The batch goes on, and its answer is found by reference.
+                    waiting.resolve(OutcomeUnknown(f"{_LATE}, and may be yet"))
+        for followers in self._committing.values():
+            for waiting in _late(followers, accepted_before):
+                followers.remove(waiting)
+                self._depth -= waiting.items
+                self._answer(waiting, OutcomeUnknown("an equal request is under way, and was not decided in time"))
+        if late := _late(self._queue, accepted_before):
+            self._queue = deque(waiting for waiting in self._queue if waiting.accepted_at >= accepted_before)
+            for waiting in late:
+                self._depth -= waiting.items
+                self._answer(waiting, StorageUnavailable(_LATE))
+            self._wake_if_any_may_begin()
 
     def _stop(self, error: BaseException, batch: Sequence[Waiting]) -> None:
         self._fault = error

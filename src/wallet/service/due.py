@@ -210,7 +210,7 @@ class DueKeeper:
         except Exception as error:
             # All of them: the money does not depend on this, and nobody else would notice.
             if not self._is_trouble_known:
-                _log.warning("what is due waits: %s", error, exc_info=error)
+                _log.warning("what is due waits: %s", error, exc_info=None if isinstance(error, WalletError) else error)
                 self._is_trouble_known = True
             await self._give_up()
             wait = DUE_SECONDS

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+from wallet.errors import WalletError
 from wallet.service.due import DueKeeper
 from wallet.service.sealing import Sealing
 from wallet.storage.database import Database, close
@@ -83,7 +84,7 @@ class Keepers:
         self._connection: Any = None
         self._tasks: list[asyncio.Task[None]] = []
         self._is_leader = False
-        self._is_trouble_known = False
+        self._is_trouble_known = self._is_term_known = False
         self._watermark_seq = 0
         self._begin_term()
 
@@ -118,11 +119,12 @@ class Keepers:
         """Do what is due now, and answer the seconds until the next step. Never raises an ordinary error."""
         try:
             wait = await self._lead() if await self._may_lead() else LEAD_SECONDS
+            self._note_term()
             self._is_trouble_known = False
         except Exception as error:
             # All of them, a broken invariant too: the money does not depend on this, and nobody else would notice.
             if not self._is_trouble_known:
-                _log.warning("the keepers pause: %s", error, exc_info=error)
+                _log.warning("the keepers pause: %s", error, exc_info=None if isinstance(error, WalletError) else error)
                 self._is_trouble_known = True
             await self._give_up()
             wait = LEAD_SECONDS
@@ -154,8 +156,13 @@ class Keepers:
         if not self._is_leader and await can_lead(self._connection):
             self._is_leader = True
             self._begin_term()
-            _log.info("this process leads the keepers")
         return self._is_leader
+
+    def _note_term(self) -> None:
+        """Once its first step has succeeded: a leader that can do nothing would say so every second."""
+        if self._is_leader and not self._is_term_known:
+            _log.info("this process leads the keepers")
+        self._is_term_known = self._is_leader
 
     async def _give_up(self) -> None:
         self._is_leader = False

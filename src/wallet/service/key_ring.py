@@ -74,10 +74,22 @@ class KeyRing:
     requests_per_second_max: of keys that have no rate of their own; 0: they have none.
     """
 
-    def __init__(self, *, workers: int, requests_per_second_max: int, now: Clock = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        workers: int,
+        requests_per_second_max: int,
+        now: Clock = time.monotonic,
+        time_of_day: Clock = time.time,
+        observe_clock: Callable[[float], None] = lambda offset_seconds: None,
+    ) -> None:
         self._workers = workers
         self._requests_per_second_max = requests_per_second_max
         self._now = now
+        self._time_of_day = time_of_day
+        self._observe_clock = observe_clock
+        self.clock_offset_seconds = 0.0
+        """How far this process's clock is ahead of the database's, by the last poll; negative: behind."""
         self._held: dict[bytes, _Held] = {}
         self._digests: dict[UUID, bytes] = {}
         self._misses: dict[bytes, float] = {}
@@ -227,8 +239,9 @@ class KeyRing:
         """One poll, and the upkeep when its time has come. Raises StorageUnavailable; then nothing held is believed
         for longer than before.
         """
-        asked_at = self._now()
+        asked_at, earliest = self._now(), self._time_of_day()
         revoked = await self._source.revoked_since(self._clock)
+        self._compare_clocks(revoked.now.timestamp(), earliest, self._time_of_day())
         for key_id in revoked.ids:
             if (digest := self._digests.get(key_id)) is not None:
                 self._drop(digest)
@@ -239,6 +252,11 @@ class KeyRing:
             await self._read_anew()
             await self._note_use()
 
+    def _compare_clocks(self, database: float, earliest: float, latest: float) -> None:
+        """The database read its clock between these two readings of ours. Within them, the clocks agree."""
+        self.clock_offset_seconds = max(0.0, earliest - database) + min(0.0, latest - database)
+        self._observe_clock(self.clock_offset_seconds)
+
     async def _run(self) -> None:
         while True:
             try:
@@ -247,7 +265,8 @@ class KeyRing:
             except Exception as error:
                 # Of whatever kind: who stops polling keeps everybody out, and nobody would know why.
                 if not self._is_trouble_known:
-                    _log.warning("keys cannot be polled, so none is let in unasked: %s", error, exc_info=error)
+                    fault = None if isinstance(error, WalletError) else error
+                    _log.warning("keys cannot be polled, so none is let in unasked: %s", error, exc_info=fault)
                     self._is_trouble_known = True
             await asyncio.sleep(POLL_SECONDS)
 

@@ -5,6 +5,7 @@ before them in the queue that is left for later. So two requests whose order mat
 becomes of their batches: decided again, halved, or lost.
 """
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from typing import Final, TypeAlias
 
@@ -29,9 +30,20 @@ class LaneCommitter(Committer):
     """
 
     def __init__(
-        self, writers: Sequence[Writer], *, queue_depth_max: int, batch_items_max: int, wallets_of: WalletsOf
+        self,
+        writers: Sequence[Writer],
+        *,
+        queue_depth_max: int,
+        batch_items_max: int,
+        wallets_of: WalletsOf,
+        wait_seconds_max: float = math.inf,
     ) -> None:
-        super().__init__(writers, queue_depth_max=queue_depth_max, batch_items_max=batch_items_max)
+        super().__init__(
+            writers,
+            queue_depth_max=queue_depth_max,
+            batch_items_max=batch_items_max,
+            wait_seconds_max=wait_seconds_max,
+        )
         self._wallets_of = wallets_of
         # Wallets and references of all batches under way, and those of each by its first request.
         self._under_way: set[object] = set()

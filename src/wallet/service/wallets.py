@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Final
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential
@@ -27,6 +27,7 @@ from wallet.service.own_reads import OwnReads
 from wallet.service.ownership import Ownership
 from wallet.service.permissions import Permissions
 from wallet.service.programmes import Programmes
+from wallet.service.readiness import Probe, Readiness, clock_warnings
 from wallet.service.reads import Reads
 from wallet.service.receipts import Receipts
 from wallet.service.settling import Settling
@@ -41,40 +42,17 @@ from wallet.storage.keys import QUESTION_SECONDS_MAX, KeyStore
 from wallet.storage.own_lists import OwnLists
 from wallet.storage.owners import OwnerStore
 from wallet.storage.programmes import ProgrammeStore
+from wallet.storage.readiness import Obstacle
 from wallet.storage.reads import ReadStore
 from wallet.storage.receipts import ReceiptStore
 from wallet.storage.resources import Resources
-from wallet.storage.revision import is_current
-from wallet.storage.role import login_owns_tables
-from wallet.storage.sequences import find_behind
 from wallet.storage.statement_lines import StatementStore
 from wallet.telemetry import Telemetry
 
 POOL_CONNECTIONS_MAX: Final = 4
 """For reads and creates, per process. Movements and balances have connections of their own."""
 
-_OWNS_TABLES: Final = (
-    "the database login owns the ledger's tables, so whoever has it can rewrite them: "
-    "use one that owns nothing, and WALLET_MIGRATION_DATABASE_URL for migrations"
-)
-
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Readiness:
-    """Whether movements can be made, and per part `ok` or what is in the way. `warnings`: what is in nobody's way, and
-    should be changed all the same.
-    """
-
-    database: str
-    migrations: str
-    committer: str
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def ready(self) -> bool:
-        return self.database == self.migrations == self.committer == "ok"
 
 
 class WalletService:
@@ -110,6 +88,7 @@ class WalletService:
     ) -> None:
         self._database = database
         self._keepers = keepers
+        self._probe = Probe(database)
         self._closing = False
         self.commands = commands
         self.committer = committer
@@ -120,10 +99,15 @@ class WalletService:
         self.ring = ring
         self.clock = SandboxClock(database, committer.submit) if database.settings.sandbox else None
 
+    @property
+    def step_seconds_max(self) -> float:
+        """How long one step towards an answer may take."""
+        return self._database.settings.step_seconds_max
+
     async def start(self) -> None:
         """Connect and begin. Waits for the database as long as settings say, then raises StorageUnavailable."""
         settings = self._database.settings
-        seconds_max = settings.statement_timeout_ms / 1000
+        seconds_max = min(settings.statement_timeout_ms / 1000, self.step_seconds_max)
         self._pool = await self._database.pool("reads", connections_max=POOL_CONNECTIONS_MAX)
         # Connections of its own, so that no flood of wrong keys is in the way of reads, nor they of a revocation.
         self._keys_pool = await self._database.pool("keys", connections_max=CONNECTIONS_MAX)
@@ -217,8 +201,13 @@ class WalletService:
             await ask(self._pool, lambda connection: self.assets.load_codes(connection, [code]))
 
     async def readiness(self) -> Readiness:
-        database, migrations, warnings = await self._database_state()
-        return Readiness(database=database, migrations=migrations, committer=self._committer_state(), warnings=warnings)
+        """Whether movements can be made now. Answered within two seconds, whatever the database does."""
+        seen = await self._probe.look()
+        return replace(
+            seen,
+            obstacles=(*seen.obstacles, *self._obstacles()),
+            warnings=(*seen.warnings, *clock_warnings(self.ring.clock_offset_seconds)),
+        )
 
     def begin_shutdown(self) -> None:
         """Readiness goes off; everything else goes on."""
@@ -234,6 +223,7 @@ class WalletService:
         """End the background work and close every connection."""
         await self.drain(0)
         await self._keepers.close()
+        await self._probe.close()
         await self.ring.close()
         self._keys_pool.terminate()
         self._pool.terminate()
@@ -249,20 +239,13 @@ class WalletService:
                 reading.now.isoformat(),
             )
 
-    async def _database_state(self) -> tuple[str, str, tuple[str, ...]]:
-        try:
-            if not await ask(self._pool, is_current):
-                return "ok", "not up to date: run `wallet migrate`", ()
-            if behind := await ask(self._pool, find_behind):
-                return "ok", f"{behind[0]}: run `wallet migrate`", ()
-            owns_tables = await ask(self._pool, login_owns_tables)
-        except StorageUnavailable as error:
-            return str(error), "unknown", ()
-        return "ok", "ok", (_OWNS_TABLES,) if owns_tables else ()
-
-    def _committer_state(self) -> str:
+    def _obstacles(self) -> Iterable[Obstacle]:
+        """What is in the way in this process."""
         if self._closing:
-            return "shutting down"
-        if self.committer.fault is not None or self.bulk.committer.fault is not None:
-            return "stopped after a fault; see the log"
-        return "ok"
+            yield Obstacle("committer", "shutting_down", "shutting down")
+        committers = (self.committer, self.bulk.committer)
+        if any(each.fault is not None for each in committers):
+            yield Obstacle("committer", "writer_stopped", "stopped after a fault; see the log")
+        seconds = max(each.standstill_seconds for each in committers)
+        if seconds > self.step_seconds_max:
+            yield Obstacle("committer", "writer_not_moving", f"nothing has been decided for {seconds:.0f} s")

@@ -85,6 +85,10 @@ async def _ask_once(
         raise StorageUnavailable("no connection to the database is free") from None
     try:
         return await question(connection)
+    except (asyncio.CancelledError, TimeoutError):
+        # The server may be stopped for good: to end the statement politely would take as long again.
+        connection.terminate()
+        raise
     finally:
         # The answer stands, whatever becomes of the connection; the pool replaces a broken one.
         with suppress(*CONNECTION_LOST, asyncpg.PostgresError):

@@ -43,30 +43,35 @@ class BalanceConnection:
     def __init__(self, database: Database, *, shard: int = 0) -> None:
         self._database = database
         self._shard = shard
+        # Whoever asks during one query is in the next: two are one step.
+        self._seconds_max = min(database.settings.statement_timeout_ms / 1000, database.settings.step_seconds_max / 2)
         self._connection: asyncpg.Connection | None = None
 
     async def balances(self, wallet_ids: Sequence[WalletId]) -> dict[WalletId, Balance]:
         """Those that exist. Raises StorageUnavailable."""
         with driver_errors():
-            try:
-                return await self._query(wallet_ids)
-            except (asyncpg.PostgresError, *LOST) as error:
-                if not is_lost(error):
-                    raise
-            # It had died while it was idle; a new one tells whether the database is there.
-            return await self._query(wallet_ids)
+            async with asyncio.timeout(self._seconds_max):
+                return await self._query_or_again(wallet_ids)
 
     async def close(self) -> None:
         connection, self._connection = self._connection, None
         await close(connection)
+
+    async def _query_or_again(self, wallet_ids: Sequence[WalletId]) -> dict[WalletId, Balance]:
+        try:
+            return await self._query(wallet_ids)
+        except (asyncpg.PostgresError, *LOST) as error:
+            if not is_lost(error):
+                raise
+        # It had died while it was idle; a new one tells whether the database is there.
+        return await self._query(wallet_ids)
 
     async def _query(self, wallet_ids: Sequence[WalletId]) -> dict[WalletId, Balance]:
         if self._connection is None or self._connection.is_closed():
             self._connection = await self._database.reconnect("balances", finds_by_key=True)
         connection = self._connection
         try:
-            async with asyncio.timeout(self._database.settings.statement_timeout_ms / 1000):
-                rows = await connection.fetch(_SQL["find_balances"], self._shard, wallet_ids)
+            rows = await connection.fetch(_SQL["find_balances"], self._shard, wallet_ids)
         except BaseException:
             # Nobody knows how long this session would take to be usable again.
             self._connection = None

@@ -9,7 +9,14 @@ from typing import Any, Final
 
 import asyncpg
 
-from wallet.errors import BadData, InvariantViolated, SettingsInvalid, StaleContext, StorageUnavailable
+from wallet.errors import (
+    BadData,
+    InvariantViolated,
+    SettingsInvalid,
+    StaleContext,
+    StorageUnavailable,
+    WalletBusy,
+)
 from wallet.settings import Settings
 from wallet.storage.opening import open_connection
 from wallet.storage.session import settle
@@ -32,7 +39,7 @@ _LOCK_TIMEOUT: Final = "55P03"
 _NUMBERED: Final = {"batches_pk": "batch_seq", "declines_pk": "declines_id_seq"}
 
 
-class LockTimedOut(StorageUnavailable):
+class LockTimedOut(WalletBusy):
     """Somebody holds a wallet for too long. The others in the batch need not wait for it."""
 
 
@@ -41,6 +48,10 @@ class SequenceBehind(StorageUnavailable):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"the sequence {name} is behind its table: run `wallet migrate`, which moves it forward")
+
+
+class NotPrimary(StorageUnavailable):
+    """The server is a standby: it takes no writes, and what it has to read may be old."""
 
 
 # Planning a write anew costs more than executing it. A plan kept from when the tables were empty would read them
@@ -69,7 +80,8 @@ class Database:
     settings: Settings
 
     async def connect(self, purpose: str, *, finds_by_key: bool = False, as_login: bool = False) -> asyncpg.Connection:
-        """One connection, set up and checked. Raises StorageUnavailable, or SettingsInvalid for an unsafe server.
+        """One connection, set up and checked. Raises StorageUnavailable (NotPrimary on a standby), or SettingsInvalid
+        for an unsafe server.
 
         `as_login`: for a start, without taking the service's role, which may not be there yet.
 
@@ -110,7 +122,11 @@ class Database:
         with driver_errors():
             connection = await connect()
             try:
-                await settle(connection, session, dsn=self.dsn, connect_another=connect if as_login else None)
+                is_standby = await settle(
+                    connection, session, dsn=self.dsn, connect_another=connect if as_login else None
+                )
+                if is_standby:
+                    raise NotPrimary("the database is a standby, which takes no writes")
             except BaseException:
                 connection.terminate()
                 raise

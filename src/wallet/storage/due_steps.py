@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from wallet.errors import StorageUnavailable, WalletError
+from wallet.errors import WalletBusy, WalletError
 from wallet.ledger.model import DueKey, HoldId, LotId, WalletId
 
 DUE_STEPS_MAX: Final = 1_000
@@ -26,7 +26,7 @@ class ManyDue(WalletError):
         self.wallets = wallets
 
 
-class MoreIsDue(StorageUnavailable):
+class MoreIsDue(WalletBusy):
     """More is due than could be posted on behalf of one request. Nothing of it was applied; the next try finds less."""
 
 

@@ -36,11 +36,12 @@ Connect = Callable[[], Awaitable[asyncpg.Connection]]
 
 async def settle(
     connection: asyncpg.Connection, asked: Mapping[str, str], *, dsn: str, connect_another: Connect | None = None
-) -> None:
+) -> bool:
     """See to it that a new connection is as asked for. `asked`: the settings it was opened with, beside those of `dsn`.
 
     What a pooler has left out is set by statements. `connect_another`: have it found out as well whether a pooler gives
     this connection's server process to others; for one connection of a program, because it takes a second one.
+    Answers whether the server is a standby.
 
     Raises SettingsInvalid for an unsafe server, and for a pooler that cannot be worked with; else what the driver does.
     """
@@ -67,6 +68,7 @@ async def settle(
             f"a pooler stands between, and leaves out what each session is started with ({', '.join(left_out)}): "
             f"{_DIRECTLY}"
         )
+    return bool(row["is_standby"])
 
 
 async def _look(connection: asyncpg.Connection, wanted: Mapping[str, str]) -> Any:

@@ -33,7 +33,7 @@ async def in_transaction(
             try:
                 with driver_errors():
                     result = await work(connection)
-            except BaseException:
+            except Exception:  # after a cancellation, `ask` gives the connection up
                 await _roll_back(connection)
                 raise
         try:

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 import asyncpg
 from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from wallet.errors import BadData, OutcomeUnknown, StaleContext, StorageUnavailable, WalletError
+from wallet.errors import BadData, OutcomeUnknown, StaleContext, StorageUnavailable, WalletBusy, WalletError
 from wallet.ledger.audit import Salts
 from wallet.ledger.model import ORIGIN_SERVICE, WalletId
 from wallet.ledger.outcomes import Outcome, Settled
@@ -292,7 +292,7 @@ class BatchWriter:
 
 def _alone(error: StaleContext | BadData | LockTimedOut) -> WalletError:
     if isinstance(error, StaleContext):
-        return StorageUnavailable("other writers were first each time")
+        return WalletBusy("other writers were first each time")
     return error
 
 

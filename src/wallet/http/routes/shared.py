@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Final, TypedDict
+from typing import Any, Final, Literal, TypedDict
 
 # Streams need it. Its import takes a tenth of a second, which at the first stream would hold up everybody else.
 import anyio._backends._asyncio  # noqa: F401
@@ -45,8 +45,8 @@ _MEANINGS: Final = {
     413: "The body is too large.",
     415: "The body is not JSON in UTF-8.",
     422: "Refused by the ledger; nothing moved.",
-    503: "Not served: `overloaded` and `storage_unavailable` applied nothing; after `outcome_unknown`, ask again "
-    "with the same reference.",
+    503: "Not served: `overloaded`, `wallet_busy` and `storage_unavailable` applied nothing; after `outcome_unknown`, "
+    "ask again with the same reference.",
 }
 
 
@@ -60,6 +60,9 @@ class WrongField(Struct):
 class Problem(Struct):
     """Problem details (RFC 9457). `code` is what to decide by; docs/errors.md has a paragraph on each.
 
+    `applied`: whether this try applied anything; nothing is said of an earlier one. `retry`: whether to send the same
+    request again: `never`, `later`, or with the `same_reference`, which must not change.
+
     What is at the end is there where it applies: `errors` of a malformed request, `items` of an atomic batch, the rest
     of refusals.
     """
@@ -70,6 +73,8 @@ class Problem(Struct):
     detail: str
     code: str
     request_id: str
+    applied: Literal["no", "unknown"]
+    retry: Literal["never", "later", "same_reference"]
     errors: list[WrongField] | UnsetType = UNSET
     wallet_id: str | UnsetType = UNSET
     available: int | UnsetType = UNSET

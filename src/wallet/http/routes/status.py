@@ -24,13 +24,23 @@ class Health(msgspec.Struct):
 HEALTHY: Final = Answer(200, written(Health("ok")))
 
 
+class Reason(msgspec.Struct):
+    """Why no movement can be made now: a code for programs, and words."""
+
+    code: str
+    detail: str
+
+
 class Readiness(msgspec.Struct):
-    """Whether the service can move money, and what is in its way. warnings: what should be changed all the same."""
+    """Whether the service can move money, and what is in its way: by part, and as reasons with a code each.
+    warnings: what should be changed all the same.
+    """
 
     ready: bool
     database: str
     migrations: str
     committer: str
+    reasons: list[Reason]
     warnings: list[str]
 
 
@@ -46,9 +56,10 @@ def status_routes(service: WalletService) -> list[HTTPRouteHandler]:
         readiness = await service.readiness()
         body = Readiness(
             ready=readiness.ready,
-            database=readiness.database,
-            migrations=readiness.migrations,
-            committer=readiness.committer,
+            database=readiness.state_of("database"),
+            migrations=readiness.state_of("migrations"),
+            committer=readiness.state_of("committer"),
+            reasons=[Reason(each.code, each.detail) for each in readiness.obstacles],
             warnings=list(readiness.warnings),
         )
         return Response(body, status_code=200 if readiness.ready else 503, headers={"cache-control": "no-store"})

@@ -2,8 +2,8 @@
 
 -- name: look_at_session
 -- in:  $1 names and $2 values of settings text[], as they were asked for
--- out: the server's durability settings and encoding; the role that the session works in; the server's process; and
---      left_out: the settings that are not as asked for
+-- out: the server's durability settings and encoding; the role that the session works in; the server's process;
+--      whether it is a standby; and left_out: the settings that are not as asked for
 -- why: a server that forgets on a crash is refused; synchronous_commit is only ever raised, because an operator
 --      may have chosen remote_apply for good reasons
 SELECT current_setting('fsync') AS fsync,
@@ -18,7 +18,8 @@ SELECT current_setting('fsync') AS fsync,
        ) AS left_out,
        CASE WHEN current_setting('synchronous_commit') IN ('off', 'local')
             THEN set_config('synchronous_commit', 'on', false)
-       END AS synchronous_commit;
+       END AS synchronous_commit,
+       pg_is_in_recovery() AS is_standby;
 
 -- name: set_as_asked
 -- in:  $1 names and $2 values of settings text[]

@@ -1,0 +1,31 @@
+-- Whether the database would take a movement now. Nothing here leaves a row behind.
+
+-- name: is_read_only
+-- out: whether new sessions of this login are read-only unless they ask for more, as providers let them be when a disk
+--      fills. What is set for the login and the database counts before the server's own default
+-- why: read from the catalog, since a session keeps what was set when it began
+SELECT coalesce(
+           (
+               SELECT split_part(entry, '=', 2)::boolean
+                 FROM pg_db_role_setting CROSS JOIN LATERAL unnest(setconfig) AS entry
+                WHERE entry LIKE 'default_transaction_read_only=%'
+                  AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+                  AND setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user))
+                ORDER BY setrole <> 0 DESC, setdatabase <> 0 DESC
+                LIMIT 1
+           ),
+           current_setting('default_transaction_read_only')::boolean
+       ) AS is_read_only;
+
+-- name: begin_to_need_room
+-- why: with so little memory, what is counted next is written to a temporary file, in the database's own tablespace
+BEGIN;
+SET LOCAL work_mem = '64kB';
+SET LOCAL temp_tablespaces = '';
+
+-- name: need_room
+-- why: half a megabyte that has no room says what a table that has to grow would say. It is gone at the end
+SELECT count(*) AS rows_counted FROM generate_series(1, 20000);
+
+-- name: end
+COMMIT;
