@@ -103,7 +103,7 @@ class TestReadiness:
         assert "batch_seq is behind its table" in answer.json()["migrations"]
         await move_sequences(database_url)
         async with asyncio.timeout(30):  # one look serves for a moment
-            while (await own.http.get("/readyz")).status_code != 200:
+            while (await own.http.get("/readyz")).status_code != 200:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         assert (await own.post(f"/wallets/{wallet_id}/topup", body)).status_code == 201
         assert (await own.json(f"/wallets/{wallet_id}/balance"))["balance"] == 10
