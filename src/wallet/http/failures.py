@@ -7,6 +7,7 @@ from wallet.errors import (
     AlreadyExists,
     BadData,
     Forbidden,
+    GroupTooLarge,
     Malformed,
     NotFound,
     NotSealed,
@@ -26,6 +27,7 @@ _log = logging.getLogger(__name__)
 
 _CODES: dict[type[WalletError], str] = {
     AlreadyExists: "already_exists",
+    GroupTooLarge: "group_too_large",
     NotSealed: "not_sealed",
     Overloaded: "overloaded",
     StorageUnavailable: "storage_unavailable",
