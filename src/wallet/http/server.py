@@ -194,7 +194,7 @@ def _serve_here(
     settings: Settings, make_app: MakeApplication, listener: socket.socket, on_started: Callable[[], None]
 ) -> int:
     server = Server(settings, make_app(settings), on_started=on_started)
-    _spare_the_collector()
+    spare_the_collector()
     try:
         server.run(sockets=[listener])
     except SystemExit:  # uvicorn's way to say that the application did not start, and has said why
@@ -202,7 +202,7 @@ def _serve_here(
     return 1 if server.force_exit else 0
 
 
-def _spare_the_collector() -> None:
+def spare_the_collector() -> None:
     """Collect cyclic garbage seldom, and never look at what was there before the first request.
 
     Requests leave hardly any cycles, but each makes hundreds of objects: with Python's defaults the collector took an

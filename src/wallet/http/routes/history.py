@@ -35,6 +35,7 @@ from wallet.http.routes.pages import (
     page_answer,
     page_request,
     plain_text,
+    written_page,
 )
 from wallet.http.routes.shared import as_response, problems, wants_string_amounts
 from wallet.http.scopes import needs
@@ -109,7 +110,8 @@ def history_routes(service: WalletService) -> list[HTTPRouteHandler]:
         wrong.raise_if_any()
         found_page = await reads(request).transactions(page, TransactionQuery(**filters))
         await service.load_assets(assets_of(found_page.data))
-        return found(page_answer(found_page, answer), request)
+        body = await written_page(found_page, answer, amounts_as_strings=wants_string_amounts(request))
+        return as_response(Answer(200, body))
 
     @get(
         "/transactions/{transaction_id:str}", responses=problems(400, 404, 503), opt=needs(Scope.READ), tags=["history"]
