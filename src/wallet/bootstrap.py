@@ -29,6 +29,7 @@ from wallet.service.key_ring import KeyRing
 from wallet.service.lanes import LANES, LaneCommitter
 from wallet.service.wallets import WalletService
 from wallet.settings import Settings
+from wallet.storage.aside import SizedWriter, WriterAside
 from wallet.storage.assets import AssetCache
 from wallet.storage.balances import BalanceConnection
 from wallet.storage.database import Database
@@ -53,8 +54,9 @@ def make_service(settings: Settings) -> WalletService:
         observe_depth=telemetry.queue_depth.set,
     )
     # Not among the writers of small movements.
+    aside = WriterAside(BatchWriter(database, assets, observe=telemetry.batch, is_aside=True))
     bulk = LaneCommitter(
-        [BatchWriter(database, assets, observe=telemetry.batch) for _ in range(LANES)],
+        [SizedWriter(BatchWriter(database, assets, observe=telemetry.batch), aside) for _ in range(LANES)],
         queue_depth_max=max(QUEUE_ITEMS_MAX, CHUNKS_QUEUED_MAX * settings.bulk_items_max),
         batch_items_max=settings.bulk_items_max,
         wallets_of=lambda request: wallets_locked(request, assets),

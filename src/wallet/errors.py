@@ -7,6 +7,7 @@ WalletError
 ├── Forbidden             the key does not have the scope that this needs
 ├── RateLimited           the key asks too often; certainly not applied
 ├── NotSealed             too new to be proved; ask again in a moment
+├── GroupTooLarge         more than is done at once, so it will never be done like this; certainly not applied
 ├── AlreadyExists         a client-made id is taken by another body
 ├── Overloaded            queue full; certainly not applied
 ├── StorageUnavailable    failed before COMMIT was sent; certainly not applied
@@ -71,6 +72,10 @@ class RateLimited(WalletError):
 
 class NotSealed(WalletError):
     """The audit chain has not come to this yet. It will in a moment."""
+
+
+class GroupTooLarge(WalletError):
+    """A group asks for more work than is done at once. Nothing was applied, and no other try would end otherwise."""
 
 
 class AlreadyExists(WalletError):

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _STEP_SECONDS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5)
+_STALL_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _ITEMS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024)
 
 
@@ -69,6 +70,10 @@ class Telemetry:
         self.queue_depth = Gauge(
             "wallet_queue_depth", "Requests waiting for a batch.", multiprocess_mode="livesum", registry=registry
         )
+        self.loop_stall_seconds = Histogram(
+            "wallet_loop_stall_seconds", "How late the event loop came to something that was due.",
+            buckets=_STALL_SECONDS, registry=registry,
+        )  # fmt: skip
         self.refusals = Counter("wallet_refusals", "Refused movements, by code.", ["code"], registry=registry)
         self.leader = Gauge(
             "wallet_leader", "Processes that run the keepers.", multiprocess_mode="livesum", registry=registry

@@ -11,7 +11,7 @@ from tests.http.client import NOBODY, Api, code_of, fields_of, new_reference
 from tests.http.conftest import Lanes
 from wallet.http.batches import Batches
 from wallet.http.decoding import ERRORS_MAX
-from wallet.service.bulk import GROUP_ITEMS_MAX
+from wallet.service.bulk import GROUP_ITEMS_MAX, GROUP_LEGS_MAX
 from wallet.service.callers import DEVELOPER
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -241,6 +241,27 @@ async def test_a_batch_may_have_ten_thousand_items_and_no_more(api: Api) -> None
     assert fields_of(answer) == ["items"]
     answer = await api.send("POST", "/batches", b'{"mode":"atomic","items":[' + b"1," * (GROUP_ITEMS_MAX - 1) + b"1]}")
     assert len(fields_of(answer)) == ERRORS_MAX
+
+
+async def test_a_group_may_have_twenty_thousand_legs_and_no_more(api: Api) -> None:
+    wallets = [await api.wallet(GROUP_LEGS_MAX // 100) for _ in range(100)]
+    sides = [
+        {"wallet_id": wallet, "direction": ("debit", "credit")[at % 2], "amount": 1}
+        for at, wallet in enumerate(wallets)
+    ]
+
+    def items(count: int) -> list[Any]:
+        return [
+            {"op": "transaction", "type": "payout", "legs": sides, "reference_id": new_reference()}
+            for _ in range(count)
+        ]
+
+    too_many = await batch(api, "atomic", *items(GROUP_LEGS_MAX // 100), spend(wallets[0], 1))
+    assert code_of(too_many) == (422, "group_too_large")
+    assert f"items[{GROUP_LEGS_MAX // 100}]" in too_many.json()["detail"]
+    assert await api.balance(wallets[0]) == GROUP_LEGS_MAX // 100
+    assert (await batch(api, "atomic", *items(GROUP_LEGS_MAX // 100))).status_code == 201
+    assert (await batch(api, "independent", *items(GROUP_LEGS_MAX // 100 + 1))).status_code == 200
 
 
 @MODES

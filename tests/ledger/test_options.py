@@ -7,6 +7,7 @@ import pytest
 
 from tests.ledger.scripts import answer, ask, group, in_columns, lines_of, programme_id, seen, told, transaction_id
 from tests.ledger.worlds import NOON, NOTHING, World, named, wallet_id, world
+from wallet.ledger.apply import apply_batch
 from wallet.ledger.model import Attachment
 from wallet.ledger.naming import is_plain
 from wallet.ledger.outcomes import Applied, Grouped, Predicted, Refused, Replayed
@@ -194,10 +195,48 @@ def test_a_group_is_applied_in_order(here: World) -> None:
     assert named(outcome) == "insufficient_funds,group_refused"
 
 
+LINES = """
+before                                     | items                            | lines
+                                           | a: spend alice 1; b: spend alice 1 | 4
+                                           | a: move alice-2,bob+1,cyd+1      | 3
+topup bob 4 lot paid; topup bob 5 lot paid | a: spend bob 3; b: spend bob 3   | 10
+                                           | a: topup bob 4 lot paid          | 4
+                                           | h: hold alice 8; c: capture h 5  | 6
+h: hold bob 5 in 60; topup alice 2; +60    | a: spend bob 1; b: spend bob 1   | 5
+"""
+
+
+@pytest.mark.parametrize("row", in_columns(LINES), ids=" | ".join)
+@pytest.mark.parametrize("is_behind_others", [False, True])
+def test_a_group_may_come_to_so_many_lines_and_no_more(here: World, row: list[str], *, is_behind_others: bool) -> None:
+    before, items, lines = row
+    here = told(here, "topup bob 5", *lines_of(before))
+    asked = group("g", lines_of(items), here)
+    batch = [*(ask(line, here) for line in ("x: topup cyd 1", "y: topup cyd 2") if is_behind_others), asked]
+    context = here.context(batch)
+    allowed = apply_batch(batch, context._replace(group_lines_max=int(lines)), here.now)
+    assert set(named(allowed.outcomes[-1]).split(",")) == {"applied"}
+    refused = apply_batch(batch, context._replace(group_lines_max=int(lines) - 1), here.now)
+    assert named(refused.outcomes[-1]).split(",")[-1] == "group_too_large"
+    assert {posted.reference_id for posted in refused.posted}.isdisjoint(item.reference_id for item in asked.items)
+
+
+def test_what_is_no_group_may_come_to_any_number_of_lines(here: World) -> None:
+    batch = [ask("s: spend alice 1", here)]
+    decision = apply_batch(batch, here.context(batch)._replace(group_lines_max=0), NOON)
+    assert named(decision.outcomes[0]) == "applied"
+
+
 def test_a_request_weighs_about_as_many_wallets_as_it_locks(here: World) -> None:
     lines = ["a: spend alice 1", "h: hold alice 1", "x: move alice-2,bob+1,cyd+1"]
     assert [weight(ask(line, here)) for line in lines] == [2, 2, 3]
     assert weight(group("g", lines, here)) == 7
+    assert weight(group("g", lines, here, dry=True)) == 7
+
+
+def test_what_is_only_tried_weighs_more_for_it_is_tried_on_a_copy_of_all_there_is(here: World) -> None:
+    asked = ask("s: spend alice 1", here)
+    assert weight(asked._replace(options=asked.options._replace(dry_run=True))) == 20
 
 
 def test_only_a_movement_that_opens_no_lot_is_plain(here: World) -> None:

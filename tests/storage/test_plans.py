@@ -18,7 +18,7 @@ STATEMENTS: Final = {
     name: sql
     for file_name in ("commit.sql", "load_more.sql", "write_more.sql")
     for name, sql in load_statements(file_name).items()
-    if name not in ("prepare_lock", "begin_and_lock", "commit", "rollback")
+    if name not in ("prepare_lock", "begin_and_lock", "sign_of_life", "commit", "rollback")
 }
 
 GROW: Final = """

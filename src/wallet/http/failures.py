@@ -7,6 +7,7 @@ from wallet.errors import (
     AlreadyExists,
     BadData,
     Forbidden,
+    GroupTooLarge,
     Malformed,
     NotFound,
     NotSealed,
@@ -28,6 +29,7 @@ _log = logging.getLogger(__name__)
 # The first that fits.
 _CODES: dict[type[WalletError], str] = {
     AlreadyExists: "already_exists",
+    GroupTooLarge: "group_too_large",
     NotSealed: "not_sealed",
     Overloaded: "overloaded",
     WalletBusy: "wallet_busy",

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, NoReturn, Union
 
 import msgspec
 
-from wallet.errors import FieldError, InvariantViolated, Malformed, OutcomeUnknown, StorageUnavailable, WalletError
+from wallet.errors import FieldError, Malformed, OutcomeUnknown, StorageUnavailable, WalletError
 from wallet.http.decoding import malformed, refuse_what_json_leaves_open, untyped
 from wallet.http.failures import failure
 from wallet.http.fields import Id, Reference
@@ -143,12 +143,7 @@ class Items:
 
     async def mask_group(self, caller: Caller, grouped: Grouped) -> Grouped:
         """The same of a group. Raises OutcomeUnknown or StorageUnavailable where that cannot be found out."""
-        if not caller.is_bound:
-            return grouped
-        told = await self._service.permissions.mask(caller, grouped)
-        if not isinstance(told, Grouped):
-            raise InvariantViolated("what a group came to was told as something else")
-        return told
+        return await self._service.permissions.mask_group(caller, grouped) if caller.is_bound else grouped
 
     async def prepare_answers(self, outcomes: Iterable[Outcome | WalletError]) -> None:
         """To be awaited before the answers to these: they may name assets that another process has made."""

@@ -16,9 +16,10 @@ from wallet.ledger.requests import Single
 from wallet.service.bulk import Bulk, Chunk
 from wallet.service.callers import Caller
 from wallet.service.permissions import Admitted
+from wallet.service.turns import Turn
 
 SLICE_ITEMS: Final = 50
-"""Items that are read or answered before others in this process get their turn: well below a millisecond."""
+"""Items that are read before others in this process get their turn: well below a millisecond."""
 
 SLICE_BYTES: Final = 64 * 1024
 """Of text that is read before others get their turn, however few items it is: 15 ms, if all of it has to be refused."""
@@ -132,6 +133,7 @@ class Portion:
             await maker.prepare_answers(outcomes)
         rest = iter(outcomes)
         answered: list[AnsweredItem] = []
+        turn = Turn()
         for item in self._items:
             if isinstance(item.request, Malformed):
                 answer = no_answer(item.request, request_id=request_id)
@@ -141,6 +143,6 @@ class Portion:
                     item.request, outcome, request_id=request_id, amounts_as_strings=amounts_as_strings
                 )
             answered.append(AnsweredItem(item, answer))
-            if len(answered) % SLICE_ITEMS == 0:
-                await asyncio.sleep(0)
+            if turn.is_over:
+                await turn.next()
         return answered

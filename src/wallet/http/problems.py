@@ -72,6 +72,7 @@ PROBLEMS: Mapping[str, Problem] = _problems(
         "max_balance_exceeded": (422, "The wallet would hold more than it may"),
         "supply_exceeded": (422, "The asset's supply would be exceeded"),
         "condition_failed": (422, "A condition of the request is not met"),
+        "group_too_large": (422, "The group is more than is done at once"),
         "group_refused": (422, "Another item of the group was refused"),
         "rate_limited": (429, "The key asks too often", "no", "later"),
         "head_too_large": (431, "The request head is too large"),

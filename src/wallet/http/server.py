@@ -218,7 +218,7 @@ def _serve_here(
 ) -> int:
     app = make_app(settings)
     server = Server(settings, app, on_started=on_started)
-    _spare_the_collector()
+    spare_the_collector()
     try:
         with _metrics_served(settings, for_metrics, app.exposition):
             server.run(sockets=[listener])
@@ -227,7 +227,7 @@ def _serve_here(
     return 1 if server.force_exit else 0
 
 
-def _spare_the_collector() -> None:
+def spare_the_collector() -> None:
     """Collect cyclic garbage seldom, and never look at what was there before the first request.
 
     Requests leave hardly any cycles, but each makes hundreds of objects: with Python's defaults the collector took an

@@ -131,11 +131,14 @@ def _decide_group(group: Group, book: Book) -> Grouped:
     """All or none. What is due at its wallets is posted in any case, as before every request."""
     known_before = book.known.copy()
     trial = book.copy()
+    lines_max = book.lines() + book.group_lines_max
     outcomes: list[SingleOutcome] = []
     for item in group.items:
         # Whether it is dry is a matter of the group: a dry one's items are, and see what the ones before them did.
         plain = _applied_if_plain(item, trial) if type(item) is Post else None
         outcomes.append(plain or _decide_single(item, trial))
+        if trial.lines() > lines_max and not isinstance(outcomes[-1], Refused):
+            outcomes[-1] = _too_large(book.group_lines_max)
         if isinstance(outcomes[-1], Refused):
             break
     else:
@@ -147,6 +150,11 @@ def _decide_group(group: Group, book: Book) -> Grouped:
         for item in group.items:
             settle(book, _wallets_judged(item, book))
     return Grouped(tuple(_of_refused_group(group, outcomes, known_before)))
+
+
+def _too_large(lines_max: int) -> Refused:
+    detail = f"With it the group comes to more than {lines_max} entries, steps of holds, and parts of lots."
+    return Refused(RefusalCode.GROUP_TOO_LARGE, detail)
 
 
 def _of_refused_group(

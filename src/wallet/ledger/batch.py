@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from wallet.ledger.model import (
     Asset,
@@ -28,6 +28,9 @@ from wallet.ledger.model import (
 from wallet.ledger.outcomes import Outcome, Refused
 from wallet.ledger.requests import Single
 
+GROUP_LINES_MAX: Final = 100_000
+"""Five times the entries of 10,000 transfers: of each, three may draw a lot and open another one."""
+
 
 class Context(NamedTuple):
     """What a batch is decided on, all read after its wallets were locked.
@@ -45,6 +48,8 @@ class Context(NamedTuple):
 
     due_until: where more is due than one batch posts, the last step that this one does. Then the batch settles and asks
     nothing else, and of lots and holds there are only those due by then and the lots that such holds reserve.
+
+    group_lines_max: how many lines (Book.lines) a group may come to. Beyond it the item at hand is refused.
     """
 
     wallets: Mapping[WalletId, WalletState]
@@ -60,6 +65,7 @@ class Context(NamedTuple):
     targeted: Mapping[WalletId, frozenset[HoldId]] = {}
     attachments: Mapping[tuple[ProgrammeId, WalletId], Attachment] = {}
     due_until: DueKey | None = None
+    group_lines_max: int = GROUP_LINES_MAX
 
 
 class Changes(NamedTuple):

@@ -52,6 +52,7 @@ class Book:
         self.policies = context.policies
         self.targeted = context.targeted
         self.due_until = context.due_until
+        self.group_lines_max = context.group_lines_max
         self.loaded = context.wallets
         self.wallets = dict(context.wallets)
         self.known = dict(context.known)
@@ -72,6 +73,7 @@ class Book:
         # What the batch comes to so far.
         self.posted: list[Posted] = []
         self._posted_seen = 0
+        self._lines_of_posted, self._posted_counted = 0, 0
         self.states: dict[WalletId, WalletState] = {}
         self.deltas: dict[WalletId, int] = {}
         self.holds_changed: dict[HoldId, Hold] = {}
@@ -110,6 +112,20 @@ class Book:
             self.moved,
             self.declines,
         )
+
+    def lines(self) -> int:
+        """How many lines the batch has come to so far, about: what it costs to hash, write and answer it.
+
+        Entries, steps of holds, moves of lots, and the parts of amounts that answers name: lots drawn or opened, and
+        the slices of holds.
+        """
+        for posted in self.posted[self._posted_counted :]:
+            self._lines_of_posted += len(posted.entries)
+            if (details := posted.details) is not None:
+                self._lines_of_posted += len(details.drawn) + len(details.opened)
+                self._lines_of_posted += 0 if details.hold is None else len(details.hold.slices)
+        self._posted_counted = len(self.posted)
+        return self._lines_of_posted + len(self.steps) + len(self.lot_moves)
 
     # What is there.
 

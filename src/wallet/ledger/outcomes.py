@@ -39,6 +39,7 @@ class RefusalCode(Enum):
     MAX_BALANCE_EXCEEDED = "max_balance_exceeded"
     WALLET_NOT_EMPTY = "wallet_not_empty"
     CONDITION_FAILED = "condition_failed"
+    GROUP_TOO_LARGE = "group_too_large"
     GROUP_REFUSED = "group_refused"
 
 

@@ -271,8 +271,17 @@ Request: TypeAlias = Single | Group
 """The closed union of all requests. A new kind of request joins it here and in apply.KINDS."""
 
 
+DRY_WEIGHT = 10
+"""As how many requests one counts that is only tried: each is tried on a copy of all that its batch has loaded."""
+
+
 def weight(request: Request) -> int:
-    """About how many wallets a request locks."""
-    if type(request) is Post:
-        return len(request.legs)
-    return sum(map(weight, request.items)) if type(request) is Group else 2
+    """About how many wallets a request locks, or what deciding it costs, counted in these."""
+    if type(request) is Group:
+        return sum(map(legs_of, request.items))
+    return legs_of(request) * DRY_WEIGHT if request.options.dry_run else legs_of(request)  # type: ignore[arg-type]
+
+
+def legs_of(request: Single) -> int:
+    """The legs of a movement; two for whatever has none."""
+    return len(request.legs) if type(request) is Post else 2

@@ -10,14 +10,20 @@ from typing import Any, Final
 
 from wallet.errors import InvariantViolated, WalletError
 from wallet.ledger.outcomes import Grouped, Outcome, Refused
-from wallet.ledger.requests import NO_OPTIONS, Group, Options, Request, Single
+from wallet.ledger.requests import NO_OPTIONS, Group, Options, Request, Single, weight
 from wallet.service.committer import Committer
+from wallet.storage.aside import AT_ONCE_LEGS_MAX
 from wallet.storage.ids import IdSource
 
 CHUNKS_QUEUED_MAX: Final = 16
 """Chunks and groups in the queue at once. Who comes later waits, in order, so callers take turns by the chunk."""
 
 GROUP_ITEMS_MAX: Final = 10_000
+
+GROUP_LEGS_MAX: Final = 2 * GROUP_ITEMS_MAX
+"""Legs of a group together, an item without any counting as two. So many are decided, hashed and written in about half
+a second (docs/performance.md), for which the group's wallets are held.
+"""
 
 QUEUE_ITEMS_MAX: Final = CHUNKS_QUEUED_MAX * 1_000 + 4 * GROUP_ITEMS_MAX
 """Items that may wait for the writer. Far beyond what chunks come to; groups are large, and few at once."""
@@ -27,13 +33,17 @@ ORIGIN_GROUP: Final = "group"
 
 
 class Chunk:
-    """Requests that are being decided. `note` is told what they came to, whether or not anybody still waits for it."""
+    """Requests that are being decided. `note` is told what they came to, whether or not anybody still waits for it.
+
+    names: of each, what the committer's names_of has said; None: it is to find that out.
+    """
 
     def __init__(
         self,
         committer: Committer,
         requests: Sequence[Request],
         note: Callable[[Sequence[Outcome | BaseException]], None],
+        names: Sequence[object] | None = None,
     ) -> None:
         self._answers: list[Any] = [None] * len(requests)
         self._left = len(requests)
@@ -44,7 +54,7 @@ class Chunk:
         at = 0
         try:
             for at, request in enumerate(requests):
-                committer.accept(request, _Place(self, at))
+                committer.accept(request, _Place(self, at), names)
         except WalletError as error:  # of this one and those after it
             self.refusal = None if at else error
             for rest in range(at, len(requests)):
@@ -144,8 +154,11 @@ class Bulk:
         """The outcome of a group of up to GROUP_ITEMS_MAX items. Raises as Committer.submit does."""
         id_ = self._ids.new_id()
         options = Options(dry_run=True) if dry_run else NO_OPTIONS
-        chunk = await self.begin([Group(id_, ORIGIN_GROUP, str(id_), tuple(items), options=options)])
-        (answer,) = await chunk.answers()
+        group = Group(id_, ORIGIN_GROUP, str(id_), tuple(items), options=options)
+        is_large = weight(group) > AT_ONCE_LEGS_MAX
+        names = await asyncio.to_thread(self.committer.names_of, group) if is_large else None
+        await self._places.acquire()
+        (answer,) = await Chunk(self.committer, [group], self._leave, names).answers()
         if isinstance(answer, WalletError):
             raise answer
         if not isinstance(answer, Grouped):

@@ -59,14 +59,16 @@ class Waiting:
 
     __slots__ = ("accepted_at", "answer", "in_doubt", "items", "keys", "names", "request")
 
-    def __init__(self, request: Request, answer: Receiver, accepted_at: float) -> None:
+    def __init__(
+        self, request: Request, answer: Receiver, accepted_at: float, names: Sequence[object] | None = None
+    ) -> None:
         self.request = request
         self.answer = answer
         self.accepted_at = accepted_at
         self.in_doubt = False
         self.items = len(request.items) if type(request) is Group else 1
-        self.keys = _keys_of(request)
-        self.names: Sequence[object] | None = None
+        self.keys = keys_of(request)
+        self.names = names
 
     def resolve(self, answer: Outcome | BaseException) -> None:
         if self.answer.done():
@@ -86,7 +88,8 @@ def _late(queue: Iterable[Waiting], accepted_before: float) -> list[Waiting]:
     return [waiting for waiting in queue if waiting.accepted_at < accepted_before]
 
 
-def _keys_of(request: Request) -> Collection[ReferenceKey]:
+def keys_of(request: Request) -> Collection[ReferenceKey]:
+    """The references that a request uses up if it is applied."""
     if type(request) is Group:
         # Each once, in order: its items may repeat one another.
         return dict.fromkeys((item.origin, item.reference_id) for item in request.items)
@@ -165,14 +168,18 @@ class Committer:
         self.accept(request, answer)
         return await answer
 
-    def accept(self, request: Request, answer: Receiver) -> None:
+    def names_of(self, request: Request) -> Sequence[object] | None:
+        """What `accept` may be told of a request, so that it need not find it out. Touches nothing of the queue."""
+        return None
+
+    def accept(self, request: Request, answer: Receiver, names: Sequence[object] | None = None) -> None:
         """Put a request into the queue; `answer` is given its outcome, or what `submit` raises.
 
         Raises at once what says that it was not accepted: Overloaded, or StorageUnavailable.
         """
         if self._fault is not None or self._closing:
             raise StorageUnavailable("the service is shutting down" if self._closing else "the writer has stopped")
-        waiting = Waiting(request, answer, self._loop.time())
+        waiting = Waiting(request, answer, self._loop.time(), names)
         # A group larger than the queue is let into an empty one.
         if self._depth and self._depth + waiting.items > self._queue_depth_max:
             raise Overloaded(f"{self._depth} requests are waiting already")

@@ -13,7 +13,7 @@ from wallet.errors import WalletError
 from wallet.ledger.model import WalletId
 from wallet.ledger.outcomes import Outcome
 from wallet.ledger.requests import Request, weight
-from wallet.service.committer import LEGS_PER_ITEM_MAX, Committer, Waiting, Writer
+from wallet.service.committer import LEGS_PER_ITEM_MAX, Committer, Waiting, Writer, keys_of
 
 LANES: Final = 2
 """Batches of bulk under way at once: PostgreSQL works on one while the process decides the other."""
@@ -65,7 +65,7 @@ class LaneCommitter(Committer):
         wallets_left = self._batch_items_max * LEGS_PER_ITEM_MAX
         while self._queue and len(batch) < self._batch_items_max:
             waiting = self._queue[0]
-            names = waiting.names or self._names_of(waiting)
+            names = self._named(waiting)
             if self._lanes and (names is None or len(left) == self._batch_items_max):
                 break
             if names is not None and not (names_left.isdisjoint(names) and self._under_way.isdisjoint(names)):
@@ -90,11 +90,15 @@ class LaneCommitter(Committer):
         self._stuck_at = None if batch else len(self._queue)
         return batch
 
-    def _names_of(self, waiting: Waiting) -> Sequence[object] | None:
-        wallets = self._wallets_of(waiting.request)
-        if wallets is not None:
-            # Kept, since who is left behind is looked at again, and a group has thousands.
-            waiting.names = (*waiting.keys, *wallets)
+    def names_of(self, request: Request) -> Sequence[object] | None:
+        """Its references and the wallets it has locked; None if only the database knows these."""
+        wallets = self._wallets_of(request)
+        return None if wallets is None else (*keys_of(request), *wallets)
+
+    def _named(self, waiting: Waiting) -> Sequence[object] | None:
+        if waiting.names is None:
+            # Kept, since who is left behind is looked at again.
+            waiting.names = self.names_of(waiting.request)
         return waiting.names
 
     def _release(self, batch: Sequence[Waiting], answers: Sequence[Outcome | WalletError]) -> None:

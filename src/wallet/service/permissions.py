@@ -5,20 +5,25 @@ and sees those only: to it, all others are not there. That is decided here, befo
 wallet is the caller's own, and so in the same way for one of somebody else's and for one that does not exist.
 """
 
+import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from wallet.errors import Forbidden, NotFound, OutcomeUnknown, StorageUnavailable, WalletError
 from wallet.ledger.model import Direction, HoldId, Posted, ProgrammeId, WalletId, WalletKind
-from wallet.ledger.outcomes import Grouped, Outcome, RefusalCode, Refused
-from wallet.ledger.requests import Capture, Extend, Increase, PlaceHold, Post, Single, Void
+from wallet.ledger.outcomes import Applied, Grouped, Outcome, Predicted, RefusalCode, Refused, Replayed
+from wallet.ledger.requests import Capture, Extend, Increase, PlaceHold, Post, Single, Void, legs_of
 from wallet.service.callers import Caller, Scope
 from wallet.service.masking import masked, masked_posted, wallets_of, wallets_shown
 from wallet.service.ownership import Ownership
 from wallet.service.scopes import ISSUE, ISSUES, MOVES, forbidden, scopes_needed, scopes_of
+from wallet.service.turns import parts
 
 Admitted: TypeAlias = Single | Refused | Forbidden
 """A request as it may be submitted; or as if something that it names were not there; or why it may not be sent."""
+
+PART_LEGS_MAX: Final = 1_000
+"""Legs, or entries, that are looked at before others in the process get their turn: some milliseconds."""
 
 _STEPS: Final = (Capture, Void, Increase, Extend)
 
@@ -45,7 +50,7 @@ class Permissions:
         """
         if self.admits_at_once(caller, request):
             return request
-        (admitted,) = await self.admit_all(caller, (request,))
+        (admitted,) = await self._admit_part(caller, (request,))
         if isinstance(admitted, Forbidden):
             raise admitted
         return admitted
@@ -64,7 +69,15 @@ class Permissions:
         return not caller.is_bound and caller.scopes >= MOVES
 
     async def admit_all(self, caller: Caller, requests: Sequence[Single]) -> list[Admitted]:
-        """The same of many, one for one, by one question each about wallets, holds and references."""
+        """The same of many, one for one."""
+        admitted: list[Admitted] = []
+        for part in parts(requests, weight_of=legs_of, weight_max=PART_LEGS_MAX):
+            admitted += await self._admit_part(caller, part)
+            await asyncio.sleep(0)
+        return admitted
+
+    async def _admit_part(self, caller: Caller, requests: Sequence[Single]) -> list[Admitted]:
+        """By one question each about wallets, holds and references."""
         scopes = scopes_of(caller)
         lacking = [scopes_needed(request) - scopes for request in requests]
         let_in = [request for request, lacks in zip(requests, lacking, strict=True) if not lacks]
@@ -92,25 +105,46 @@ class Permissions:
 
     async def mask_each(self, caller: Caller, outcomes: Sequence[Outcome | WalletError]) -> list[Outcome | WalletError]:
         """The same of many, one for one: what there is to be told, or why there is nothing."""
+        told: list[Outcome | WalletError] = []
+        for part in parts(outcomes, weight_of=_entries, weight_max=PART_LEGS_MAX):
+            try:
+                told += await self._masked(caller, part)
+            except StorageUnavailable as error:
+                told += [_untold(outcome, error) for outcome in part]
+            await asyncio.sleep(0)
+        return told
+
+    async def mask_group(self, caller: Caller, grouped: Grouped) -> Grouped:
+        """The same of a group. Raises OutcomeUnknown or StorageUnavailable where that cannot be found out."""
+        told: list[Any] = []
+        try:
+            for part in parts(grouped.outcomes, weight_of=_entries, weight_max=PART_LEGS_MAX):
+                told += await self._masked(caller, part)
+                await asyncio.sleep(0)
+        except StorageUnavailable as error:
+            raise _untold(grouped, error) from error
+        return Grouped(tuple(told))
+
+    async def _masked(self, caller: Caller, outcomes: Sequence[Outcome | WalletError]) -> list[Outcome | WalletError]:
         shown = {
             wallet_id
             for outcome in outcomes
             if not isinstance(outcome, WalletError)
             for wallet_id in wallets_shown(outcome)
         }
-        try:
-            own = await self._ownership.own(caller, shown)
-        except StorageUnavailable as error:
-            return [_untold(outcome, error) for outcome in outcomes]
+        own = await self._ownership.own(caller, shown)
         return [outcome if isinstance(outcome, WalletError) else masked(outcome, own) for outcome in outcomes]
 
     async def mask_all(self, caller: Caller, transactions: Sequence[Posted]) -> Sequence[Posted]:
         """What a caller is told of transactions that it sees."""
         if not caller.is_bound:
             return transactions
-        shown = {wallet_id for posted in transactions for wallet_id in wallets_of(posted)}
-        own = await self._ownership.own(caller, shown)
-        return [masked_posted(posted, own) for posted in transactions]
+        told: list[Posted] = []
+        for part in parts(transactions, weight_of=_entries_of, weight_max=PART_LEGS_MAX):
+            own = await self._ownership.own(caller, {wallet_id for posted in part for wallet_id in wallets_of(posted)})
+            told += [masked_posted(posted, own) for posted in part]
+            await asyncio.sleep(0)
+        return told
 
     async def ensure_sees_wallet(self, caller: Caller, wallet_id: WalletId) -> None:
         """Raise NotFound for a bound caller unless the wallet is its own."""
@@ -160,6 +194,14 @@ class Permissions:
             else each
             for request, each in zip(requests, admitted, strict=True)
         ]
+
+
+def _entries(outcome: Outcome | WalletError) -> int:
+    return _entries_of(outcome.posted) if isinstance(outcome, Applied | Replayed | Predicted) else 1
+
+
+def _entries_of(posted: Posted) -> int:
+    return len(posted.entries)
 
 
 def _untold(outcome: Outcome | WalletError, error: StorageUnavailable) -> WalletError:

@@ -23,6 +23,7 @@ from wallet.service.cursors import Cursors
 from wallet.service.keepers import Keepers
 from wallet.service.key_ring import CONNECTIONS_MAX, KeyRing
 from wallet.service.keys import KeyPages, Keys
+from wallet.service.loop_watch import LoopWatch
 from wallet.service.own_reads import OwnReads
 from wallet.service.ownership import Ownership
 from wallet.service.permissions import Permissions
@@ -97,6 +98,7 @@ class WalletService:
         self.assets = assets
         self.telemetry = telemetry
         self.ring = ring
+        self._watch = LoopWatch(telemetry.loop_stall_seconds.observe)
         self.clock = SandboxClock(database, committer.submit) if database.settings.sandbox else None
 
     @property
@@ -138,6 +140,7 @@ class WalletService:
         self.committer.start()
         self.bulk.start()
         self._keepers.start()
+        self._watch.start()
         if settings.development:
             _log.warning(
                 "DEVELOPMENT: whoever reaches %s:%d and brings no key may do everything. Never with real money.",
@@ -222,6 +225,7 @@ class WalletService:
     async def close(self) -> None:
         """End the background work and close every connection."""
         await self.drain(0)
+        self._watch.close()
         await self._keepers.close()
         await self._probe.close()
         await self.ring.close()

@@ -12,9 +12,10 @@ from uuid import UUID
 
 import asyncpg
 
-from wallet.errors import BadData, OutcomeUnknown, StaleContext
+from wallet.errors import BadData, GroupTooLarge, OutcomeUnknown, StaleContext
 from wallet.ledger.apply import apply_batch
 from wallet.ledger.audit import Salts
+from wallet.ledger.batch import Decision
 from wallet.ledger.model import WalletId
 from wallet.ledger.naming import wallets_implied
 from wallet.ledger.outcomes import Outcome
@@ -24,6 +25,7 @@ from wallet.storage.database import CONNECTION_LOST, LockTimedOut, SequenceBehin
 from wallet.storage.due_steps import DUE_STEPS_MAX, ManyDue
 from wallet.storage.leaves import read_salts
 from wallet.storage.loading import Loaded, load
+from wallet.storage.long_work import Work, at_once
 from wallet.storage.named import Named, Pointed, find_more, find_named
 from wallet.storage.statements import load_statements
 from wallet.storage.writing import write_decision
@@ -36,7 +38,7 @@ BEGINNINGS_MAX: Final = 4
 WALLETS_READ_LEAST: Final = 256
 """So many wallets are read as they are locked, for one round trip more; fewer are looked up with the references."""
 
-CONNECTION_KEPT: Final = (StaleContext, BadData, LockTimedOut, ManyDue, SequenceBehind)
+CONNECTION_KEPT: Final = (StaleContext, BadData, LockTimedOut, ManyDue, SequenceBehind, GroupTooLarge)
 """After these the connection is as good as new. After anything else, a cancellation included, nothing is known of it,
 and it must be given up without asking it anything: the server may be stopped for good."""
 
@@ -56,22 +58,26 @@ async def commit_batch(
     steps: StepSeconds,
     pointed: Pointed | None = None,
     due_steps_max: int = DUE_STEPS_MAX,
+    work: Work = at_once,
 ) -> Sequence[Outcome]:
     """Decide and store a batch, and answer its outcomes in order.
 
     Raises OutcomeUnknown once COMMIT was sent and no clean answer came. Everything else that is raised says that
     nothing was stored: StaleContext, BadData, ManyDue, StorageUnavailable. The connection must be given up unless it
     is one of CONNECTION_KEPT. `pointed` is filled with the wallets that the batch's holds and originals brought in.
+    `work`: how what takes long is done.
     """
     clock = _Laps(steps)
     try:
         with driver_errors():
             names = await find_named(connection, batch, shard, assets, {} if pointed is None else pointed)
             loaded = await _lock_and_load(connection, batch, shard, assets, names, clock, due_steps_max)
-        decision = apply_batch(batch, loaded.context, loaded.decided_at)
-        clock.lap("decide")
         with driver_errors():
-            await write_decision(connection, batch, loaded, decision, batch_id=batch_id, shard=shard, salts=salts)
+            decision: Decision = await work(connection, apply_batch, batch, loaded.context, loaded.decided_at)
+            clock.lap("decide")
+            await write_decision(
+                connection, batch, loaded, decision, batch_id=batch_id, shard=shard, salts=salts, work=work
+            )
             clock.lap("write")
     except CONNECTION_KEPT:
         await _roll_back(connection)

@@ -4,6 +4,7 @@ A constant number of statements, each only where something needs it. All of it i
 what no wallet's lock protects, refund states and attachments, is locked here, after the wallets, in one order.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from wallet.errors import GroupTooLarge
 from wallet.ledger.batch import Context
 from wallet.ledger.instants import DAY, month_after
 from wallet.ledger.model import (
@@ -38,7 +40,7 @@ from wallet.ledger.model import (
 from wallet.ledger.naming import named, singles
 from wallet.ledger.requests import ORIGIN_WALLET, ChangeWallet, Group, Refund, Request, Settle, Single
 from wallet.storage.due_steps import NOTHING_DUE, DueSteps, ManyDue, find_due_steps
-from wallet.storage.postings import load_posted
+from wallet.storage.postings import AT_ONCE_ROWS_MAX, load_posted
 from wallet.storage.statements import load_statements
 
 _SQL = load_statements("load_more.sql")
@@ -46,6 +48,10 @@ _LOAD_ENTRIES: Final = load_statements("commit.sql")["load_entries"]
 _CATEGORY_BY_NAME: Final = {category.value: category for category in LotCategory}
 _STATUS_BY_NAME: Final = {status.value: status for status in HoldStatus}
 _MOMENT: Final = timedelta(microseconds=1)
+LOTS_OF_SEVERAL_MAX: Final = 10_000
+LOTS_OF_GROUP_MAX: Final = 100_000
+"""Lots of all wallets of a batch. What must be done as one may have more than what can be done in parts."""
+
 TARGETED_MAX: Final = 10_001
 """More holds than one batch can close, so that one that is elsewhere is always among them."""
 
@@ -77,10 +83,10 @@ async def load_more(
     holds = await loader.load_holds([*asked.holds, *steps.holds], asked.ending)
     if steps.until is None:
         with_lots = [wallet_id for wallet_id in special if states[wallet_id].standing.lot_balance]
-        lots = await loader.load_lots(with_lots, (), originals)
+        lots = await loader.load_lots(with_lots, (), originals, _lots_max(batch))
     else:
         reserved = [lot_id for hold in holds.values() for lot_id, _ in hold.slices if lot_id is not None]
-        lots = await loader.load_lots((), [*steps.lots, *reserved], originals)
+        lots = await loader.load_lots((), [*steps.lots, *reserved], originals, None)
     attached_to = {wallet_id for _, wallet_id in asked.attachments} | set(asked.merging)
     # An original may be of this very batch, and so is not among those that are there.
     are_lots_used = lots or asked.originals or attached_to or any(each.options.lot is not None for each in requests)
@@ -216,8 +222,13 @@ class _Loader:
         return {row["wallet_id"]: frozenset(row["holds"]) for row in rows}
 
     async def load_lots(
-        self, wallets: Sequence[WalletId], ids: Sequence[LotId], originals: Mapping[TransactionId, Original]
+        self,
+        wallets: Sequence[WalletId],
+        ids: Sequence[LotId],
+        originals: Mapping[TransactionId, Original],
+        lots_max: int | None,
     ) -> Mapping[LotId, Lot]:
+        """Raises GroupTooLarge if there are more."""
         if not (wallets or ids or originals):
             return {}
         drawn = {
@@ -227,11 +238,11 @@ class _Loader:
             for each in original.posted.details.drawn
             if each.lot_id is not None
         }
-        rows = await self._fetch("load_lots", wallets, [*ids, *drawn], list(originals))
-        return {
-            id_: Lot(id_, wallet_id, asset_id, _CATEGORY_BY_NAME[category], *rest)
-            for id_, wallet_id, asset_id, category, *rest in rows
-        }
+        limit = None if lots_max is None else lots_max + 1
+        rows = await self._fetch("load_lots", wallets, [*ids, *drawn], list(originals), limit)
+        if lots_max is not None and len(rows) > lots_max:
+            raise GroupTooLarge(f"Its wallets have more than {lots_max} lots")
+        return _lots(rows) if len(rows) <= AT_ONCE_ROWS_MAX else await asyncio.to_thread(_lots, rows)
 
     async def load_next_due(self, due: Sequence[WalletId]) -> Mapping[WalletId, datetime | None]:
         if not due:
@@ -266,6 +277,20 @@ class _Loader:
             for id_, kind, at in rows
             if (reference := changes[id_].reference_id)
         }
+
+
+def _lots_max(batch: Sequence[Request]) -> int | None:
+    """How many lots may be loaded for a batch: one that has more is halved; a group is refused."""
+    if len(batch) > 1:
+        return LOTS_OF_SEVERAL_MAX
+    return LOTS_OF_GROUP_MAX if type(batch[0]) is Group else None
+
+
+def _lots(rows: Sequence[Any]) -> Mapping[LotId, Lot]:
+    return {
+        id_: Lot(id_, wallet_id, asset_id, _CATEGORY_BY_NAME[category], *rest)
+        for id_, wallet_id, asset_id, category, *rest in rows
+    }
 
 
 def _hold(row: Any) -> Hold:

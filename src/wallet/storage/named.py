@@ -5,11 +5,12 @@ others; these are looked up, and may change until the locks are held (storage.co
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 from uuid import UUID
 
 import asyncpg
 
+from wallet.errors import GroupTooLarge
 from wallet.ledger.model import Asset, HoldId, TransactionId, WalletId, WalletState
 from wallet.ledger.naming import is_plain, named, singles, wallets_named
 from wallet.ledger.requests import Grant, Group, PlaceHold, Post, Request
@@ -20,6 +21,12 @@ _SQL = load_statements("load_more.sql")
 
 Pointed: TypeAlias = dict[HoldId | TransactionId, set[WalletId]]
 """The wallets that whoever names this hold or original must lock, as far as was seen."""
+
+
+POINTED_MAX: Final = 40_000
+"""Wallets that the holds and originals of one batch may point at, each counted for each of them: what 400
+refunds of a hundred entries have. Of more a batch of several is halved, and a group is refused.
+"""
 
 
 class Named:
@@ -112,6 +119,9 @@ async def _resolve(
     originals: Sequence[TransactionId],
     wallets: Sequence[WalletId],
 ) -> None:
-    for named_id, wallet_id in await connection.fetch(_SQL["resolve"], shard, holds, originals, wallets):
+    rows = await connection.fetch(_SQL["resolve"], shard, holds, originals, wallets, POINTED_MAX + 1)
+    if len(rows) > POINTED_MAX:
+        raise GroupTooLarge(f"What it names has more than {POINTED_MAX} wallets")
+    for named_id, wallet_id in rows:
         names.add((wallet_id,))
         pointed.setdefault(named_id, set()).add(wallet_id)

@@ -13,7 +13,15 @@ from typing import Final, TypeAlias
 import asyncpg
 from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from wallet.errors import BadData, OutcomeUnknown, StaleContext, StorageUnavailable, WalletBusy, WalletError
+from wallet.errors import (
+    BadData,
+    GroupTooLarge,
+    OutcomeUnknown,
+    StaleContext,
+    StorageUnavailable,
+    WalletBusy,
+    WalletError,
+)
 from wallet.ledger.audit import Salts
 from wallet.ledger.model import ORIGIN_SERVICE, WalletId
 from wallet.ledger.outcomes import Outcome, Settled
@@ -23,6 +31,7 @@ from wallet.storage.commit import CONNECTION_KEPT, StepSeconds, commit_batch, fi
 from wallet.storage.database import Database, LockTimedOut, SequenceBehind, close
 from wallet.storage.due_steps import DUE_STEPS_MAX, ManyDue, MoreIsDue
 from wallet.storage.ids import IdSource
+from wallet.storage.long_work import at_once, in_a_thread
 from wallet.storage.named import Pointed, wallets_of
 
 TRIES_ALONE_MAX: Final = 5
@@ -53,7 +62,10 @@ class _WalletsHeld(Exception):
 
 
 class BatchWriter:
-    """Commits batches one after another on a connection of its own, which it replaces when it breaks."""
+    """Commits batches one after another on a connection of its own, which it replaces when it breaks.
+
+    is_aside: for large batches. They may be decided for longer than the database waits for a process that is stopped.
+    """
 
     def __init__(
         self,
@@ -63,12 +75,14 @@ class BatchWriter:
         shard: int = 0,
         observe: BatchObserver,
         due_steps_max: int = DUE_STEPS_MAX,
+        is_aside: bool = False,
     ) -> None:
         self._database = database
         self._assets = assets
         self._shard = shard
         self._observe = observe
         self._due_steps_max = due_steps_max
+        self._work = in_a_thread(database.settings.idle_transaction_ms_max / 1000) if is_aside else at_once
         self._ids = IdSource()
         self._connection: asyncpg.Connection | None = None
         self._salts: Salts  # from the first connection on
@@ -112,7 +126,7 @@ class BatchWriter:
         except _WalletsHeld as held:
             are_held = [not held.wallets.isdisjoint(self._wallets_of(request)) for request in batch]
             answers.extend(await self._commit_beside(are_held, batch, LockTimedOut("another session holds a wallet")))
-        except (StaleContext, BadData, LockTimedOut, ManyDue) as error:
+        except (StaleContext, BadData, LockTimedOut, ManyDue, GroupTooLarge) as error:
             if len(batch) == 1:
                 alone = batch[0]
                 answers.append(
@@ -208,7 +222,7 @@ class BatchWriter:
             try:
                 # The same batch again: what was committed is found by reference and answered as applied.
                 return await self._find_out(batch)
-            except (RetryError, BadData, ManyDue):
+            except (RetryError, BadData, ManyDue, GroupTooLarge):
                 # Nor is a bad value an answer, or what has fallen due since: the first try may have been committed, and
                 # from here on only a reference that is found says so.
                 raise lost from None
@@ -264,6 +278,7 @@ class BatchWriter:
                 steps=steps,
                 pointed=self._pointed,
                 due_steps_max=self._due_steps_max,
+                work=self._work,
             )
         except CONNECTION_KEPT:
             raise
@@ -290,7 +305,7 @@ class BatchWriter:
         return connection
 
 
-def _alone(error: StaleContext | BadData | LockTimedOut) -> WalletError:
+def _alone(error: StaleContext | BadData | LockTimedOut | GroupTooLarge) -> WalletError:
     if isinstance(error, StaleContext):
         return WalletBusy("other writers were first each time")
     return error

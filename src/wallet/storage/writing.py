@@ -22,6 +22,7 @@ from wallet.storage.database import SequenceBehind
 from wallet.storage.details import changes_text, details_text
 from wallet.storage.leaves import leaves_of
 from wallet.storage.loading import Loaded
+from wallet.storage.long_work import Work, at_once
 from wallet.storage.statements import load_statements
 
 _SQL: Final = {**load_statements("commit.sql"), **load_statements("write_more.sql")}
@@ -38,8 +39,9 @@ async def write_decision(
     batch_id: UUID,
     shard: int,
     salts: Salts,
+    work: Work = at_once,
 ) -> None:
-    """Store what was decided, refusals included.
+    """Store what was decided, refusals included. `work`: how hashing is done.
 
     Raises InvariantViolated if fewer rows were written than asked for, SequenceBehind for a seq that is out of order.
     """
@@ -50,7 +52,7 @@ async def write_decision(
     details = {each.id: details_text(each.details) for each in posted if each.details is not None}
     seq = None
     if posted or changes.events:
-        leaves = leaves_of(decision, details, loaded.decided_at, salts)
+        leaves = await work(connection, leaves_of, decision, details, loaded.decided_at, salts)
         plain = posted if is_plain else ()
         seq = await _write_batch(connection, decision, leaves, plain, moved, batch_id, shard, loaded)
     else:

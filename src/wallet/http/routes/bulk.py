@@ -68,7 +68,7 @@ def bulk_routes(batches: Batches, imports: Imports) -> list[HTTPRouteHandler]:
         tags=["bulk"],
     )
     async def make_batch(request: _Request) -> Response[BatchAnswer]:
-        """Up to 10,000 items in order: all of them or none, or each for itself.
+        """Up to 10,000 items in order: all of them or none, or each for itself. An atomic batch has up to 20,000 legs.
 
         An atomic batch with a refused item is refused as a whole: 422 `group_refused`, whose `items` say what became
         of each. In an independent one every item has its own status; ask again for those with 503.

@@ -178,5 +178,9 @@ SELECT $2, $1, d.origin, d.reference_id, d.type, d.code, d.wallet_id, d.required
 -- why: a plain statement, whose tag must read COMMIT: a failed database transaction answers ROLLBACK
 COMMIT;
 
+-- name: sign_of_life
+-- why: while a large batch is decided: a session that is silent for too long is ended, with the locks that it holds
+SELECT 1;
+
 -- name: rollback
 ROLLBACK;

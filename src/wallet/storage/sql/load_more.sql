@@ -5,7 +5,7 @@
 -- where it believes the table to be small (docs/adr/0005).
 
 -- name: resolve
--- in:  $1 shard smallint, $2 holds uuid[], $3 originals uuid[], $4 wallets uuid[]
+-- in:  $1 shard smallint, $2 holds uuid[], $3 originals uuid[], $4 wallets uuid[], $5 how many rows at most
 -- out: pairs of one of these ids and a wallet that whoever names it must lock: both ends of a hold, the wallets of an
 --      original, a wallet itself; and where these were merged, step by step
 -- why: before BEGIN, so that all of them are locked at once and in order. What changes until then shows after the locks
@@ -39,7 +39,7 @@ reached AS (
            ) AS further
      WHERE further.wallet_id IS NOT NULL
 )
-SELECT named_id, wallet_id FROM reached;
+SELECT named_id, wallet_id FROM reached LIMIT $5;
 
 -- name: load_standings
 -- in:  $1 shard smallint, $2 ids uuid[] of wallets that are special
@@ -231,10 +231,11 @@ SELECT t.id, t.origin, t.reference_id, t.fingerprint, t.type, t.metadata, t.crea
  WHERE t.shard = $1 AND t.id = ANY($2::uuid[]);
 
 -- name: load_lots
--- in:  $1 shard smallint, $2 wallets uuid[], $3 ids uuid[], $4 transactions uuid[]
+-- in:  $1 shard smallint, $2 wallets uuid[], $3 ids uuid[], $4 transactions uuid[], $5 how many at most
 -- out: the lots of these wallets that have a remainder; whatever is left, those with these ids, and those that these
 --      transactions opened
-WITH wanted AS (
+-- why: materialized, or the limit would have all lots read in order of their ids
+WITH wanted AS MATERIALIZED (
     SELECT asked.id FROM unnest($3::uuid[]) AS asked (id)
     UNION
     SELECT lot.id FROM lots AS lot WHERE lot.shard = $1 AND lot.wallet_id = ANY($2::uuid[]) AND lot.remaining > 0
@@ -249,7 +250,8 @@ SELECT found.*
           FROM lots AS lot
          WHERE lot.shard = $1 AND lot.id = wanted.id
         OFFSET 0
-       ) AS found;
+       ) AS found
+ LIMIT $5;
 
 -- name: load_next_due
 -- in:  $1 shard smallint, $2 wallets uuid[], $3 decided_at

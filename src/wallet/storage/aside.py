@@ -1,0 +1,104 @@
+"""Large batches beside the event loop: by a writer in a thread of its own, with an event loop of its own.
+
+Everything that a batch costs in this process is then done there: naming, encoding, deciding, hashing, packing rows. A
+thread in Python leaves the interpreter to others after SWITCH_SECONDS, so requests are answered meanwhile, if a
+little later. Small batches never come here: a thread costs them more than they cost others.
+"""
+
+import asyncio
+import sys
+import threading
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final, Protocol, TypeVar
+
+from wallet.errors import WalletError
+from wallet.ledger.naming import singles
+from wallet.ledger.outcomes import Outcome
+from wallet.ledger.requests import Refund, Request, Single, legs_of
+
+AT_ONCE_LEGS_MAX: Final = 2_000
+"""Legs of a batch that is decided in the event loop: what 500 requests of four legs have, some 30 ms."""
+
+LEGS_MAX: Final = 100
+"""Of one movement."""
+
+SWITCH_SECONDS: Final = 0.001
+"""How long a thread keeps the interpreter while another one waits for it; Python's default is five times as long."""
+
+Result = TypeVar("Result")
+
+
+class Writer(Protocol):
+    """What commits a batch: a BatchWriter, or what stands for it."""
+
+    async def commit(self, batch: Sequence[Request]) -> Sequence[Outcome | WalletError]: ...
+
+    async def close(self) -> None: ...
+
+
+class WriterAside:
+    """A writer that lives in a thread, as seen from the event loop of the service.
+
+    It commits one batch at a time: two threads that decide would take the interpreter from each other, while both hold
+    wallets. The thread begins with the first batch.
+    """
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._is_free = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def commit(self, batch: Sequence[Request]) -> Sequence[Outcome | WalletError]:
+        """As BatchWriter.commit. What is cancelled here is cancelled there."""
+        async with self._is_free:
+            if self._loop is None:
+                self._loop = _loop_in_a_thread()
+            return await _there(self._writer.commit(batch), self._loop)
+
+    async def close(self) -> None:
+        """Close the connection and end the thread."""
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            await _there(self._writer.close(), loop)
+            loop.call_soon_threadsafe(loop.stop)
+
+
+class SizedWriter:
+    """Commits each batch by the writer for its size. Several of these may share what is aside."""
+
+    def __init__(self, at_once: Writer, aside: Writer) -> None:
+        self._at_once = at_once
+        self._aside = aside
+
+    async def commit(self, batch: Sequence[Request]) -> Sequence[Outcome | WalletError]:
+        """As BatchWriter.commit."""
+        is_large = sum(map(_legs_at_most, singles(batch))) > AT_ONCE_LEGS_MAX
+        return await (self._aside if is_large else self._at_once).commit(batch)
+
+    async def close(self) -> None:
+        await self._at_once.close()
+        await self._aside.close()
+
+
+def _legs_at_most(request: Single) -> int:
+    # What it mirrors is not known yet.
+    return LEGS_MAX if type(request) is Refund else legs_of(request)
+
+
+async def _there(work: Coroutine[Any, Any, Result], loop: asyncio.AbstractEventLoop) -> Result:
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+
+
+def _loop_in_a_thread() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+
+    def run() -> None:
+        try:
+            loop.run_forever()
+        finally:
+            loop.close()
+
+    sys.setswitchinterval(SWITCH_SECONDS)
+    # It must not keep a process from ending that has given up waiting for it.
+    threading.Thread(target=run, name="large batches", daemon=True).start()
+    return loop
