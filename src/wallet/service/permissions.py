@@ -21,6 +21,7 @@ Admitted: TypeAlias = Single | Refused | Forbidden
 """A request as it may be submitted; or as if something that it names were not there; or why it may not be sent."""
 
 _STEPS: Final = (Capture, Void, Increase, Extend)
+_CARRYING: Final = (Post, PlaceHold, Capture, Increase)
 
 
 class _Facts(NamedTuple):
@@ -74,7 +75,7 @@ class Permissions:
             if lacks:
                 admitted.append(forbidden(lacks))
             elif caller.is_bound:
-                admitted.append(_first_not_there(request, facts) or request._replace(origin=caller.origin))
+                admitted.append(_first_not_there(request, facts) or _of_bound(caller, request))
             elif Scope.ISSUE not in scopes and any(wallet in facts.system for wallet in _debited(request)):
                 admitted.append(forbidden((Scope.ISSUE,)))
             else:
@@ -155,9 +156,7 @@ class Permissions:
             return admitted
         used = await self._ownership.references_used(caller.origin, refused)
         return [
-            request._replace(origin=caller.origin)
-            if isinstance(each, Refused) and request.reference_id in used
-            else each
+            _of_bound(caller, request) if isinstance(each, Refused) and request.reference_id in used else each
             for request, each in zip(requests, admitted, strict=True)
         ]
 
@@ -188,6 +187,13 @@ def _looked_into(request: Single) -> Iterator[WalletId]:
     yield from _debited(request)
     for condition in request.options.conditions:
         yield condition.wallet_id
+
+
+def _of_bound(caller: Caller, request: Single) -> Single:
+    """As a bound caller's request is submitted: under its own references, and with credit that stays what it is."""
+    if isinstance(request, _CARRYING):
+        return request._replace(origin=caller.origin, carries_lots=True)
+    return request._replace(origin=caller.origin)
 
 
 def _first_not_there(request: Single, facts: _Facts) -> Refused | None:
