@@ -166,6 +166,13 @@ def test_a_dry_run_of_a_bound_caller_foretells_the_lots(here: World, line: str) 
     assert real.posted.details.opened
 
 
+def test_a_refund_takes_by_the_draw_order_what_is_not_there_any_more(here: World) -> None:
+    here = told(here, "s: spend alice 5 to cyd bound", "topup cyd 3 lot promotional", "spend cyd 5")
+    assert (seen(here, "alice"), seen(here, "cyd")) == ("5", "3")
+    here = told(here, "bonus cyd 4 lot promotional", "refund s")
+    assert (seen(here, "alice"), seen(here, "cyd")) == ("10", "2")
+
+
 def test_who_asks_is_no_part_of_a_fingerprint(here: World) -> None:
     here = told(here, "topup alice 5 lot paid", "s: spend alice 3 to bob")
     assert named(answer(here, "s: spend alice 3 to bob bound (again)")) == "replayed"

@@ -106,6 +106,8 @@ async def test_a_ledger_made_by_traffic_of_every_kind_is_sound(
     for table in ("hold_steps", "lot_moves", "wallet_events", "refund_states", "backdated_entries"):
         assert await connection.fetchval(f"SELECT count(*) FROM {table}") > 5, table
     assert await connection.fetchval("SELECT count(*) FROM transactions WHERE type = 'expiry'") > 5
+    carried = await connection.fetch("SELECT DISTINCT t.type FROM lots JOIN transactions AS t ON t.id = opened_by")
+    assert {"transfer", "spend", "capture"} <= {row["type"] for row in carried}
 
 
 async def test_a_hold_that_has_one_lot_in_two_slices_is_captured_from_both(
