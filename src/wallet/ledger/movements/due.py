@@ -2,9 +2,11 @@
 of holds and lots, for requests and keepers alike.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import insort
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from heapq import heapify, heappop, heappush
+from operator import itemgetter
+from typing import Any, Final
 
 from wallet.ledger.book import Book
 from wallet.ledger.draft import Draft
@@ -13,6 +15,8 @@ from wallet.ledger.movements.expiry import expire_lots
 from wallet.ledger.movements.holds import capture, release
 from wallet.ledger.requests import Capture
 from wallet.ledger.rules.holds import first_refusal_capture
+
+_BY_KEY: Final[Callable[[Any], DueKey]] = itemgetter(0)
 
 
 def settle(book: Book, wallets: Iterable[WalletId]) -> None:
@@ -45,11 +49,9 @@ def settle(book: Book, wallets: Iterable[WalletId]) -> None:
 
 
 def _post(steps: Mapping[DueKey, Hold | Lot], book: Book) -> None:
-    """Post steps in order, and what they make due by opening lots."""
-    left = list(steps.items())
-    heapify(left)
-    while left:
-        _, step = heappop(left)
+    """Post steps in order, and those between them that a capture brings about: its lots may have expired since."""
+    in_order = sorted(steps.items(), key=_BY_KEY)
+    for _, step in in_order:  # grows while it is gone through
         if isinstance(step, Lot):
             # What a hold still reserves of it outlives it.
             expire_lots(book, (step.id,))
@@ -57,7 +59,7 @@ def _post(steps: Mapping[DueKey, Hold | Lot], book: Book) -> None:
         for lot_id in _expire_hold(book, step):
             lot = book.lots[lot_id]
             if lot.free and (key := _key_if_due(lot, book)) is not None:
-                heappush(left, (key, lot))
+                insort(in_order, (key, lot), key=_BY_KEY)
 
 
 def _places_in_portion(book: Book) -> Iterator[WalletId]:
