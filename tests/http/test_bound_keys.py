@@ -280,7 +280,17 @@ class TestMasks:
         problem = (await me.client.post("/transfers", body)).json()
         assert problem["code"] == code
         assert problem["wallet_id"] == other.wallet
-        assert problem.keys() == {"type", "title", "status", "detail", "code", "request_id", "wallet_id"}
+        assert problem.keys() == {
+            "type",
+            "title",
+            "status",
+            "detail",
+            "code",
+            "request_id",
+            "applied",
+            "retry",
+            "wallet_id",
+        }
         assert "1002" not in problem["detail"]
         batch = {"mode": "atomic", "items": [{"op": "transfer", **body}]}
         refused = (await me.client.post("/batches", batch)).json()

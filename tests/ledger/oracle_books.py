@@ -42,6 +42,7 @@ class HoldFact:
     created_at: datetime
     expiries: list[datetime | None]
     reserved: list[tuple[str | None, int]]
+    is_carrying: bool = False
     ends: list[tuple[str, int]] = field(default_factory=list)
 
     @property

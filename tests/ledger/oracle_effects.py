@@ -57,7 +57,8 @@ class Effects:
             case Capture():
                 hold = self.books.holds[request.hold_id]
                 asked = hold.remaining if request.amount is None else request.amount
-                self.capture(tx, hold, min(asked, hold.remaining), is_final=request.final)
+                is_carried = hold.is_carrying or request.carries_lots
+                self.capture(tx, hold, min(asked, hold.remaining), is_final=request.final, is_carried=is_carried)
                 tx.requested = request.amount if request.options.up_to else None
             case Void():
                 hold = self.books.holds[request.hold_id]
@@ -66,6 +67,7 @@ class Effects:
             case Increase():
                 hold = self.books.holds[request.hold_id]
                 hold.reserved += self.books.draw(hold.homes[-1], request.amount, [])
+                hold.is_carrying = hold.is_carrying or request.carries_lots
                 self.line(hold.homes[-1], 0)
                 self.snapshot(tx, hold)
             case Extend():
@@ -138,6 +140,8 @@ class Effects:
                     if terms.expires_in_seconds is not None:
                         expires_at = tx.at + timedelta(seconds=terms.expires_in_seconds)
                     self.open_lot(tx, wallet, amount, terms.category.value, terms.priority, expires_at)
+                elif request.carries_lots:
+                    self.keep(tx, wallet, self.share(tx, sides, wallet))
                 elif request.type == "transfer":
                     self.carry(tx, wallet, list(tx.drawn))
         for wallet, sign, amount in sides:
@@ -155,6 +159,26 @@ class Effects:
                 lot = self.books.lots[name]
                 self.new_lot(tx, target, rest, lot.category, lot.priority, lot.expires_at)
 
+    def share(
+        self, tx: Transaction, sides: list[tuple[WalletId, int, int]], target: WalletId
+    ) -> list[tuple[str | None, int]]:
+        """What of all that is drawn of its asset one credit gets, unit by unit: what those before it have left."""
+        asset = self.books.openings[target].asset_id
+        units = [lot for wallet, lot, size in tx.drawn if self.books.openings[wallet].asset_id == asset
+                 for _ in range(size)]  # fmt: skip
+        credits_ = [(wallet, size) for wallet, sign, size in sides
+                    if sign > 0 and self.books.openings[wallet].asset_id == asset]  # fmt: skip
+        at = [wallet for wallet, _ in credits_].index(target)
+        start = sum(size for _, size in credits_[:at])
+        return merged([(lot, 1) for lot in units[start : start + credits_[at][1]]])
+
+    def keep(self, tx: Transaction, target: WalletId, slices: list[tuple[str | None, int]]) -> None:
+        """Each slice arrives as what it was, whatever the target owes."""
+        for name, amount in slices:
+            if name is not None:
+                lot = self.books.lots[name]
+                self.new_lot(tx, target, amount, lot.category, lot.priority, lot.expires_at)
+
     # Holds
 
     def place(self, tx: Transaction, request: PlaceHold) -> None:
@@ -169,6 +193,7 @@ class Effects:
             tx.at,
             [expires_at],
             self.books.draw(request.wallet_id, request.amount, []),
+            request.carries_lots,
         )
         self.books.holds[request.id] = hold
         self.line(request.wallet_id, 0)
@@ -181,7 +206,7 @@ class Effects:
             "slices": merged(hold.slices),
         }  # fmt: skip
 
-    def capture(self, tx: Transaction, hold: HoldFact, amount: int, *, is_final: bool) -> None:
+    def capture(self, tx: Transaction, hold: HoldFact, amount: int, *, is_final: bool, is_carried: bool) -> None:
         home = hold.homes[-1]
         target = Refusals(self.books, tx.at).target_of(hold)
         taken: list[tuple[str | None, int]] = []
@@ -196,6 +221,11 @@ class Effects:
         self.books.counted.append((home, amount, tx.at))
         self.entry(tx, home, -1, amount)
         self.entry(tx, target, 1, amount)
+        if is_carried and self.books.is_user(target):
+            self.keep(tx, target, taken)
+        for lot in [self.books.lots[name] for name in tx.opened]:
+            if lot.expires_at is not None and lot.expires_at <= tx.at:
+                self.expire_lot(lot, tx.at)
         if is_final and hold.remaining:
             self.release(tx, hold, "rest", takes_line=False)
         self.snapshot(tx, hold)
@@ -362,7 +392,7 @@ class Effects:
             refusals.capture(request, hold)
             if not refusals.found:
                 tx.type = "capture"
-                self.capture(tx, hold, hold.remaining, is_final=False)
+                self.capture(tx, hold, hold.remaining, is_final=False, is_carried=hold.is_carrying)
                 return
             refusal = min(refusals.found, key=lambda refusal: PRECEDENCE.index(refusal["rank"]))
             self.books.declined.append((tx.reference, refusal["refused"]))

@@ -7,9 +7,10 @@
     s1: spend alice 30 upto 5 when alice version 3
     t1: topup alice 50 lot paid in 3600 priority 10
     r1: refund s1 3 forced
+    s2: spend alice 3 to bob bound
     x1: change alice overdraft_limit=5 limit_day=-
 
-A wallet is its name, a hold or an original the reference it was accepted under.
+A wallet is its name, a hold or an original the reference it was accepted under. `bound`: as a bound caller asks it.
 """
 
 import re
@@ -73,6 +74,8 @@ def ask(line: str, here: World, *, try_number: int = 1) -> Single:
         "metadata": words.get("meta"),
         "options": _options(verb, words, here),
     }
+    if "bound" in words:
+        common["carries_lots"] = True
     if verb in _MOVEMENTS:
         return _movement(verb, arguments, words, common, here)
     if verb in ("change", "close", "reopen"):
@@ -127,8 +130,8 @@ def batch_of(script: str, here: World) -> list[Single]:
 
 _COUNTS = {"in": 1, "till": 1, "upto": 0, "to": 1, "from": 1, "lot": 1, "priority": 1, "effective": 1, "asset": 1,
            "final": 0, "forced": 0, "dry": 0, "meta": 1, "origin": 1, "on-expiry-capture": 0, "version": 1, "least": 1,
-           "when": 3, "period": 1, "rollover": 1, "starts": 1}  # fmt: skip
-_UNPRINTED = {"dry": 0, "when": 3}
+           "when": 3, "period": 1, "rollover": 1, "starts": 1, "bound": 0}  # fmt: skip
+_UNPRINTED = {"dry": 0, "when": 3, "bound": 0}
 
 
 def _read_words(tokens: list[str]) -> tuple[list[str], Words]:
@@ -147,7 +150,7 @@ def _read_words(tokens: list[str]) -> tuple[list[str], Words]:
 
 
 def _fingerprint(verb: str, tokens: list[str]) -> bytes:
-    """Over all that was said but whether it is a dry run, and the conditions."""
+    """Over all that was said but whether it is a dry run, who asks, and the conditions."""
     meant: list[str] = []
     skip = 0
     for token in tokens:

@@ -82,6 +82,7 @@ _general = st.sampled_from(
     [f"move {one}-{n},{other}+{n}" for (one, other), n in product(PAIRS, (1, 4))]
     + [f"move alice-{n},GOLD.revenue+{n},COIN.treasury-2,dora+2" for n in (1, 3)]
     + [f"move alice-{n},bob-1,cyd+{n + 1}" for n in (1, 3)]
+    + [f"move bob+{n},alice-3,GOLD.revenue+{m},cyd-2,COIN.revenue+1,dora-2,emil+1" for n, m in ((1, 4), (4, 1))]
     + ["move dora-2,COIN.treasury+2"]
 )
 
@@ -105,9 +106,18 @@ _options = st.sampled_from(
 )
 _KINDS = (_topup, _topup, _bonus, _spend, _spend, _transfer, _transfer, _general)
 _movement = st.integers(0, len(_KINDS) - 1).flatmap(lambda number: _KINDS[number])
-movements = st.builds(str.__add__, _movement, _options)
+# What a bound caller may ask for; the back end may as well.
+_BOUND = ("spend", "transfer", "move", "hold", "capture", "increase")
+_callers = st.sampled_from(["", "", " bound"])
 
-placings = st.builds(
+
+def _by(line: str, caller: str) -> str:
+    return line + (caller if line.split()[0] in _BOUND else "")
+
+
+movements = st.builds(_by, st.builds(str.__add__, _movement, _options), _callers)
+
+_placings = st.builds(
     lambda ends, *rest: "hold {} {}{}{}{}".format(ends[0], rest[0], ends[1], *rest[1:]),
     st.sampled_from([(one, target) for one, other in permutations(GOLD, 2) for target in ("", f" to {other}")]),
     st.sampled_from(AMOUNTS),
@@ -121,13 +131,15 @@ placings = st.builds(
     st.sampled_from(["", " in 5", " in 10", " in 30"]),
     st.sampled_from(["", " on-expiry-capture"]),
 )
-hold_steps = st.sampled_from(
+placings = st.builds(_by, _placings, _callers)
+_hold_steps = st.sampled_from(
     [f"capture {{hold}}{amount}{words}" for amount, words in product(
         ("", " 1", " 2", " 3", " 8"), ("", "", " final", " upto", " final upto", " dry", " effective -60"))]
     + ["void {hold}"] * 6
     + [f"increase {{hold}} {amount}" for amount in AMOUNTS]
     + [f"extend {{hold}} {seconds}" for seconds in (*SECONDS, 34559999, 34560000)]
 )  # fmt: skip
+hold_steps = st.builds(_by, _hold_steps, _callers)
 refunds = st.sampled_from(
     [f"refund {{original}}{amount}{words}" for amount, words in product(
         ("", "", " 1", " 2", " 3"), ("", "", "", " forced", " dry", " effective -60", " effective 3"))]

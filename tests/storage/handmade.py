@@ -103,7 +103,7 @@ class Scribe:
 
     def place(
         self, hold: str, wallet: str, amount: int, slices: Sequence[tuple[str | None, int]] = (), *,
-        days: int | None = None, target: str | None = None,
+        days: int | None = None, target: str | None = None, carries_lots: bool = False,
     ) -> None:  # fmt: skip
         """A hold, placed by a transaction of its name; captured at its expiry if it has a target."""
         self.transaction(hold, "hold", hold=hold)
@@ -111,7 +111,7 @@ class Scribe:
             "holds", amount=0, captured=0, released=0, created_at=self.at, asset_id=GOLD, shard=0, id=id_of(hold),
             expires_at=None if days is None else BEGIN + days * DAY, capture_at_expiry=target is not None,
             wallet_id=id_of(wallet), target_wallet_id=id_of(target) if target else None, status="open",
-            slice_lots=[], slice_amounts=[],
+            slice_lots=[], slice_amounts=[], carries_lots=carries_lots,
         )  # fmt: skip
         self.step(hold, wallet, "place", amount, slices or [(None, amount)])
 
@@ -130,14 +130,13 @@ class Scribe:
         row["slice_lots"] = [lot and id_of(lot) for lot, _ in slices]
         row["slice_amounts"] = [amount for _, amount in slices]
         if kind not in ("move_out", "move_in"):
-            self._tell(
-                hold={
-                    "id": str(row["id"]),
-                    "target": row["target_wallet_id"] and str(row["target_wallet_id"]),
-                    "capture_at_expiry": row["capture_at_expiry"],
-                    "expires_at": row["expires_at"] and row["expires_at"].isoformat(),
-                }
-            )
+            hold = {
+                "id": str(row["id"]),
+                "target": row["target_wallet_id"] and str(row["target_wallet_id"]),
+                "capture_at_expiry": row["capture_at_expiry"],
+                "expires_at": row["expires_at"] and row["expires_at"].isoformat(),
+            }
+            self._tell(hold={**hold, "carries_lots": True} if row["carries_lots"] else hold)
         self._add(
             "hold_steps", position=self._line(owner), held_change=change, held_after=owner["held"], captured=captured,
             released=released, created_at=self.at, expires_at=row["expires_at"], shard=0, wallet_id=owner["id"],
@@ -240,9 +239,11 @@ def drawn(wallet: str, *slices: tuple[str | None, int]) -> Row:
 
 
 def handmade_ledger() -> Scribe:
-    """One asset; alice has lots and holds, carol was merged into bob, dave closed, erin limited, frank below zero."""
+    """One asset; alice has lots and holds, carol was merged into bob, dave closed, erin limited, frank below zero, and
+    ivan has what came along.
+    """
     scribe = Scribe()
-    for name in ("alice", "bob", "carol", "dave", "erin", "frank", "gina", "heidi"):
+    for name in ("alice", "bob", "carol", "dave", "erin", "frank", "gina", "heidi", "ivan"):
         scribe.wallet(name)
     _holds_and_lots(scribe)
     _merges(scribe)
@@ -250,6 +251,7 @@ def handmade_ledger() -> Scribe:
     _expiries(scribe)
     _standings(scribe)
     _grants(scribe)
+    _carrying(scribe)
     return scribe
 
 
@@ -398,3 +400,18 @@ def _grants(scribe: Scribe) -> None:
         "programme_wallets", anchor_at=begin, next_at=begin + 2 * DAY, ended_at=None, next_period=2, shard=0,
         programme_id=programme, wallet_id=alice,
     )  # fmt: skip
+
+
+def _carrying(scribe: Scribe) -> None:
+    """A bound caller's hold on alice's lot, captured to ivan, and a spend of hers to him."""
+    scribe.place("hold 7", "alice", 5, [("lot 4", 5)], target="ivan", carries_lots=True)
+    scribe.change_lot("lot 4", "alice", 0, 5)
+    scribe.transaction("capture 7", "capture", hold="hold 7", details=drawn("alice", ("lot 4", 5)))
+    scribe.step("hold 7", "alice", "capture", -5, captured=5, status="captured")
+    scribe.move("alice", "ivan", 5)
+    scribe.change_lot("lot 4", "alice", -5, -5)
+    scribe.open_lot("lot 5", "ivan", 5)
+    scribe.transaction("spend 2", "spend", details=drawn("alice", ("lot 4", 3)))
+    scribe.move("alice", "ivan", 3)
+    scribe.change_lot("lot 4", "alice", -3)
+    scribe.open_lot("lot 6", "ivan", 3)

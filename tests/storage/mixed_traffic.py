@@ -141,7 +141,10 @@ class MixedTraffic:
         [maker] = self.chance.choices(list(makers), list(makers.values()))
         id_ = _IDS.new_id()
         fingerprint = b"\x01" + sha256(id_.bytes).digest()[:16]
-        return maker({"id": id_, "origin": "api", "reference_id": str(id_), "fingerprint": fingerprint})
+        request = maker({"id": id_, "origin": "api", "reference_id": str(id_), "fingerprint": fingerprint})
+        if isinstance(request, Post | PlaceHold | Capture | Increase) and request.type != "topup":
+            request = request._replace(carries_lots=self.chance.random() < 0.5)
+        return request
 
     def _code(self) -> str:
         return self.chance.choice(ASSETS)
@@ -175,7 +178,8 @@ class MixedTraffic:
     def _spend(self, common: dict[str, Any]) -> Post:
         code = self._code()
         options = self._options(up_to=True) if self.chance.random() < 0.3 else self._options()
-        return self._two(common, "spend", self._wallet(code), WalletKind.REVENUE, self._amount(), code, options)
+        target = self._wallet(code) if self.chance.random() < 0.3 else WalletKind.REVENUE
+        return self._two(common, "spend", self._wallet(code), target, self._amount(), code, options)
 
     def _transfer(self, common: dict[str, Any]) -> Post:
         code = self._code()

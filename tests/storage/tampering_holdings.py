@@ -123,6 +123,20 @@ HOLDS = [
         "the target of a hold", f"UPDATE holds SET target_wallet_id = {ALICE} WHERE id = {quoted('hold 4')}",
         7, "transaction_tells_its_hold", at_transaction("hold 4"),
     ),
+    *(
+        Tampering(
+            f"whether lots go along with {hold}",
+            f"UPDATE holds SET carries_lots = NOT carries_lots WHERE id = {quoted(hold)}",
+            7, "hold_carries_lots_as_it_was_told", at_hold(hold),
+        )
+        for hold in ("hold 2", "hold 7")
+    ),
+    Tampering(
+        "whether lots go along, told by a capture",
+        f"UPDATE transactions SET details = replace(details, '{{\"id\"', '{{\"carries_lots\":true,\"id\"')"
+        f" WHERE id = {quoted('capture 2')}",
+        7, "hold_carries_lots_as_it_was_told", at_hold("hold 2"),
+    ),
     Tampering(
         "an expiry that was put off later",
         f"UPDATE hold_steps SET expires_at = expires_at - '1 us'::interval WHERE transaction_id = {quoted('hold 1')}",
@@ -274,6 +288,24 @@ LOTS = [
         "more drawn than debited", "UPDATE transactions SET details = jsonb_set(details::jsonb, '{drawn, 1}',"
         f" jsonb_build_object('wallet_id', {ALICE}, 'amount', 1))::text WHERE id = {quoted('spend 1')}",
         2, "drawn_is_the_whole_debit", at_transaction("spend 1"),
+    ),
+    *(
+        Tampering(
+            f"{field} of a lot that went along",
+            f"UPDATE lots SET {field} = {value} WHERE id = {quoted(lot)}",
+            7, "lots_that_go_along_are_as_they_were", at_transaction(by),
+        )
+        for field, value, lot, by in (
+            ("category", "'paid'", "lot 5", "capture 7"), ("priority", "priority - 1", "lot 6", "spend 2"),
+            ("expires_at", "now()", "lot 6", "spend 2"),
+        )
+    ),
+    Tampering(
+        "a lot that did not go along",
+        f"DELETE FROM lot_moves WHERE lot_id = {quoted('lot 5')}; DELETE FROM lots WHERE id = {quoted('lot 5')};"
+        f" UPDATE wallets SET lot_balance = lot_balance - 5 WHERE id = {quoted('ivan')};"
+        f" UPDATE transactions SET details = (details::jsonb - 'opened')::text WHERE id = {quoted('capture 7')}",
+        7, "lots_that_go_along_are_as_they_were", at_transaction("capture 7"),
     ),
     Tampering(
         "an opened lot not told of", f"UPDATE transactions SET details = NULL WHERE id = {quoted('alice bonus')}",

@@ -50,6 +50,14 @@ def test_the_text_stays_as_it_was() -> None:
     assert details_of(TEXT) == EVERYTHING
 
 
+def test_a_hold_that_carries_lots_says_so_at_its_end() -> None:
+    assert EVERYTHING.hold is not None
+    carrying = EVERYTHING._replace(hold=EVERYTHING.hold._replace(carries_lots=True))
+    text = TEXT.replace('{"amount":1}]}', '{"amount":1}],"carries_lots":true}')
+    assert details_text(carrying) == text
+    assert details_of(text) == carrying
+
+
 def test_what_says_nothing_is_left_out() -> None:
     assert details_text(Details()) == "{}"
     assert details_of("{}") == Details()
@@ -71,7 +79,7 @@ times = st.datetimes(timezones=st.just(UTC))
 slices = st.builds(Slice, st.none() | ids, amounts)
 holds = st.builds(
     Hold, ids, ids, st.integers(1, 2**31 - 1), st.none() | ids, amounts, amounts, amounts, st.none() | times,
-    st.booleans(), st.sampled_from(HoldStatus), times, st.lists(slices, max_size=3).map(tuple),
+    st.booleans(), st.sampled_from(HoldStatus), times, st.lists(slices, max_size=3).map(tuple), st.booleans(),
 )  # fmt: skip
 drawn = st.builds(Drawn, ids, ids, st.sampled_from(LotCategory), amounts) | st.builds(
     Drawn, ids, st.none(), st.none(), amounts

@@ -20,7 +20,7 @@ CHANGEABLE = {
         "balance held version overdraft_limit max_balance last_entry_at next_due_at closed_at merged_into "
         "freeze_outgoing freeze_incoming lot_balance limit_day limit_month label metadata"
     ),
-    "holds": "amount captured released expires_at wallet_id status slice_lots slice_amounts",
+    "holds": "amount captured released expires_at wallet_id status slice_lots slice_amounts carries_lots",
     "lots": "remaining held expiries wallet_id",
     "refund_states": "refunded refunds",
     "assets": "draw_order on_refund_to_expired grace_seconds",

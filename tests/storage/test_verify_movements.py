@@ -18,7 +18,7 @@ from tests.storage.tampering_history import HISTORY, WALLETS
 from tests.storage.tampering_holdings import HOLDS, LOTS
 from tests.storage.tampering_refunds import PROGRAMMES, REFUNDS, UNREADABLE
 from wallet.ledger.model import LotCategory
-from wallet.ledger.requests import Capture, Increase, LotTerms, Options, PlaceHold
+from wallet.ledger.requests import Capture, Increase, LotTerms, Options, PlaceHold, Settle
 from wallet.storage.statements import load_statements
 from wallet.storage.verify import FILES, SESSION, VerifyReport, verify, verify_seen
 
@@ -106,6 +106,8 @@ async def test_a_ledger_made_by_traffic_of_every_kind_is_sound(
     for table in ("hold_steps", "lot_moves", "wallet_events", "refund_states", "backdated_entries"):
         assert await connection.fetchval(f"SELECT count(*) FROM {table}") > 5, table
     assert await connection.fetchval("SELECT count(*) FROM transactions WHERE type = 'expiry'") > 5
+    carried = await connection.fetch("SELECT DISTINCT t.type FROM lots JOIN transactions AS t ON t.id = opened_by")
+    assert {"transfer", "spend"} <= {row["type"] for row in carried}
 
 
 async def test_a_hold_that_has_one_lot_in_two_slices_is_captured_from_both(
@@ -126,6 +128,32 @@ async def test_a_hold_that_has_one_lot_in_two_slices_is_captured_from_both(
     await writer.close()
     assert (await verified(database_url, rows_max=40)).findings == ()
     assert await connection.fetchval("SELECT remaining FROM lots") == 14
+
+
+async def test_lots_that_went_along_with_a_late_capture_are_sound(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    await make_asset(connection, "GOLD")
+    source, target = await make_wallets(connection, "GOLD", 2)
+    writer = writer_of(database_url)
+    place = PlaceHold(
+        **unique(), wallet_id=source, asset_code="GOLD", amount=5, target=target, expires_in_seconds=50,
+        capture_at_expiry=True, carries_lots=True,
+    )  # fmt: skip
+    for terms in (LotTerms(LotCategory.PROMOTIONAL, expires_in_seconds=60), LotTerms(LotCategory.PROMOTIONAL, 60)):
+        await commit_all(writer, [topup(source, 3)._replace(options=Options(lot=terms))])
+    await commit_all(writer, [place])
+    await connection.execute("UPDATE sandbox_clock SET advanced = advanced + interval '99 seconds'")
+    await writer.commit([Settle(place.id, "service", "settle", target)])
+    await writer.close()
+    assert (await verified(database_url, rows_max=40)).findings == ()
+    lots = await connection.fetch(
+        "SELECT remaining, opened_at = (SELECT expires_at FROM holds) AS is_as_old_as_its_capture"
+        "  FROM lots WHERE wallet_id = $1 ORDER BY remaining",
+        target,
+    )
+    assert [tuple(row) for row in lots] == [(0, True), (2, True)]
+    assert await connection.fetchval("SELECT count(*) FROM transactions WHERE type = 'expiry'") == 1
 
 
 def unique() -> dict[str, Any]:

@@ -90,10 +90,15 @@ class Draft:
         # Neither what was reserved before nor what expires is compared with what is available.
         ensure(forced or of_hold or self.type == "expiry" or state.available >= 0, "an overdraft was let through")
 
-    def credit(self, wallet_id: WalletId, amount: int, parcels: Iterable[Parcel] | None = None) -> None:
-        """Credit a wallet: to its main credit, or by parcels that add up to the amount."""
+    def credit(
+        self, wallet_id: WalletId, amount: int, parcels: Iterable[Parcel] | None = None, *, repays: bool = True
+    ) -> None:
+        """Credit a wallet: to its main credit, or by parcels that add up to the amount.
+
+        repays: a negative main balance is repaid first, by whatever parcels there are.
+        """
         state = self.book.wallets[wallet_id]
-        debt = max(0, state.standing.lot_balance - state.balance)
+        debt = max(0, state.standing.lot_balance - state.balance) if repays else 0
         self._enter(state, Direction.CREDIT, amount)
         if parcels is None or not state.locked:
             return
@@ -208,7 +213,7 @@ class Draft:
         order = book.wallets[state.id].version << 4 | min(len(self.opened), 15)
         lot = Lot(
             book.derived_id(f"lot:{self.id}:{len(self.opened)}", order=order), state.id, state.asset_id,
-            new.category, new.priority, new.expires_at, book.decided_at, self.id, amount, 0,
+            new.category, new.priority, new.expires_at, self.instant, self.id, amount, 0,
             programme_id=new.programme_id,
         )  # fmt: skip
         self.opened.append(lot.id)

@@ -77,6 +77,24 @@ def split(slices: Sequence[Slice], amount: int) -> tuple[tuple[Slice, ...], tupl
     return joined(first), joined(rest)
 
 
+def dealt(slices: Iterable[Slice], amounts: Iterable[int]) -> list[tuple[Slice, ...]]:
+    """Each amount's part of slices that add up to all of them: from the front, each from where the last one ended."""
+    rest = iter(slices)
+    lot_id, left = None, 0
+    parts = []
+    for amount in amounts:
+        part = []
+        while amount:
+            if not left:
+                lot_id, left = next(rest)
+            taken = min(amount, left)
+            part.append(Slice(lot_id, taken))
+            amount -= taken
+            left -= taken
+        parts.append(joined(part))
+    return parts
+
+
 def undone(drawn: Sequence[Drawn], *, already: int, amount: int) -> tuple[Slice, ...]:
     """What a refund of `amount` gives back of a draw, after refunds of `already`: from the draw's end."""
     backwards = [Slice(each.lot_id, each.amount) for each in reversed(drawn)]

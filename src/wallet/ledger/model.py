@@ -178,7 +178,8 @@ class Hold(NamedTuple):
     """Funds reserved until captured, voided or expired. Its id is that of the transaction that placed it.
 
     amount: all that was ever reserved, increases included; amount = captured + released + remaining, always.
-    target: None for the asset's revenue wallet. slices: what remains, in the order it was reserved in.
+    target: None for the asset's revenue wallet. slices: what remains, in the order it was reserved in. carries_lots:
+    whoever captures it, lots go along to a user's wallet.
     """
 
     id: HoldId
@@ -193,6 +194,7 @@ class Hold(NamedTuple):
     status: HoldStatus
     created_at: datetime
     slices: tuple[Slice, ...]
+    carries_lots: bool = False
 
     @property
     def remaining(self) -> int:

@@ -17,7 +17,7 @@ _new: Final[Any] = tuple.__new__
 
 def move_if_plain(post: Post, book: Book) -> Posted | None:
     """Make a movement whose reference is new, if it is an ordinary one that nothing is against."""
-    id_, origin, reference_id, fingerprint, type_, legs, code, metadata, options = post
+    id_, origin, reference_id, fingerprint, type_, legs, code, metadata, options, _ = post
     if code is None or options is not NO_OPTIONS or (asset := book.assets.get(code)) is None:
         return None
     decided_at, asset_id, wallets = book.decided_at, asset.id, book.wallets

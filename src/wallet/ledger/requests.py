@@ -1,6 +1,10 @@
 """What the ledger can be asked. All of it is well-formed already: ranges and shapes were checked at the edge.
 
 Every request has id, origin, reference_id, fingerprint and type; all but Settle may carry Options.
+
+carries_lots: what goes from a user's wallet to a user's wallet arrives as the lots and main credit that it was, and
+repays no debt on the way. The service says so for callers that are bound, who may not make one of the other. It is no
+part of a fingerprint: an origin is of bound callers or of others, never of both.
 """
 
 from datetime import datetime
@@ -75,6 +79,7 @@ class Post(NamedTuple):
     asset_code: str | None = None
     metadata: str | None = None
     options: Options = NO_OPTIONS
+    carries_lots: bool = False
 
 
 class PlaceHold(NamedTuple):
@@ -93,6 +98,7 @@ class PlaceHold(NamedTuple):
     metadata: str | None = None
     options: Options = NO_OPTIONS
     type: str = "hold"
+    carries_lots: bool = False
 
 
 class Capture(NamedTuple):
@@ -108,6 +114,7 @@ class Capture(NamedTuple):
     metadata: str | None = None
     options: Options = NO_OPTIONS
     type: str = "capture"
+    carries_lots: bool = False
 
 
 class Void(NamedTuple):
@@ -135,6 +142,7 @@ class Increase(NamedTuple):
     metadata: str | None = None
     options: Options = NO_OPTIONS
     type: str = "increase"
+    carries_lots: bool = False
 
 
 class Extend(NamedTuple):

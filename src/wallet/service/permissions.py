@@ -2,7 +2,8 @@
 
 Scopes say which kinds of requests a key may send (service.scopes). A key that is bound to a user or to wallets debits
 and sees those only: to it, all others are not there. That is decided here, before the ledger is asked, by whether a
-wallet is the caller's own, and so in the same way for one of somebody else's and for one that does not exist.
+wallet is the caller's own, and so in the same way for one of somebody else's and for one that does not exist. What it
+moves carries lots, so that no credit gets better by being moved.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ PART_LEGS_MAX: Final = 1_000
 """Legs, or entries, that are looked at before others in the process get their turn: some milliseconds."""
 
 _STEPS: Final = (Capture, Void, Increase, Extend)
+_CARRYING: Final = (Post, PlaceHold, Capture, Increase)
 
 
 class _Facts(NamedTuple):
@@ -87,7 +89,7 @@ class Permissions:
             if lacks:
                 admitted.append(forbidden(lacks))
             elif caller.is_bound:
-                admitted.append(_first_not_there(request, facts) or request._replace(origin=caller.origin))
+                admitted.append(_first_not_there(request, facts) or _of_bound(caller, request))
             elif Scope.ISSUE not in scopes and any(wallet in facts.system for wallet in _debited(request)):
                 admitted.append(forbidden((Scope.ISSUE,)))
             else:
@@ -189,9 +191,7 @@ class Permissions:
             return admitted
         used = await self._ownership.references_used(caller.origin, refused)
         return [
-            request._replace(origin=caller.origin)
-            if isinstance(each, Refused) and request.reference_id in used
-            else each
+            _of_bound(caller, request) if isinstance(each, Refused) and request.reference_id in used else each
             for request, each in zip(requests, admitted, strict=True)
         ]
 
@@ -230,6 +230,13 @@ def _looked_into(request: Single) -> Iterator[WalletId]:
     yield from _debited(request)
     for condition in request.options.conditions:
         yield condition.wallet_id
+
+
+def _of_bound(caller: Caller, request: Single) -> Single:
+    """As a bound caller's request is submitted: under its own references, and with credit that stays what it is."""
+    if isinstance(request, _CARRYING):
+        return request._replace(origin=caller.origin, carries_lots=True)
+    return request._replace(origin=caller.origin)
 
 
 def _first_not_there(request: Single, facts: _Facts) -> Refused | None:

@@ -92,6 +92,7 @@ def _hold_members(hold: Hold) -> Mapping[str, Any]:
             {"amount": each.amount} if each.lot_id is None else {"lot_id": str(each.lot_id), "amount": each.amount}
             for each in hold.slices
         ],
+        "carries_lots": hold.carries_lots or None,
     }
     return {name: value for name, value in members.items() if value is not None}
 
@@ -114,6 +115,7 @@ def _hold(members: Mapping[str, Any]) -> Hold:
             Slice(None if (lot_id := each.get("lot_id")) is None else _id(lot_id), each["amount"])
             for each in members["slices"]
         ),
+        members.get("carries_lots", False),
     )
 
 

@@ -307,4 +307,5 @@ def _hold(row: Any) -> Hold:
         _STATUS_BY_NAME[row["status"]],
         row["created_at"],
         tuple(map(Slice, row["slice_lots"], row["slice_amounts"])),
+        row["carries_lots"],
     )

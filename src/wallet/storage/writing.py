@@ -165,7 +165,7 @@ async def _write_more(
         (10, transactions),
         (15, [_wallet_row(state) for state in changed]),
         (5, [] if seq is None else _backdated_rows(decision, seq)),
-        (13, [_hold_row(hold) for hold in changes.holds.values()]),
+        (14, [_hold_row(hold) for hold in changes.holds.values()]),
         (10, changes.steps),
         (13, [_lot_row(lot) for lot in changes.lots.values()]),
         (6, changes.lot_moves),
@@ -254,6 +254,7 @@ def _hold_row(hold: Hold) -> Sequence[Any]:
         # An array of arrays of different lengths cannot be sent; ids and numbers need no quotes.
         "{" + ",".join("NULL" if each.lot_id is None else str(each.lot_id) for each in hold.slices) + "}",
         "{" + ",".join(str(each.amount) for each in hold.slices) + "}",
+        hold.carries_lots,
     )
 
 

@@ -2,16 +2,21 @@
 of holds and lots, for requests and keepers alike.
 """
 
-from collections.abc import Iterable, Iterator
+from bisect import insort
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
+from typing import Any, Final
 
 from wallet.ledger.book import Book
 from wallet.ledger.draft import Draft
-from wallet.ledger.model import ORIGIN_SERVICE, Details, DueKey, Hold, HoldStatus, Lot, WalletId
+from wallet.ledger.model import ORIGIN_SERVICE, Details, DueKey, Hold, HoldStatus, Lot, LotId, WalletId
 from wallet.ledger.movements.expiry import expire_lots
 from wallet.ledger.movements.holds import capture, release
 from wallet.ledger.requests import Capture
 from wallet.ledger.rules.holds import first_refusal_capture
+
+_BY_KEY: Final[Callable[[Any], DueKey]] = itemgetter(0)
 
 
 def settle(book: Book, wallets: Iterable[WalletId]) -> None:
@@ -36,16 +41,25 @@ def settle(book: Book, wallets: Iterable[WalletId]) -> None:
         for lot in book.lots_of(wallet_id):
             if lot.remaining and (key := _key_if_due(lot, book)) is not None:
                 steps[key] = lot
-    for _, step in sorted(steps.items(), key=lambda item: item[0]):
-        if isinstance(step, Hold):
-            _expire_hold(book, step)
-        else:
-            # What a hold still reserves of it outlives it.
-            expire_lots(book, (step.id,))
+    _post(steps, book)
     for wallet_id in reached:
         state = book.wallet(wallet_id)
         if state is not None and state.locked:
             book.settled(wallet_id)
+
+
+def _post(steps: Mapping[DueKey, Hold | Lot], book: Book) -> None:
+    """Post steps in order, and those between them that a capture brings about: its lots may have expired since."""
+    in_order = sorted(steps.items(), key=_BY_KEY)
+    for _, step in in_order:  # grows while it is gone through
+        if isinstance(step, Lot):
+            # What a hold still reserves of it outlives it.
+            expire_lots(book, (step.id,))
+            continue
+        for lot_id in _expire_hold(book, step):
+            lot = book.lots[lot_id]
+            if lot.free and (key := _key_if_due(lot, book)) is not None:
+                insort(in_order, (key, lot), key=_BY_KEY)
 
 
 def _places_in_portion(book: Book) -> Iterator[WalletId]:
@@ -76,7 +90,8 @@ def _key_if_due(step: Hold | Lot, book: Book) -> DueKey | None:
     return key if book.due_until is None or key <= book.due_until else None
 
 
-def _expire_hold(book: Book, hold: Hold) -> None:
+def _expire_hold(book: Book, hold: Hold) -> Sequence[LotId]:
+    """Post the expiry of a hold. Answers the lots that were opened by it."""
     reference_id = f"hold:{hold.id}:expiry"
     transaction_id = book.derived_id(reference_id)
     type_ = "expiry"
@@ -89,7 +104,7 @@ def _expire_hold(book: Book, hold: Hold) -> None:
             book.declines.append((request, refused))
     draft = Draft(book, transaction_id, type_, instant=hold.expires_at)
     if type_ == "capture":
-        hold = capture(draft, hold, hold.remaining, final=True)
+        hold = capture(draft, hold, hold.remaining, final=True, carries_lots=hold.carries_lots)
     else:
         hold = release(draft, hold, "expire", HoldStatus.EXPIRED)
     draft.post(
@@ -100,3 +115,4 @@ def _expire_hold(book: Book, hold: Hold) -> None:
         hold=hold,
     )
     expire_lots(book, draft.lapsed, instant=draft.instant)
+    return draft.opened

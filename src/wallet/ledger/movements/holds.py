@@ -7,6 +7,7 @@ from wallet.ledger.book import Book
 from wallet.ledger.draft import Draft
 from wallet.ledger.lots import joined, split
 from wallet.ledger.model import Details, Hold, HoldStatus, Posted
+from wallet.ledger.movements.carrying import carried
 from wallet.ledger.movements.expiry import expire_lots
 from wallet.ledger.requests import Capture, Extend, Increase, PlaceHold, Void
 from wallet.ledger.rules.holds import amount_of_capture
@@ -29,6 +30,7 @@ def move_place_hold(request: PlaceHold, book: Book) -> Posted:
         HoldStatus.OPEN,
         book.decided_at,
         slices,
+        request.carries_lots,
     )
     draft = Draft(book, request.id, request.type)
     draft.hold(slices, sign=1)
@@ -40,7 +42,11 @@ def move_place_hold(request: PlaceHold, book: Book) -> Posted:
 def move_increase(request: Increase, book: Book) -> Posted:
     hold = book.holds[request.hold_id]
     slices = book.slices_for(book.wallets[hold.wallet_id], request.amount)
-    hold = hold._replace(amount=hold.amount + request.amount, slices=joined((*hold.slices, *slices)))
+    hold = hold._replace(
+        amount=hold.amount + request.amount,
+        slices=joined((*hold.slices, *slices)),
+        carries_lots=hold.carries_lots or request.carries_lots,
+    )
     draft = Draft(book, request.id, request.type)
     draft.hold(slices, sign=1)
     draft.step(hold, "increase", request.amount)
@@ -71,7 +77,13 @@ def move_void(request: Void, book: Book) -> Posted:
 def move_capture(request: Capture, book: Book) -> Posted:
     hold = book.holds[request.hold_id]
     draft = Draft(book, request.id, request.type)
-    hold = capture(draft, hold, amount_of_capture(request, hold), final=request.final)
+    hold = capture(
+        draft,
+        hold,
+        amount_of_capture(request, hold),
+        final=request.final,
+        carries_lots=hold.carries_lots or request.carries_lots,
+    )
     posted = draft.post(
         origin=request.origin,
         reference_id=request.reference_id,
@@ -85,8 +97,11 @@ def move_capture(request: Capture, book: Book) -> Posted:
     return posted
 
 
-def capture(draft: Draft, hold: Hold, amount: int, *, final: bool) -> Hold:
-    """Move an amount of a hold to its target, by its slices from the front. `final` releases the rest."""
+def capture(draft: Draft, hold: Hold, amount: int, *, final: bool, carries_lots: bool) -> Hold:
+    """Move an amount of a hold to its target, by its slices from the front. `final` releases the rest.
+
+    carries_lots: a lot that has expired goes along, too, and lapses where it arrives.
+    """
     book = draft.book
     target = book.target_of(hold)
     ensure(target is not None, "a hold without a target was let through")
@@ -100,7 +115,8 @@ def capture(draft: Draft, hold: Hold, amount: int, *, final: bool) -> Hold:
     # The step comes first, so that what was reserved is available for the entry that takes it.
     draft.step(hold, "capture", -amount - released, captured=amount, released=released)
     draft.debit(hold.wallet_id, amount, taken, of_hold=True)
-    draft.credit(target.id, amount)  # type: ignore[union-attr]  # ensured above
+    parcels = carried(taken, target, book) if carries_lots else None  # type: ignore[arg-type]  # ensured above
+    draft.credit(target.id, amount, parcels, repays=not carries_lots)  # type: ignore[union-attr]  # the same
     if released:
         draft.hold(rest, sign=-1)
     return hold

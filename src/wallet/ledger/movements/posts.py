@@ -1,24 +1,19 @@
 """Top-up, bonus, spend, transfer and general transactions."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from wallet.errors import ensure
 from wallet.ledger.book import Book
 from wallet.ledger.draft import Draft
 from wallet.ledger.legs import asset_of, wallet_of
-from wallet.ledger.lots import NewLot, Parcel
-from wallet.ledger.model import (
-    Details,
-    Direction,
-    Posted,
-    Slice,
-    WalletId,
-    WalletKind,
-    WalletState,
-)
+from wallet.ledger.lots import NewLot, Parcel, dealt
+from wallet.ledger.model import AssetId, Details, Direction, Posted, Slice, WalletId
+from wallet.ledger.movements.carrying import carried
 from wallet.ledger.movements.expiry import expire_lots
 from wallet.ledger.requests import LotTerms, Post
 from wallet.ledger.rules.posts import amounts_of
+from wallet.ledger.rules.shared import Side
 
 
 def move_post(post: Post, book: Book) -> Posted:
@@ -33,13 +28,14 @@ def move_post(post: Post, book: Book) -> Posted:
     draws: dict[WalletId, tuple[Slice, ...]] = {
         state.id: book.slices_for(state, amount) for state, direction, amount in sides if direction is Direction.DEBIT
     }
-    carried = [slice_ for slices in draws.values() for slice_ in slices] if post.type == "transfer" else None
+    arriving = _arriving(sides, draws) if post.carries_lots or post.type == "transfer" else None
     draft = Draft(book, post.id, post.type)
     for state, direction, amount in sides:
         if direction is Direction.DEBIT:
             draft.debit(state.id, amount, draws[state.id])
-        elif carried is not None:
-            draft.credit(state.id, amount, _carried_over(carried, state, book))
+        elif arriving is not None:
+            parcels = carried(arriving[state.id], state, book)
+            draft.credit(state.id, amount, parcels, repays=not post.carries_lots)
         else:
             draft.credit(state.id, amount, _parcels(post.options.lot, amount, book))
     posted = draft.post(
@@ -54,6 +50,26 @@ def move_post(post: Post, book: Book) -> Posted:
     return posted
 
 
+def _arriving(sides: Sequence[Side], draws: Mapping[WalletId, tuple[Slice, ...]]) -> dict[WalletId, tuple[Slice, ...]]:
+    """What each credited wallet gets of what is drawn: per asset, the draws of all debits end to end, in order of legs,
+    are dealt out to its credits in order of legs, from the front.
+    """
+    drawn: dict[AssetId, list[Slice]] = {}
+    credits_: dict[AssetId, list[tuple[WalletId, int]]] = {}
+    for state, direction, amount in sides:
+        if direction is Direction.DEBIT:
+            drawn.setdefault(state.asset_id, []).extend(draws[state.id])
+        else:
+            credits_.setdefault(state.asset_id, []).append((state.id, amount))
+    return {
+        wallet_id: slices
+        for asset_id, credited in credits_.items()
+        for (wallet_id, _), slices in zip(
+            credited, dealt(drawn[asset_id], [amount for _, amount in credited]), strict=True
+        )
+    }
+
+
 def _parcels(lot: LotTerms | None, amount: int, book: Book) -> list[Parcel] | None:
     if lot is None:
         return None
@@ -64,15 +80,3 @@ def _expiry(lot: LotTerms, decided_at: datetime) -> datetime | None:
     if lot.expires_in_seconds is not None:
         return decided_at + timedelta(seconds=lot.expires_in_seconds)
     return lot.expires_at
-
-
-def _carried_over(slices: list[Slice], target: WalletState, book: Book) -> list[Parcel] | None:
-    """Lots that go along with a transfer, slice by slice, so that promotional credit does not become main credit."""
-    if target.kind is not WalletKind.USER:
-        return None
-    parcels = []
-    for lot_id, amount in slices:
-        lot = None if lot_id is None else book.lots[lot_id]
-        new = None if lot is None else NewLot(lot.category, lot.priority, lot.expires_at)
-        parcels.append(Parcel(amount, new=new))
-    return parcels

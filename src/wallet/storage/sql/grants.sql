@@ -34,7 +34,7 @@ GRANT INSERT, UPDATE (
     freeze_outgoing, freeze_incoming, lot_balance, limit_day, limit_month, label, metadata
 ) ON wallets TO {role};
 GRANT INSERT, UPDATE (
-    amount, captured, released, expires_at, wallet_id, status, slice_lots, slice_amounts
+    amount, captured, released, expires_at, wallet_id, status, slice_lots, slice_amounts, carries_lots
 ) ON holds TO {role};
 GRANT INSERT, UPDATE (remaining, held, expiries, wallet_id) ON lots TO {role};
 GRANT INSERT, UPDATE (refunded, refunds) ON refund_states TO {role};

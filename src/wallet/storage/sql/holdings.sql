@@ -4,7 +4,7 @@
 -- in:  $1 shard smallint, $2 id uuid
 -- out: the hold, or no row
 SELECT id, wallet_id, asset_id, target_wallet_id, amount, captured, released, expires_at, capture_at_expiry, status,
-       created_at
+       created_at, carries_lots
   FROM holds
  WHERE shard = $1 AND id = $2;
 
@@ -12,7 +12,7 @@ SELECT id, wallet_id, asset_id, target_wallet_id, amount, captured, released, ex
 -- in:  $1 shard smallint, $2 wallet uuid, $3 status text or null, $4 last id seen uuid or null, $5 rows at most
 -- out: the wallet's holds
 SELECT id, wallet_id, asset_id, target_wallet_id, amount, captured, released, expires_at, capture_at_expiry, status,
-       created_at
+       created_at, carries_lots
   FROM holds
  WHERE shard = $1
    AND wallet_id = $2
@@ -26,7 +26,7 @@ SELECT id, wallet_id, asset_id, target_wallet_id, amount, captured, released, ex
 -- out: the wallet's open holds
 -- why: the condition is that of the index of open holds, so closed ones, however many, are not looked at
 SELECT id, wallet_id, asset_id, target_wallet_id, amount, captured, released, expires_at, capture_at_expiry, status,
-       created_at
+       created_at, carries_lots
   FROM holds
  WHERE shard = $1
    AND wallet_id = $2

@@ -175,7 +175,7 @@ SELECT found.*
   FROM wanted
  CROSS JOIN LATERAL (
         SELECT h.id, h.wallet_id, h.asset_id, h.target_wallet_id, h.amount, h.captured, h.released, h.expires_at,
-               h.capture_at_expiry, h.status, h.created_at, h.slice_lots, h.slice_amounts
+               h.capture_at_expiry, h.status, h.created_at, h.slice_lots, h.slice_amounts, h.carries_lots
           FROM holds AS h
          WHERE h.shard = $1 AND h.id = wanted.id
         OFFSET 0

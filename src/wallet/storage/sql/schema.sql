@@ -228,6 +228,8 @@ CREATE TABLE holds (
     -- What remains, in the order it was reserved in; a null lot is main credit.
     slice_lots uuid[] NOT NULL,
     slice_amounts bigint[] NOT NULL,
+    -- A caller that is bound has a part in it: captured to a user's wallet, lots go along (docs/adr/0030).
+    carries_lots boolean NOT NULL DEFAULT false,
     CONSTRAINT holds_pk PRIMARY KEY (shard, id),
     CONSTRAINT holds_status_ck CHECK (status IN ('open', 'captured', 'voided', 'expired')),
     CONSTRAINT holds_amounts_ck CHECK (captured >= 0 AND released >= 0 AND captured + released <= amount),

@@ -105,7 +105,8 @@ UNION ALL
 -- in:  $1 shard, $2 after hold id, $3 up to hold id
 -- why: both sides by hold and transaction. A merge moves many holds, so its transaction names none
 WITH posted AS (
-    SELECT id, hold_id, type, created_at, details::jsonb -> 'hold' AS told
+    SELECT id, hold_id, type, created_at, details::jsonb -> 'hold' AS told,
+           coalesce((details::jsonb -> 'hold' ->> 'carries_lots')::boolean, false) AS told_to_carry
       FROM transactions
      WHERE shard = $1
        AND ($2::uuid IS NULL OR hold_id > $2)
@@ -127,7 +128,8 @@ judged AS MATERIALIZED (
            step.held_change::numeric AS held_change, step.captured::numeric AS captured,
            step.released::numeric AS released, posted.id AS posted_id,
            coalesce(posted.type, other.type) AS posted_type, coalesce(posted.created_at, other.created_at) AS posted_at,
-           coalesce(posted.hold_id, other.hold_id) AS posted_hold_id, entered.amount AS entered,
+           coalesce(posted.hold_id, other.hold_id) AS posted_hold_id, entered.amount AS entered, hold.carries_lots,
+           bool_or(posted.told_to_carry) OVER (PARTITION BY coalesce(step.hold_id, posted.hold_id)) AS told_to_carry,
            concat_ws(
             ', ', hold.id, coalesce(hold.target_wallet_id::text, 'no target'), hold.capture_at_expiry,
             coalesce(step.expires_at::text, 'never')
@@ -149,7 +151,10 @@ judged AS MATERIALIZED (
             OFFSET 0
            ) AS entered ON step.kind = 'capture'
       LEFT JOIN LATERAL (
-            SELECT id, target_wallet_id, capture_at_expiry FROM holds WHERE shard = $1 AND id = step.hold_id OFFSET 0
+            SELECT id, target_wallet_id, capture_at_expiry, carries_lots
+              FROM holds
+             WHERE shard = $1 AND id = step.hold_id
+            OFFSET 0
            ) AS hold ON true
 )
 (SELECT 2 AS law, 'step_has_its_transaction' AS check_name,
@@ -186,6 +191,10 @@ UNION ALL
    FROM judged
   WHERE kind IS NOT NULL AND posted_id IS NOT NULL AND hold_as_told <> hold_as_it_is
   ORDER BY hold_id, posted_id LIMIT 1)
+UNION ALL
+(SELECT 7, 'hold_carries_lots_as_it_was_told', format('holds (shard %s, id %s)', $1, hold_id),
+        told_to_carry::text, carries_lots::text
+   FROM judged WHERE carries_lots <> told_to_carry ORDER BY hold_id LIMIT 1)
 UNION ALL
 (SELECT 7, 'step_changes_what_its_kind_says',
         format('hold_steps (shard %s, wallet_id %s, position %s)', $1, wallet_id, position),

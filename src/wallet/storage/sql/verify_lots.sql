@@ -49,7 +49,7 @@ judged AS MATERIALIZED (
            coalesce(summed.remaining, 0) AS remaining_moved, coalesce(summed.held, 0) AS held_moved,
            summed.remaining_here, summed.held_here, summed.last_at, summed.last_at_here, summed.opened_with,
            coalesce(summed.is_elsewhere, false) AS is_elsewhere,
-           wallet.asset_id AS wallet_asset_id, wallet.kind AS wallet_kind, opening.created_at AS opening_at,
+           wallet.asset_id AS wallet_asset_id, wallet.kind AS wallet_kind, opening.at AS opening_at,
            programme.id AS known_programme_id, programme.amount AS programme_amount,
            programme.category AS programme_category,
            EXISTS(
@@ -74,7 +74,11 @@ judged AS MATERIALIZED (
             SELECT asset_id, kind FROM wallets WHERE shard = $1 AND id = lot.wallet_id OFFSET 0
            ) AS wallet ON true
       LEFT JOIN LATERAL (
-            SELECT created_at FROM transactions WHERE shard = $1 AND id = lot.opened_by OFFSET 0
+            -- What was captured at its expiry arrived then, whenever it was posted.
+            SELECT CASE WHEN origin = 'service' AND type = 'capture' THEN effective_at ELSE created_at END AS at
+              FROM transactions
+             WHERE shard = $1 AND id = lot.opened_by
+            OFFSET 0
            ) AS opening ON true
       LEFT JOIN LATERAL (
             SELECT id, amount, category FROM programmes WHERE shard = $1 AND id = lot.programme_id OFFSET 0

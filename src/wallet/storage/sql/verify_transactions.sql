@@ -199,6 +199,31 @@ opened_compared AS (
              WHERE shard = $1 AND ($2::uuid IS NULL OR opened_by > $2) AND ($3::uuid IS NULL OR opened_by <= $3)
              GROUP BY opened_by
            ) AS opened ON opened.id = said.id
+),
+carried AS (
+    -- Lots that are opened by what is given no terms for them have the terms of those that it drew from.
+    SELECT told.id, lot.category, lot.priority, lot.expires_at, sum(each.drawn) AS drawn, sum(each.opened) AS opened,
+           told.type = 'capture'
+           AND coalesce((told.details -> 'hold' ->> 'carries_lots')::boolean, false)
+           AND coalesce(target.kind = 'user', false) AS is_whole
+      FROM (
+            SELECT transaction_id, lot_id, amount AS drawn, 0 AS opened FROM drawn WHERE lot_id IS NOT NULL
+            UNION ALL
+            SELECT opened_by, lots.id::text, 0, amount
+              FROM lots
+             WHERE shard = $1 AND ($2::uuid IS NULL OR opened_by > $2) AND ($3::uuid IS NULL OR opened_by <= $3)
+           ) AS each
+      JOIN told ON told.id = each.transaction_id AND told.type NOT IN ('topup', 'bonus', 'grant', 'refund')
+     CROSS JOIN LATERAL (
+            SELECT category, priority, expires_at FROM lots WHERE shard = $1 AND id = each.lot_id::uuid OFFSET 0
+           ) AS lot
+      LEFT JOIN LATERAL (
+            SELECT kind
+              FROM wallets
+             WHERE shard = $1 AND id = (told.details -> 'hold' ->> 'target')::uuid
+            OFFSET 0
+           ) AS target ON true
+     GROUP BY told.id, told.type, told.details, target.kind, lot.category, lot.priority, lot.expires_at
 )
 (SELECT 2 AS law, 'drawn_is_what_lots_lost' AS check_name, format('transactions (shard %s, id %s)', $1, id) AS location,
         format('%s drawn from lot %s, %s credit', lost, lot_id, category) AS expected,
@@ -211,7 +236,16 @@ UNION ALL
 UNION ALL
 (SELECT 2, 'transaction_names_the_lots_that_it_opened', format('transactions (shard %s, id %s)', $1, id),
         coalesce(opened, 'none'), coalesce(said, 'none')
-   FROM opened_compared WHERE said IS DISTINCT FROM opened ORDER BY id LIMIT 1);
+   FROM opened_compared WHERE said IS DISTINCT FROM opened ORDER BY id LIMIT 1)
+UNION ALL
+(SELECT 7, 'lots_that_go_along_are_as_they_were', format('transactions (shard %s, id %s)', $1, id),
+        format('%s%s of %s credit, priority %s, until %s', CASE WHEN NOT is_whole THEN 'at most ' END, drawn, category,
+               priority, coalesce(expires_at::text, 'for ever')),
+        opened::text
+   FROM carried
+  WHERE opened > drawn OR (is_whole AND opened <> drawn)
+  ORDER BY id, category, priority, expires_at
+  LIMIT 1);
 
 -- name: next_backdated_entries
 -- in:  $1 shard, $2 after wallet id or null, $3 and effective_at, $4 and position, $5 how many

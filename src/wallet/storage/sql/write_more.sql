@@ -12,14 +12,15 @@
 --      $25 and $26 limits per day and month, $27 next due, $28 lot balances;
 --      backdated entries: $29 positions, $30 changes, $31 effective times, $32 wallets, $33 transactions;
 --      holds: $34 ids, $35 wallets, $36 assets, $37 targets, $38 amounts, $39 captured, $40 released, $41 expiries,
---      $42 captured at expiry, $43 statuses, $44 created, $45 lots and $46 amounts of slices, each as an array's text;
---      hold steps: $47 transactions, $48 holds, $49 wallets, $50 versions, $51 kinds, $52 changes of held, $53 held
---      after, $54 captured, $55 released, $56 expiries;
---      lots: $57 ids, $58 wallets, $59 assets, $60 categories, $61 priorities, $62 expiries, $63 opened, $64 opened by,
---      $65 amounts, $66 remainders, $67 held, $68 times expired, $69 programmes;
---      lot moves: $70 transactions, $71 ordinals, $72 lots, $73 wallets, $74 changes, $75 changes of held;
---      wallet events: $76 ids, $77 wallets, $78 versions, $79 kinds, $80 changes as text;
---      refund states: $81 originals, $82 amounts, $83 counts (a row is locked, or its original is of this batch)
+--      $42 captured at expiry, $43 statuses, $44 created, $45 lots and $46 amounts of slices, each as an array's text,
+--      $47 whether lots go along;
+--      hold steps: $48 transactions, $49 holds, $50 wallets, $51 versions, $52 kinds, $53 changes of held, $54 held
+--      after, $55 captured, $56 released, $57 expiries;
+--      lots: $58 ids, $59 wallets, $60 assets, $61 categories, $62 priorities, $63 expiries, $64 opened, $65 opened by,
+--      $66 amounts, $67 remainders, $68 held, $69 times expired, $70 programmes;
+--      lot moves: $71 transactions, $72 ordinals, $73 lots, $74 wallets, $75 changes, $76 changes of held;
+--      wallet events: $77 ids, $78 wallets, $79 versions, $80 kinds, $81 changes as text;
+--      refund states: $82 originals, $83 amounts, $84 counts (a row is locked, or its original is of this batch)
 -- out: how many rows of each kind were written; the caller compares
 -- why: one round trip whatever there is; each row once, in its final state, and history in lines. Transactions go in
 --      in order of their unique key, as in write_batch
@@ -45,7 +46,7 @@ changed AS (
                            WHEN NOT w.closed THEN NULL
                            WHEN w.id = ANY(ARRAY(
                                 SELECT e.wallet_id
-                                  FROM unnest($77::uuid[], $79::text[]) AS e (wallet_id, kind)
+                                  FROM unnest($78::uuid[], $80::text[]) AS e (wallet_id, kind)
                                  WHERE e.kind IN ('close', 'merge_out')
                            )) THEN $3
                            ELSE wallets.closed_at
@@ -78,18 +79,21 @@ backdated AS (
 held AS (
     INSERT INTO holds (
         amount, captured, released, created_at, expires_at, asset_id, shard, capture_at_expiry, id, wallet_id,
-        target_wallet_id, status, slice_lots, slice_amounts
+        target_wallet_id, status, slice_lots, slice_amounts, carries_lots
     )
     SELECT h.amount, h.captured, h.released, h.created_at, h.expires_at, h.asset_id, $1, h.capture_at_expiry, h.id,
-           h.wallet_id, h.target_wallet_id, h.status, h.slice_lots::uuid[], h.slice_amounts::bigint[]
+           h.wallet_id, h.target_wallet_id, h.status, h.slice_lots::uuid[], h.slice_amounts::bigint[],
+           h.carries_lots
       FROM unnest($34::uuid[], $35::uuid[], $36::integer[], $37::uuid[], $38::bigint[], $39::bigint[], $40::bigint[],
-                  $41::timestamptz[], $42::boolean[], $43::text[], $44::timestamptz[], $45::text[], $46::text[])
+                  $41::timestamptz[], $42::boolean[], $43::text[], $44::timestamptz[], $45::text[], $46::text[],
+                  $47::boolean[])
              AS h (id, wallet_id, asset_id, target_wallet_id, amount, captured, released, expires_at,
-                   capture_at_expiry, status, created_at, slice_lots, slice_amounts)
+                   capture_at_expiry, status, created_at, slice_lots, slice_amounts, carries_lots)
     ON CONFLICT (shard, id) DO UPDATE
        SET amount = excluded.amount, captured = excluded.captured, released = excluded.released,
            expires_at = excluded.expires_at, wallet_id = excluded.wallet_id, status = excluded.status,
-           slice_lots = excluded.slice_lots, slice_amounts = excluded.slice_amounts
+           slice_lots = excluded.slice_lots, slice_amounts = excluded.slice_amounts,
+           carries_lots = excluded.carries_lots
     RETURNING 1
 ),
 stepped AS (
@@ -99,8 +103,8 @@ stepped AS (
     )
     SELECT s.version, s.held_change, s.held_after, s.captured, s.released, $3, s.expires_at, $1, s.wallet_id,
            s.hold_id, s.transaction_id, s.kind
-      FROM unnest($47::uuid[], $48::uuid[], $49::uuid[], $50::bigint[], $51::text[], $52::bigint[], $53::bigint[],
-                  $54::bigint[], $55::bigint[], $56::timestamptz[])
+      FROM unnest($48::uuid[], $49::uuid[], $50::uuid[], $51::bigint[], $52::text[], $53::bigint[], $54::bigint[],
+                  $55::bigint[], $56::bigint[], $57::timestamptz[])
              AS s (transaction_id, hold_id, wallet_id, version, kind, held_change, held_after, captured, released,
                    expires_at)
     RETURNING 1
@@ -112,9 +116,9 @@ parcelled AS (
     )
     SELECT l.amount, l.remaining, l.held, l.opened_at, l.expires_at, l.asset_id, l.expiries, $1, l.priority, l.id,
            l.wallet_id, l.opened_by, l.programme_id, l.category
-      FROM unnest($57::uuid[], $58::uuid[], $59::integer[], $60::text[], $61::smallint[], $62::timestamptz[],
-                  $63::timestamptz[], $64::uuid[], $65::bigint[], $66::bigint[], $67::bigint[], $68::integer[],
-                  $69::uuid[])
+      FROM unnest($58::uuid[], $59::uuid[], $60::integer[], $61::text[], $62::smallint[], $63::timestamptz[],
+                  $64::timestamptz[], $65::uuid[], $66::bigint[], $67::bigint[], $68::bigint[], $69::integer[],
+                  $70::uuid[])
              AS l (id, wallet_id, asset_id, category, priority, expires_at, opened_at, opened_by, amount, remaining,
                    held, expiries, programme_id)
     ON CONFLICT (shard, id) DO UPDATE
@@ -125,21 +129,21 @@ parcelled AS (
 drawn AS (
     INSERT INTO lot_moves (change, held_change, created_at, ordinal, shard, lot_id, wallet_id, transaction_id)
     SELECT m.change, m.held_change, $3, m.ordinal, $1, m.lot_id, m.wallet_id, m.transaction_id
-      FROM unnest($70::uuid[], $71::integer[], $72::uuid[], $73::uuid[], $74::bigint[], $75::bigint[])
+      FROM unnest($71::uuid[], $72::integer[], $73::uuid[], $74::uuid[], $75::bigint[], $76::bigint[])
              AS m (transaction_id, ordinal, lot_id, wallet_id, change, held_change)
     RETURNING 1
 ),
 happened AS (
     INSERT INTO wallet_events (seq, position, created_at, shard, wallet_id, id, kind, changes)
     SELECT $2, e.version, $3, $1, e.wallet_id, e.id, e.kind, e.changes
-      FROM unnest($76::uuid[], $77::uuid[], $78::bigint[], $79::text[], $80::text[])
+      FROM unnest($77::uuid[], $78::uuid[], $79::bigint[], $80::text[], $81::text[])
              AS e (id, wallet_id, version, kind, changes)
     RETURNING 1
 ),
 refunded AS (
     INSERT INTO refund_states (refunded, refunds, shard, original_id)
     SELECT r.refunded, r.refunds, $1, r.original_id
-      FROM unnest($81::uuid[], $82::bigint[], $83::integer[]) AS r (original_id, refunded, refunds)
+      FROM unnest($82::uuid[], $83::bigint[], $84::integer[]) AS r (original_id, refunded, refunds)
     ON CONFLICT (shard, original_id) DO UPDATE
        SET refunded = excluded.refunded, refunds = excluded.refunds
     RETURNING 1
