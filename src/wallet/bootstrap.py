@@ -12,6 +12,7 @@ from wallet.http.fast_lane import FastLane
 from wallet.http.lifespan import Lifespan
 from wallet.http.movements import Movements
 from wallet.http.openapi import document
+from wallet.ledger.batch import Bounds
 from wallet.service.balances import Balances as CoalescedBalances
 from wallet.service.bulk import CHUNKS_QUEUED_MAX, QUEUE_ITEMS_MAX, Bulk
 from wallet.service.commands import Commands
@@ -37,16 +38,20 @@ def make_service(settings: Settings) -> WalletService:
     telemetry = Telemetry()
     database = Database(dsn=settings.database_url, settings=settings)
     assets = AssetCache()
-    writers = [BatchWriter(database, assets, observe=telemetry.batch) for _ in range(settings.batches_in_flight_max)]
+    bounds = Bounds(lots_max=settings.wallet_lots_max, holds_max=settings.wallet_holds_max)
+
+    def make_writers(count: int) -> list[BatchWriter]:
+        return [BatchWriter(database, assets, observe=telemetry.batch, bounds=bounds) for _ in range(count)]
+
     committer = Committer(
-        writers,
+        make_writers(settings.batches_in_flight_max),
         queue_depth_max=settings.queue_depth_max,
         batch_items_max=settings.batch_items_max,
         observe_depth=telemetry.queue_depth.set,
     )
     # Not among the writers of small movements.
     bulk = LaneCommitter(
-        [BatchWriter(database, assets, observe=telemetry.batch) for _ in range(LANES)],
+        make_writers(LANES),
         queue_depth_max=max(QUEUE_ITEMS_MAX, CHUNKS_QUEUED_MAX * settings.bulk_items_max),
         batch_items_max=settings.bulk_items_max,
         wallets_of=lambda request: wallets_locked(request, assets),

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from tests.ledger.oracle_books import Books, HoldFact, LotFact, Transaction
+from tests.ledger.oracle_books import Books, HoldFact, LotFact, Transaction, merged
 from tests.ledger.oracle_refusals import PRECEDENCE, Refusals, counts_for_limits
 from wallet.ledger.model import ORIGIN_SERVICE, OnRefundToExpired, WalletId, WalletKind
 from wallet.ledger.requests import (
@@ -146,14 +146,17 @@ class Effects:
             tx.requested = self.asked[request.id]
 
     def carry(self, tx: Transaction, target: WalletId, drawn: list[tuple[WalletId, str | None, int]]) -> None:
-        """Lots go along, slice by slice, each with its category, expiry and priority; debts are repaid on the way."""
-        debt = self.books.debt(target)
-        for _, name, amount in drawn:
-            rest = amount - min(debt, amount)
-            debt -= amount - rest
-            if name is not None and rest:
-                lot = self.books.lots[name]
-                self.new_lot(tx, target, rest, lot.category, lot.priority, lot.expires_at)
+        """Lots go along, with category, expiry and priority; debts are repaid on the way.
+
+        All of the same kind go to one lot: the oldest of that kind that is there and belongs to no programme.
+        """
+        for kind, amount in self.books.kinds_carried(target, [(name, amount) for _, name, amount in drawn]).items():
+            lot = self.books.lot_to_join(target, kind)
+            if lot is not None:
+                lot.changes.append(amount)
+                tx.joined.append((lot.name, amount))
+            else:
+                self.new_lot(tx, target, amount, *kind)
 
     # Holds
 
@@ -227,9 +230,7 @@ class Effects:
             sides.append((wallet, books.followed(wallet), -sign, amount))
         for _, wallet, sign, amount in sides:
             if sign < 0 and books.is_user(wallet):
-                opened = [books.lots[name] for name in original.opened if books.lots[name].homes[-1] == wallet]
-                opened = [lot for lot in opened if lot.remaining]
-                self.debit_lots(tx, wallet, books.draw(wallet, amount, opened[::-1]))
+                self.debit_lots(tx, wallet, books.draw(wallet, amount, self.put_in(original, wallet, before)))
         back = [
             (old, wallet, self.undone(original, old, before, amount))
             for old, wallet, sign, amount in sides
@@ -241,6 +242,19 @@ class Effects:
             self.entry(tx, wallet, sign, amount)
         for name in tx.forfeits:
             self.expire_lot(self.books.lots[name], tx.at)
+
+    def put_in(self, original: Transaction, wallet: WalletId, before: int) -> list[tuple[LotFact, int]]:
+        """What the original has put into lots of a wallet, from its end, but for the part that refunds have passed."""
+        lots = self.books.lots
+        parts = [(lots[name], lots[name].changes[0]) for name in original.opened]
+        parts += [(lots[name], amount) for name, amount in original.joined]
+        left = []
+        for lot, amount in reversed(parts):
+            passed = min(before, amount)
+            before -= passed
+            if lot.homes[-1] == wallet and lot.remaining:
+                left.append((lot, amount - passed))
+        return left
 
     def undone(self, original: Transaction, wallet: WalletId, before: int, amount: int) -> list[tuple[str | None, int]]:
         """The part of a draw that a refund undoes: from its end, on from where the last refund stopped."""
@@ -258,6 +272,7 @@ class Effects:
         """Debts first; then back into the lots, and where they have expired, as the policy says."""
         policy = self.books.policy(wallet)
         debt = self.books.debt(wallet)
+        graces: dict[tuple[str, int, datetime | None, UUID | None], int] = {}
         for name, amount in slices:
             rest = amount - min(debt, amount)
             debt -= amount - rest
@@ -268,11 +283,14 @@ class Effects:
                 lot.changes.append(rest)
             elif policy.on_refund_to_expired is OnRefundToExpired.GRACE:
                 until = tx.at + timedelta(seconds=policy.grace_seconds)
-                self.new_lot(tx, wallet, rest, lot.category, lot.priority, until, lot.programme)
+                grace = (lot.category, lot.priority, until, lot.programme)
+                graces[grace] = graces.get(grace, 0) + rest
             elif policy.on_refund_to_expired is OnRefundToExpired.FORFEIT:
                 lot.changes.append(rest)
                 tx.forfeits.append(name)
                 tx.forfeited = (tx.forfeited or 0) + rest
+        for grace, amount in graces.items():
+            self.new_lot(tx, wallet, amount, *grace)
 
     # Wallets
 
@@ -395,6 +413,7 @@ class Effects:
             "entries": list(tx.entries),
             "drawn": merged_drawn(tx.drawn),
             "opened": [self.lot_view(name) for name in tx.opened],
+            "joined": list(tx.joined),
             "hold": tx.hold,
             "refund_of": tx.refund_of,
             "requested": tx.requested,
@@ -420,17 +439,6 @@ class Effects:
             "closed": bool(books.setting(id_, "closed")),
             "merged_into": books.setting(id_, "merged_into"),
         }
-
-
-def merged(slices: list[tuple[str | None, int]]) -> list[tuple[str | None, int]]:
-    """Neighbours that belong to the same lot as one."""
-    joined: list[tuple[str | None, int]] = []
-    for lot, amount in slices:
-        if joined and joined[-1][0] == lot:
-            joined[-1] = (lot, joined[-1][1] + amount)
-        else:
-            joined.append((lot, amount))
-    return joined
 
 
 def merged_drawn(drawn: list[tuple[WalletId, str | None, int]]) -> list[tuple[WalletId, str | None, int]]:

@@ -82,6 +82,10 @@ async def load_more(
         reserved = [lot_id for hold in holds.values() for lot_id, _ in hold.slices if lot_id is not None]
         lots = await loader.load_lots((), [*steps.lots, *reserved], originals)
     attached_to = {wallet_id for _, wallet_id in asked.attachments} | set(asked.merging)
+    # Those that this batch closes are among the holds loaded; beyond the bound, how many there are is no matter.
+    counts = await loader.count_holds(
+        states, [*asked.reserving, *asked.merging], context.bounds.holds_max + len(holds) + 1
+    )
     # An original may be of this very batch, and so is not among those that are there.
     are_lots_used = lots or asked.originals or attached_to or any(each.options.lot is not None for each in requests)
     return context._replace(
@@ -93,6 +97,8 @@ async def load_more(
         policies=await loader.load_policies(states) if are_lots_used else {},
         next_due=await loader.load_next_due(due) if steps.until is None else {},
         targeted=await loader.load_targeted(asked.ending),
+        holds_placed={wallet_id: placed for wallet_id, placed, _ in counts},
+        holds_aimed={wallet_id: aimed for wallet_id, _, aimed in counts},
         attachments=await loader.load_attachments(attached_to),
         due_until=steps.until,
     )
@@ -215,19 +221,23 @@ class _Loader:
         rows = await self._fetch("load_targeted", ending, TARGETED_MAX)
         return {row["wallet_id"]: frozenset(row["holds"]) for row in rows}
 
+    async def count_holds(
+        self, states: Mapping[WalletId, WalletState], wallets: Sequence[WalletId], holds_max: int
+    ) -> Sequence[Any]:
+        """Of wallets where any may be: how many open holds are on it, and are captured into it. Up to a bound."""
+        asked = {id_ for id_ in wallets if (state := states.get(id_)) and (state.held or state.standing.next_due_at)}
+        return await self._fetch("count_holds", list(asked), holds_max) if asked else ()
+
     async def load_lots(
         self, wallets: Sequence[WalletId], ids: Sequence[LotId], originals: Mapping[TransactionId, Original]
     ) -> Mapping[LotId, Lot]:
         if not (wallets or ids or originals):
             return {}
-        drawn = {
-            each.lot_id
-            for original in originals.values()
-            if original.posted.details is not None
-            for each in original.posted.details.drawn
-            if each.lot_id is not None
-        }
-        rows = await self._fetch("load_lots", wallets, [*ids, *drawn], list(originals))
+        details = [original.posted.details for original in originals.values() if original.posted.details is not None]
+        told = {drawn.lot_id for each in details for drawn in each.drawn}
+        told |= {joined.lot_id for each in details for joined in each.joined}
+        told.discard(None)
+        rows = await self._fetch("load_lots", wallets, [*ids, *told], list(originals))
         return {
             id_: Lot(id_, wallet_id, asset_id, _CATEGORY_BY_NAME[category], *rest)
             for id_, wallet_id, asset_id, category, *rest in rows

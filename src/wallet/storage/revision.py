@@ -12,7 +12,7 @@ from wallet.storage.statements import load_statements
 _APPLIED_REVISION: Final = load_statements("migrate.sql")["applied_revision"]
 
 # The newest file in sql/migrations/versions, without its suffix. A test compares it with Alembic's head.
-EXPECTED_REVISION: Final = "0004_trust"
+EXPECTED_REVISION: Final = "0006_joining"
 
 
 async def is_current(connection: asyncpg.Connection) -> bool:

@@ -15,6 +15,7 @@ from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_af
 
 from wallet.errors import BadData, OutcomeUnknown, StaleContext, StorageUnavailable, WalletError
 from wallet.ledger.audit import Salts
+from wallet.ledger.batch import DEFAULT_BOUNDS, Bounds
 from wallet.ledger.model import ORIGIN_SERVICE, WalletId
 from wallet.ledger.outcomes import Outcome, Settled
 from wallet.ledger.requests import Request, Settle
@@ -63,12 +64,14 @@ class BatchWriter:
         shard: int = 0,
         observe: BatchObserver,
         due_steps_max: int = DUE_STEPS_MAX,
+        bounds: Bounds = DEFAULT_BOUNDS,
     ) -> None:
         self._database = database
         self._assets = assets
         self._shard = shard
         self._observe = observe
         self._due_steps_max = due_steps_max
+        self._bounds = bounds
         self._ids = IdSource()
         self._connection: asyncpg.Connection | None = None
         self._salts: Salts  # from the first connection on
@@ -262,6 +265,7 @@ class BatchWriter:
                 steps=steps,
                 pointed=self._pointed,
                 due_steps_max=self._due_steps_max,
+                bounds=self._bounds,
             )
         except CONNECTION_KEPT:
             raise

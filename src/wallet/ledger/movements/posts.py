@@ -1,23 +1,13 @@
 """Top-up, bonus, spend, transfer and general transactions."""
 
-from datetime import datetime, timedelta
-
 from wallet.errors import ensure
 from wallet.ledger.book import Book
 from wallet.ledger.draft import Draft
 from wallet.ledger.legs import asset_of, wallet_of
-from wallet.ledger.lots import NewLot, Parcel
-from wallet.ledger.model import (
-    Details,
-    Direction,
-    Posted,
-    Slice,
-    WalletId,
-    WalletKind,
-    WalletState,
-)
+from wallet.ledger.model import Details, Direction, Posted, Slice, WalletId
 from wallet.ledger.movements.expiry import expire_lots
-from wallet.ledger.requests import LotTerms, Post
+from wallet.ledger.parcels import carried_over, of_terms
+from wallet.ledger.requests import Post
 from wallet.ledger.rules.posts import amounts_of
 
 
@@ -39,9 +29,9 @@ def move_post(post: Post, book: Book) -> Posted:
         if direction is Direction.DEBIT:
             draft.debit(state.id, amount, draws[state.id])
         elif carried is not None:
-            draft.credit(state.id, amount, _carried_over(carried, state, book))
+            draft.credit(state.id, amount, carried_over(carried, state, book))
         else:
-            draft.credit(state.id, amount, _parcels(post.options.lot, amount, book))
+            draft.credit(state.id, amount, of_terms(post.options.lot, amount, book))
     posted = draft.post(
         origin=post.origin,
         reference_id=post.reference_id,
@@ -52,27 +42,3 @@ def move_post(post: Post, book: Book) -> Posted:
     )
     expire_lots(book, draft.lapsed, instant=draft.instant)
     return posted
-
-
-def _parcels(lot: LotTerms | None, amount: int, book: Book) -> list[Parcel] | None:
-    if lot is None:
-        return None
-    return [Parcel(amount, new=NewLot(lot.category, lot.priority, _expiry(lot, book.decided_at)))]
-
-
-def _expiry(lot: LotTerms, decided_at: datetime) -> datetime | None:
-    if lot.expires_in_seconds is not None:
-        return decided_at + timedelta(seconds=lot.expires_in_seconds)
-    return lot.expires_at
-
-
-def _carried_over(slices: list[Slice], target: WalletState, book: Book) -> list[Parcel] | None:
-    """Lots that go along with a transfer, slice by slice, so that promotional credit does not become main credit."""
-    if target.kind is not WalletKind.USER:
-        return None
-    parcels = []
-    for lot_id, amount in slices:
-        lot = None if lot_id is None else book.lots[lot_id]
-        new = None if lot is None else NewLot(lot.category, lot.priority, lot.expires_at)
-        parcels.append(Parcel(amount, new=new))
-    return parcels

@@ -129,7 +129,7 @@ UNION ALL
 -- name: check_details
 -- in:  $1 shard, $2 after transaction id, $3 up to transaction id
 -- why: what an answer told of lots, against what lots did. Both sides by transaction, wallet and lot; a merge carries
---      lots over and draws nothing
+--      lots over and draws nothing, a refund gives back into lots and joins none
 WITH told AS (
     SELECT id, type, details::jsonb AS details
       FROM transactions
@@ -199,6 +199,35 @@ opened_compared AS (
              WHERE shard = $1 AND ($2::uuid IS NULL OR opened_by > $2) AND ($3::uuid IS NULL OR opened_by <= $3)
              GROUP BY opened_by
            ) AS opened ON opened.id = said.id
+),
+joined AS (
+    SELECT told.id, each ->> 'lot_id' AS lot_id, sum((each ->> 'amount')::numeric) AS amount
+      FROM told
+     CROSS JOIN LATERAL jsonb_array_elements(told.details -> 'joined') AS each
+     GROUP BY told.id, each ->> 'lot_id'
+),
+gained AS (
+    SELECT move.transaction_id AS id, move.lot_id::text AS lot_id, sum(move.change::numeric) AS amount
+      FROM lot_moves AS move
+     CROSS JOIN LATERAL (
+            SELECT type FROM transactions WHERE shard = $1 AND id = move.transaction_id OFFSET 0
+           ) AS t
+     CROSS JOIN LATERAL (
+            SELECT opened_by FROM lots WHERE shard = $1 AND id = move.lot_id OFFSET 0
+           ) AS lot
+     WHERE move.shard = $1
+       AND move.change > 0
+       AND t.type NOT IN ('merge', 'refund')
+       AND lot.opened_by <> move.transaction_id
+       AND ($2::uuid IS NULL OR move.transaction_id > $2)
+       AND ($3::uuid IS NULL OR move.transaction_id <= $3)
+     GROUP BY move.transaction_id, move.lot_id
+),
+joined_compared AS (
+    SELECT coalesce(joined.id, gained.id) AS id, coalesce(joined.lot_id, gained.lot_id) AS lot_id,
+           coalesce(joined.amount, 0) AS joined, coalesce(gained.amount, 0) AS gained
+      FROM joined
+      FULL JOIN gained ON gained.id = joined.id AND gained.lot_id = joined.lot_id
 )
 (SELECT 2 AS law, 'drawn_is_what_lots_lost' AS check_name, format('transactions (shard %s, id %s)', $1, id) AS location,
         format('%s drawn from lot %s, %s credit', lost, lot_id, category) AS expected,
@@ -211,7 +240,11 @@ UNION ALL
 UNION ALL
 (SELECT 2, 'transaction_names_the_lots_that_it_opened', format('transactions (shard %s, id %s)', $1, id),
         coalesce(opened, 'none'), coalesce(said, 'none')
-   FROM opened_compared WHERE said IS DISTINCT FROM opened ORDER BY id LIMIT 1);
+   FROM opened_compared WHERE said IS DISTINCT FROM opened ORDER BY id LIMIT 1)
+UNION ALL
+(SELECT 2, 'transaction_names_what_joined_lots', format('transactions (shard %s, id %s)', $1, id),
+        format('%s joined lot %s', gained, lot_id), joined::text
+   FROM joined_compared WHERE joined <> gained ORDER BY id, lot_id LIMIT 1);
 
 -- name: next_backdated_entries
 -- in:  $1 shard, $2 after wallet id or null, $3 and effective_at, $4 and position, $5 how many
