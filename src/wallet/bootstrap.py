@@ -21,13 +21,14 @@ from wallet.service.due import DueKeeper
 from wallet.service.keepers import Keepers
 from wallet.service.key_ring import KeyRing
 from wallet.service.lanes import LANES, LaneCommitter
+from wallet.service.lanes import PORTIONS_MAX as BULK_PORTIONS_MAX
 from wallet.service.wallets import WalletService
 from wallet.settings import Settings
 from wallet.storage.assets import AssetCache
 from wallet.storage.balances import BalanceConnection
 from wallet.storage.database import Database
 from wallet.storage.named import wallets_locked
-from wallet.storage.writer import BatchWriter
+from wallet.storage.writer import PORTIONS_MAX, BatchWriter
 from wallet.telemetry import Telemetry
 
 
@@ -40,8 +41,11 @@ def make_service(settings: Settings) -> WalletService:
     assets = AssetCache()
     bounds = Bounds(lots_max=settings.wallet_lots_max, holds_max=settings.wallet_holds_max)
 
-    def make_writers(count: int) -> list[BatchWriter]:
-        return [BatchWriter(database, assets, observe=telemetry.batch, bounds=bounds) for _ in range(count)]
+    def make_writers(count: int, portions_max: int = PORTIONS_MAX) -> list[BatchWriter]:
+        return [
+            BatchWriter(database, assets, observe=telemetry.batch, portions_max=portions_max, bounds=bounds)
+            for _ in range(count)
+        ]
 
     committer = Committer(
         make_writers(settings.batches_in_flight_max),
@@ -51,7 +55,7 @@ def make_service(settings: Settings) -> WalletService:
     )
     # Not among the writers of small movements.
     bulk = LaneCommitter(
-        make_writers(LANES),
+        make_writers(LANES, BULK_PORTIONS_MAX),
         queue_depth_max=max(QUEUE_ITEMS_MAX, CHUNKS_QUEUED_MAX * settings.bulk_items_max),
         batch_items_max=settings.bulk_items_max,
         wallets_of=lambda request: wallets_locked(request, assets),

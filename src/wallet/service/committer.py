@@ -14,6 +14,7 @@ from wallet.errors import OutcomeUnknown, Overloaded, StorageUnavailable, Wallet
 from wallet.ledger.model import ReferenceKey
 from wallet.ledger.outcomes import Outcome
 from wallet.ledger.requests import ChangeWallet, Group, Request, Settle, weight
+from wallet.storage.due_steps import MoreIsDue
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +34,10 @@ OVERLAP_SECONDS: Final = 0.02
 """A batch that takes longer is no measure of what may begin beside it: it is stuck."""
 
 
+LATE_TIMES_MAX: Final = 40
+"""How often a request is put back because more is due at its wallets than its batch has posted."""
+
+
 class Receiver(Protocol):
     """Where an answer goes: a future, or what takes its place where many requests are one caller's."""
 
@@ -47,10 +52,10 @@ class Waiting:
     """A request and who awaits its answer. `in_doubt`: it came while another with its reference waited.
 
     `keys`: the references that it uses up if it is applied. `items`: how many places in the queue it takes. `names`:
-    its references and wallets, once service.lanes has asked for them.
+    its references and wallets, once service.lanes has asked for them. `times_late`: how often it was put back.
     """
 
-    __slots__ = ("answer", "in_doubt", "items", "keys", "names", "request")
+    __slots__ = ("answer", "in_doubt", "items", "keys", "names", "request", "times_late")
 
     def __init__(self, request: Request, answer: Receiver) -> None:
         self.request = request
@@ -59,6 +64,7 @@ class Waiting:
         self.items = len(request.items) if type(request) is Group else 1
         self.keys = _keys_of(request)
         self.names: Sequence[object] | None = None
+        self.times_late = 0
 
     def resolve(self, answer: Outcome | BaseException) -> None:
         if self.answer.done():
@@ -254,9 +260,15 @@ class Committer:
         finally:  # Also when drain cancels this: no caller is left without an answer.
             overlap.cancel()
             self._in_flight.remove(begun)
+            late: list[Waiting] = []
             for waiting, answer in zip(batch, answers, strict=True):
-                self._answer(waiting, answer)
+                if self._is_to_wait(waiting, answer):
+                    late.append(waiting)
+                else:
+                    self._answer(waiting, answer)
             self._release(batch, answers)
+            # Before those that were parked because they have its reference.
+            self._queue.extendleft(reversed(late))
             self._wake_if_any_may_begin()
             if self._fault is not None:
                 self._fail_queued(StorageUnavailable("the writer has stopped"))
@@ -273,6 +285,18 @@ class Committer:
                 else:
                     parked.append(follower)
         self._queue.extendleft(reversed(parked))
+
+    def _is_to_wait(self, waiting: Waiting, answer: Outcome | WalletError) -> bool:
+        """Whether a request goes back into the queue: not all that is due at its wallets is posted, but some was. So
+        the others are answered, and the next batch goes on there.
+        """
+        if not isinstance(answer, MoreIsDue) or self._closing or waiting.answer.done():
+            return False
+        waiting.times_late += 1
+        if waiting.times_late > LATE_TIMES_MAX:
+            return False
+        self._depth += waiting.items
+        return True
 
     def _stop(self, error: BaseException, batch: Sequence[Waiting]) -> None:
         self._fault = error

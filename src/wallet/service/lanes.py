@@ -14,6 +14,9 @@ from wallet.ledger.outcomes import Outcome
 from wallet.ledger.requests import Request, weight
 from wallet.service.committer import LEGS_PER_ITEM_MAX, Committer, Waiting, Writer
 
+PORTIONS_MAX: Final = 80
+"""How many portions of what is due one batch of bulk posts before it answers that more is. Only bulk waits for them."""
+
 LANES: Final = 2
 """Batches of bulk under way at once: PostgreSQL works on one while the process decides the other."""
 
@@ -77,6 +80,10 @@ class LaneCommitter(Committer):
             self._under_way |= lane
         self._stuck_at = None if batch else len(self._queue)
         return batch
+
+    def _is_to_wait(self, waiting: Waiting, answer: Outcome | WalletError) -> bool:
+        """Nothing is put back, for others that come after it may have been decided by now."""
+        return False
 
     def _names_of(self, waiting: Waiting) -> Sequence[object] | None:
         wallets = self._wallets_of(waiting.request)

@@ -35,8 +35,8 @@ AWAY_SECONDS: Final = 0.2
 HELD_SECONDS: Final = 5.0
 """How long a wallet that was waited for in vain is asked about before anybody waits for it again."""
 
-PORTIONS_MAX: Final = 8
-"""How many portions of what is due are posted on behalf of the other requests of one batch, which all wait for them."""
+PORTIONS_MAX: Final = 2
+"""How many portions of what is due are posted on behalf of requests of one batch, which all wait for them."""
 
 Answer: TypeAlias = Outcome | WalletError
 """What one request of a batch comes to: an outcome, or why there is none for this one alone."""
@@ -64,6 +64,7 @@ class BatchWriter:
         shard: int = 0,
         observe: BatchObserver,
         due_steps_max: int = DUE_STEPS_MAX,
+        portions_max: int = PORTIONS_MAX,
         bounds: Bounds = DEFAULT_BOUNDS,
     ) -> None:
         self._database = database
@@ -71,6 +72,7 @@ class BatchWriter:
         self._shard = shard
         self._observe = observe
         self._due_steps_max = due_steps_max
+        self._portions_max = portions_max
         self._bounds = bounds
         self._ids = IdSource()
         self._connection: asyncpg.Connection | None = None
@@ -94,7 +96,7 @@ class BatchWriter:
         """
         answers: list[Answer] = []
         self._waits_left = len(batch).bit_length() + 1
-        self._portions_left, self._overdue = PORTIONS_MAX, set()
+        self._portions_left, self._overdue = self._portions_max, set()
         # Nobody waits again for what was waited for in vain, not even through a hold.
         self._pointed = {id_: wallets for id_, wallets in self._pointed.items() if self._held_until.keys() & wallets}
         await self._commit_within(batch, answers)
