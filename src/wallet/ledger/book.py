@@ -74,7 +74,10 @@ class Book:
         for hold in context.holds.values():
             self._index_hold(hold)
         for lot in context.lots.values():
-            self._index_lot(lot)
+            # Nothing is derived from them yet, and a wallet may have a thousand.
+            if lot.wallet_id not in self._lots_of:
+                self._lots_of[lot.wallet_id] = {}
+            self._lots_of[lot.wallet_id][lot.id] = None
         # What the batch comes to so far.
         self.posted: list[Posted] = []
         self._posted_seen = 0

@@ -45,6 +45,7 @@ _SQL = load_statements("load_more.sql")
 _LOAD_ENTRIES: Final = load_statements("commit.sql")["load_entries"]
 _CATEGORY_BY_NAME: Final = {category.value: category for category in LotCategory}
 _STATUS_BY_NAME: Final = {status.value: status for status in HoldStatus}
+_new: Final[Any] = tuple.__new__
 _MOMENT: Final = timedelta(microseconds=1)
 TARGETED_MAX: Final = 10_001
 """More holds than one batch can close, so that one that is elsewhere is always among them."""
@@ -238,10 +239,8 @@ class _Loader:
         told |= {joined.lot_id for each in details for joined in each.joined}
         told.discard(None)
         rows = await self._fetch("load_lots", wallets, [*ids, *told], list(originals))
-        return {
-            id_: Lot(id_, wallet_id, asset_id, _CATEGORY_BY_NAME[category], *rest)
-            for id_, wallet_id, asset_id, category, *rest in rows
-        }
+        # As Lot(...) makes them, in half the time: a wallet may have a thousand.
+        return {row[0]: _new(Lot, (*row[:3], _CATEGORY_BY_NAME[row[3]], *row[4:])) for row in rows}
 
     async def load_next_due(self, due: Sequence[WalletId]) -> Mapping[WalletId, datetime | None]:
         if not due:

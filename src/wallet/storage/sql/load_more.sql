@@ -273,14 +273,23 @@ SELECT t.id, t.origin, t.reference_id, t.fingerprint, t.type, t.metadata, t.crea
 -- name: load_lots
 -- in:  $1 shard smallint, $2 wallets uuid[], $3 ids uuid[], $4 transactions uuid[]
 -- out: the lots of these wallets that have a remainder; whatever is left, those with these ids, and those that these
---      transactions opened
+--      transactions opened. A lot may be there twice
+-- why: of a wallet with many, each costs a row of one walk along an index, and no look-up
 WITH wanted AS (
     SELECT asked.id FROM unnest($3::uuid[]) AS asked (id)
     UNION
-    SELECT lot.id FROM lots AS lot WHERE lot.shard = $1 AND lot.wallet_id = ANY($2::uuid[]) AND lot.remaining > 0
-    UNION
     SELECT lot.id FROM lots AS lot WHERE lot.shard = $1 AND lot.opened_by = ANY($4::uuid[])
 )
+SELECT found.*
+  FROM unnest($2::uuid[]) AS asked (id)
+ CROSS JOIN LATERAL (
+        SELECT lot.id, lot.wallet_id, lot.asset_id, lot.category, lot.priority, lot.expires_at, lot.opened_at,
+               lot.opened_by, lot.amount, lot.remaining, lot.held, lot.expiries, lot.programme_id
+          FROM lots AS lot
+         WHERE lot.shard = $1 AND lot.wallet_id = asked.id AND lot.remaining > 0
+        OFFSET 0
+       ) AS found
+UNION ALL
 SELECT found.*
   FROM wanted
  CROSS JOIN LATERAL (
