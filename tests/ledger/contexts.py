@@ -125,9 +125,7 @@ def _is_open_on(hold: Hold, wallets: Iterable[WalletId]) -> bool:
 def _is_needed(lot: Lot, wallets: Mapping[WalletId, WalletState], originals: Mapping[object, Original]) -> bool:
     for original in originals.values():
         details = original.posted.details
-        if details is not None and (
-            lot.id in details.opened or any(each.lot_id == lot.id for each in (*details.drawn, *details.joined))
-        ):
+        if details is not None and (lot.id in details.opened or any(drawn.lot_id == lot.id for drawn in details.drawn)):
             return True
     return lot.remaining > 0 and lot.wallet_id in wallets and wallets[lot.wallet_id].standing.lot_balance > 0
 

@@ -55,7 +55,7 @@ class Context(NamedTuple):
     The rest is there only where a wallet's standing or a request asks for it:
     holds: those named by id; those due, with either wallet among `wallets`; all open ones of a wallet that is to be
     closed or merged. lots: all with a remainder, of wallets that have a lot_balance; whatever is left of them, those
-    that an original opened, joined or drew from. originals: the transactions that refunds name. policies: of the assets
+    that an original opened or drew from. originals: the transactions that refunds name. policies: of the assets
     of those wallets. next_due: where something is due, the earliest instant after it at which more will be (None:
     never). targeted: of wallets to be closed, the open holds that name them as their target. attachments: the ones that
     grants name, and all of a wallet that is to be merged, and of its target. holds_placed, holds_aimed: of wallets that

@@ -290,7 +290,7 @@ class Committer:
         """Whether a request goes back into the queue: not all that is due at its wallets is posted, but some was. So
         the others are answered, and the next batch goes on there.
         """
-        if not isinstance(answer, MoreIsDue) or self._closing or waiting.answer.done():
+        if not isinstance(answer, MoreIsDue) or waiting.answer.done():
             return False
         waiting.times_late += 1
         if waiting.times_late > LATE_TIMES_MAX:

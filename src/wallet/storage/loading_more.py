@@ -234,11 +234,14 @@ class _Loader:
     ) -> Mapping[LotId, Lot]:
         if not (wallets or ids or originals):
             return {}
-        details = [original.posted.details for original in originals.values() if original.posted.details is not None]
-        told = {drawn.lot_id for each in details for drawn in each.drawn}
-        told |= {joined.lot_id for each in details for joined in each.joined}
-        told.discard(None)
-        rows = await self._fetch("load_lots", wallets, [*ids, *told], list(originals))
+        drawn = {
+            each.lot_id
+            for original in originals.values()
+            if original.posted.details is not None
+            for each in original.posted.details.drawn
+            if each.lot_id is not None
+        }
+        rows = await self._fetch("load_lots", wallets, [*ids, *drawn], list(originals))
         # As Lot(...) makes them, in half the time: a wallet may have a thousand.
         return {row[0]: _new(Lot, (*row[:3], _CATEGORY_BY_NAME[row[3]], *row[4:])) for row in rows}
 
