@@ -18,6 +18,7 @@ from wallet.http.openapi import document
 from wallet.http.pages import Pages, open_pages
 from wallet.http.problems import link_types_to
 from wallet.http.turns import Turns
+from wallet.ledger.batch import Bounds
 from wallet.origins import ANY, origins_of, url_of
 from wallet.service.balances import Balances as CoalescedBalances
 from wallet.service.bulk import CHUNKS_QUEUED_MAX, QUEUE_ITEMS_MAX, Bulk
@@ -27,6 +28,7 @@ from wallet.service.due import DueKeeper
 from wallet.service.keepers import Keepers
 from wallet.service.key_ring import KeyRing
 from wallet.service.lanes import LANES, LaneCommitter
+from wallet.service.lanes import PORTIONS_MAX as BULK_PORTIONS_MAX
 from wallet.service.wallets import WalletService
 from wallet.settings import Settings
 from wallet.storage.aside import SizedWriter, WriterAside
@@ -34,7 +36,7 @@ from wallet.storage.assets import AssetCache
 from wallet.storage.balances import BalanceConnection
 from wallet.storage.database import Database
 from wallet.storage.named import wallets_locked
-from wallet.storage.writer import BatchWriter
+from wallet.storage.writer import PORTIONS_MAX, BatchWriter
 from wallet.telemetry import Telemetry
 
 
@@ -45,18 +47,26 @@ def make_service(settings: Settings) -> WalletService:
     telemetry = Telemetry()
     database = Database(dsn=settings.database_url, settings=settings)
     assets = AssetCache()
-    writers = [BatchWriter(database, assets, observe=telemetry.batch) for _ in range(settings.batches_in_flight_max)]
+    bounds = Bounds(lots_max=settings.wallet_lots_max, holds_max=settings.wallet_holds_max)
+
+    def make_writers(count: int, portions_max: int = PORTIONS_MAX, *, is_aside: bool = False) -> list[BatchWriter]:
+        observe = telemetry.batch
+        return [
+            BatchWriter(database, assets, observe=observe, portions_max=portions_max, bounds=bounds, is_aside=is_aside)
+            for _ in range(count)
+        ]
+
     committer = Committer(
-        writers,
+        make_writers(settings.batches_in_flight_max),
         queue_depth_max=settings.queue_depth_max,
         batch_items_max=settings.batch_items_max,
         wait_seconds_max=settings.step_seconds_max,
         observe_depth=telemetry.queue_depth.set,
     )
     # Not among the writers of small movements.
-    aside = WriterAside(BatchWriter(database, assets, observe=telemetry.batch, is_aside=True))
+    aside = WriterAside(*make_writers(1, BULK_PORTIONS_MAX, is_aside=True))
     bulk = LaneCommitter(
-        [SizedWriter(BatchWriter(database, assets, observe=telemetry.batch), aside) for _ in range(LANES)],
+        [SizedWriter(each, aside) for each in make_writers(LANES, BULK_PORTIONS_MAX)],
         queue_depth_max=max(QUEUE_ITEMS_MAX, CHUNKS_QUEUED_MAX * settings.bulk_items_max),
         batch_items_max=settings.bulk_items_max,
         wallets_of=lambda request: wallets_locked(request, assets),

@@ -105,6 +105,21 @@ class Settings:
         20.0, "WALLET_SHUTDOWN_SECONDS_MAX", "How long shutdown answers what was accepted.", least=0
     )
 
+    # What one wallet may be burdened with
+    wallet_lots_max: int = _setting(
+        1_000,
+        "WALLET_LOTS_MAX",
+        "Live lots of a wallet (422 too_many_lots beyond). Callers that are bound may fill half of them.",
+        least=2,
+    )
+    wallet_holds_max: int = _setting(
+        1_000,
+        "WALLET_HOLDS_MAX",
+        "Open holds on a wallet, and as many captured into it at their expiry (422 too_many_holds beyond). Callers "
+        "that are bound may fill half of them.",
+        least=2,
+    )
+
     # The keepers
     fence_interval_seconds: float = _setting(
         0.25, "WALLET_FENCE_INTERVAL_SECONDS", "How often the watermark is moved.", least=0.01

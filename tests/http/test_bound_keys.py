@@ -264,6 +264,14 @@ class TestMasks:
         assert "lot_ids" not in seen
         assert seen["entries"][0]["balance_after"] == 991
 
+    async def test_lots_joined_elsewhere_are_not_named(self, api: Api) -> None:
+        me, other = await person(api), await person(api)
+        await api.made(f"/wallets/{me.wallet}/topup", movement(9, lot={"category": "promotional"}))
+        for names in ("lot_ids", "joined_lot_ids"):
+            paid = await me.client.made("/transfers", transfer(me.wallet, other.wallet, 2))
+            assert names not in paid
+            assert (await other.client.json(f"/transactions/{paid['id']}"))[names]
+
     @pytest.mark.parametrize(
         ("change", "code"),
         [

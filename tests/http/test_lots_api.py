@@ -55,6 +55,16 @@ async def test_a_transfer_carries_lots_over(api: Api) -> None:
     assert (await api.moved("spend", target, 2))["drawn"]["promotional"] == 2
 
 
+async def test_a_transfer_says_which_lots_it_joined(api: Api) -> None:
+    source, target = await with_lot(api, 3, category="promotional"), await api.wallet()
+    opened = await api.made("/transfers", transfer(source, target, 1))
+    joined = await api.made("/transfers", transfer(source, target, 2))
+    assert joined["joined_lot_ids"] == opened["lot_ids"]
+    assert "lot_ids" not in joined
+    (lot,) = (await api.json(f"/wallets/{target}/lots"))["data"]
+    assert (lot["amount"], lot["remaining"]) == (1, 3)
+
+
 async def test_the_same_lot_in_another_spelling_is_the_same_request(api: Api) -> None:
     wallet = await api.wallet()
     body = movement(5, lot={"category": "paid", "expires_at": "2126-01-31T12:00:00Z"})

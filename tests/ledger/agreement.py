@@ -7,7 +7,8 @@ from datetime import timedelta
 from uuid import UUID
 
 from tests.ledger.oracle import Oracle
-from tests.ledger.oracle_effects import Answer, merged
+from tests.ledger.oracle_books import merged
+from tests.ledger.oracle_effects import Answer
 from tests.ledger.scripts import every_wallet_settled
 from tests.ledger.worlds import World, named
 from wallet.ledger.batch import Decision
@@ -21,7 +22,7 @@ class Pair:
 
     def __init__(self, here: World) -> None:
         self.here = here
-        self.oracle = Oracle(here.wallets, here.assets, here.policies)
+        self.oracle = Oracle(here.wallets, here.assets, here.policies, here.bounds)
         for key, attachment in here.attachments.items():
             self.oracle.books.attached[key] = attachment.period
 
@@ -153,6 +154,7 @@ def posted_view(posted: Posted, names: dict[LotId, str], here: World) -> Answer:
         if details
         else [],
         "opened": [lot and lot_view(lot) for lot in opened],
+        "joined": [(names.get(each.lot_id), each.amount) for each in details.joined] if details else [],
         "hold": hold_view(details.hold, names) if details and details.hold else None,
         "refund_of": posted.refund_of,
         "requested": details.requested_amount if details else None,

@@ -41,6 +41,8 @@ def whole_context(world: "World", batch: Sequence[Request]) -> Context:
         next_due={id_: next_due(world, id_) for id_ in world.wallets},
         targeted=_targeted(world, world.wallets),
         attachments=world.attachments,
+        **_counted_holds(world, world.wallets),
+        bounds=world.bounds,
     )
 
 
@@ -86,7 +88,19 @@ def _loaded(world: "World", batch: Sequence[Request], ids: Iterable[WalletId]) -
             for key, attachment in world.attachments.items()
             if key in asked.attachments or key[1] in merging
         },
+        **_counted_holds(world, (*asked.reserving, *asked.merging)),
+        bounds=world.bounds,
     )
+
+
+def _counted_holds(world: "World", ids: Iterable[WalletId]) -> dict[str, dict[WalletId, int]]:
+    """The open holds at wallets: those placed there, and those that are captured into them at their expiry."""
+    open_ = [hold for hold in world.holds.values() if hold.status is HoldStatus.OPEN]
+    due = [hold for hold in open_ if hold.capture_at_expiry and hold.expires_at is not None]
+    return {
+        "holds_placed": {id_: sum(hold.wallet_id == id_ for hold in open_) for id_ in ids},
+        "holds_aimed": {id_: sum(_aims(world, hold, id_) for hold in due) for id_ in ids},
+    }
 
 
 def _names_asset(batch: Sequence[Request], code: str) -> bool:

@@ -14,6 +14,7 @@ from uuid import UUID
 from tests.ledger.oracle_books import Books
 from tests.ledger.oracle_effects import Answer, Effects
 from tests.ledger.oracle_refusals import PRECEDENCE, Refusals
+from wallet.ledger.batch import DEFAULT_BOUNDS, Bounds
 from wallet.ledger.model import Asset, Policy, WalletId, WalletKind, WalletState
 from wallet.ledger.requests import (
     Capture,
@@ -41,8 +42,9 @@ class Oracle(Effects):
         openings: Mapping[WalletId, WalletState],
         assets: Mapping[str, Asset],
         policies: Mapping[int, Policy] | None = None,
+        bounds: Bounds = DEFAULT_BOUNDS,
     ) -> None:
-        super().__init__(Books(dict(openings), dict(assets), dict(policies or {})))
+        super().__init__(Books(dict(openings), dict(assets), dict(policies or {}), bounds=bounds))
         self.accepted: dict[tuple[str, str], tuple[Single, Answer]] = {}
         self.alias: dict[UUID, tuple[str, str]] = {}
 

@@ -1,14 +1,16 @@
 """The oracle's books: lists of facts, and sums over them. Nothing is kept that can be added up again."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from wallet.ledger.batch import DEFAULT_BOUNDS, Bounds
 from wallet.ledger.model import Asset, Policy, WalletId, WalletKind, WalletState
 
 MOST = 9_223_372_036_854_775_807
+Kind = tuple[str, int, datetime | None]
 FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -29,6 +31,11 @@ class LotFact:
     @property
     def remaining(self) -> int:
         return sum(self.changes)
+
+    @property
+    def kind(self) -> Kind:
+        """What makes credit of one lot worth the same as credit of another."""
+        return self.category, self.priority, self.expires_at
 
 
 @dataclass
@@ -98,6 +105,7 @@ class Transaction:
     entries: list[tuple[WalletId, int, int, int | None, int | None]] = field(default_factory=list)
     drawn: list[tuple[WalletId, str | None, int]] = field(default_factory=list)
     opened: list[str] = field(default_factory=list)
+    joined: list[tuple[str, int]] = field(default_factory=list)
     hold: dict[str, Any] | None = None
     refund_of: UUID | None = None
     requested: int | None = None
@@ -128,6 +136,7 @@ class Books:
     attached: dict[tuple[UUID, WalletId], int] = field(default_factory=dict)
     declined: list[tuple[str, str]] = field(default_factory=list)
     lot_ids: dict[str, UUID] = field(default_factory=dict)
+    bounds: Bounds = DEFAULT_BOUNDS
 
     # Wallets
 
@@ -177,6 +186,15 @@ class Books:
     def holds_of(self, id_: WalletId) -> list[HoldFact]:
         return [hold for hold in self.holds.values() if hold.homes[-1] == id_ and hold.remaining]
 
+    def holds_into(self, id_: WalletId) -> list[HoldFact]:
+        """Open holds that are captured into a wallet at their expiry."""
+        return [
+            hold
+            for hold in self.holds.values()
+            if hold.remaining and hold.is_captured_at_expiry and hold.expiries[-1] is not None
+            and hold.target is not None and self.followed(hold.target) == id_
+        ]  # fmt: skip
+
     def held_in(self, lot: LotFact) -> int:
         return sum(
             amount for hold in self.holds.values() for name, amount in hold.slices if name == lot.name
@@ -201,8 +219,8 @@ class Books:
         """How far main credit, the balance without lots, is below zero."""
         return max(0, sum(lot.remaining for lot in self.lots_of(id_)) - self.balance(id_))
 
-    def draw(self, id_: WalletId, amount: int, first: list[LotFact]) -> list[tuple[str | None, int]]:
-        """The slices that a debit or a hold of this amount takes, in order; from some lots before all others."""
+    def draw(self, id_: WalletId, amount: int, first: list[tuple[LotFact, int]]) -> list[tuple[str | None, int]]:
+        """The slices that a debit or a hold of this amount takes, in order; so much of some lots before all others."""
         slices: list[tuple[str | None, int]] = []
         taken_of: dict[str, int] = {}
 
@@ -213,14 +231,47 @@ class Books:
                 if name is not None:
                     taken_of[name] = taken_of.get(name, 0) + taken
 
-        for lot in first:
-            take(lot.name, self.free_in(lot))
+        for lot, most in first:
+            take(lot.name, min(most, self.free_in(lot) - taken_of.get(lot.name, 0)))
         if self.policy(id_).main_first:
             take(None, self.free_main(id_))
         for lot in self.lots_of(id_):
             take(lot.name, self.free_in(lot) - taken_of.get(lot.name, 0))
         take(None, MOST * 4)
-        return slices
+        return merged(slices)
+
+    def share(
+        self, drawn: Iterable[tuple[WalletId, str | None, int]], sides: Iterable[tuple[WalletId, int, int]],
+        target: WalletId,
+    ) -> list[tuple[str | None, int]]:  # fmt: skip
+        """What of all that is drawn of its asset one credit gets, unit by unit: what those before it have left."""
+        asset = self.openings[target].asset_id
+        drawn = [each for each in drawn if self.openings[each[0]].asset_id == asset]
+        before = 0
+        for wallet, sign, size in sides:
+            if sign > 0 and self.openings[wallet].asset_id == asset:
+                if wallet == target:
+                    return cut([(lot, amount) for _, lot, amount in drawn], before, before + size)
+                before += size
+        raise AssertionError("it is no credit")
+
+    def kinds_carried(
+        self, target: WalletId, drawn: Iterable[tuple[str | None, int]], *, repays: bool
+    ) -> dict[Kind, int]:
+        """How much of which kind of credit arrives in lots."""
+        debt = self.debt(target) if repays else 0
+        kinds: dict[Kind, int] = {}
+        for name, amount in drawn:
+            rest = amount - min(debt, amount)
+            debt -= amount - rest
+            if name is not None and rest:
+                kind = self.lots[name].kind
+                kinds[kind] = kinds.get(kind, 0) + rest
+        return kinds
+
+    def lot_to_join(self, target: WalletId, kind: Kind) -> LotFact | None:
+        """The oldest lot of a kind, if there is one that belongs to no programme."""
+        return next((lot for lot in self.lots_of(target) if lot.kind == kind and lot.programme is None), None)
 
     # Limits
 
@@ -246,3 +297,25 @@ class Books:
 
     def unspent(self, programme: UUID, id_: WalletId) -> int:
         return sum(lot.remaining for lot in self.lots_of(id_) if lot.programme == programme)
+
+
+def cut(slices: list[tuple[str | None, int]], start: int, end: int) -> list[tuple[str | None, int]]:
+    """From one unit to before another."""
+    parts, at = [], 0
+    for lot, amount in slices:
+        part = min(end, at + amount) - max(start, at)
+        if part > 0:
+            parts.append((lot, part))
+        at += amount
+    return merged(parts)
+
+
+def merged(slices: list[tuple[str | None, int]]) -> list[tuple[str | None, int]]:
+    """Neighbours that belong to the same lot as one."""
+    joined: list[tuple[str | None, int]] = []
+    for lot, amount in slices:
+        if joined and joined[-1][0] == lot:
+            joined[-1] = (lot, joined[-1][1] + amount)
+        else:
+            joined.append((lot, amount))
+    return joined

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from tests.ledger.oracle_books import Books, HoldFact, LotFact, Transaction
+from tests.ledger.oracle_books import Books, HoldFact, LotFact, Transaction, merged
 from tests.ledger.oracle_refusals import PRECEDENCE, Refusals, counts_for_limits
 from wallet.ledger.model import ORIGIN_SERVICE, OnRefundToExpired, WalletId, WalletKind
 from wallet.ledger.requests import (
@@ -140,44 +140,26 @@ class Effects:
                     if terms.expires_in_seconds is not None:
                         expires_at = tx.at + timedelta(seconds=terms.expires_in_seconds)
                     self.open_lot(tx, wallet, amount, terms.category.value, terms.priority, expires_at)
-                elif request.carries_lots:
-                    self.keep(tx, wallet, self.share(tx, sides, wallet))
-                elif request.type == "transfer":
-                    self.carry(tx, wallet, list(tx.drawn))
+                elif request.carries_lots or request.type == "transfer":
+                    share = self.books.share(tx.drawn, sides, wallet)
+                    self.carry(tx, wallet, share, repays=not request.carries_lots)
         for wallet, sign, amount in sides:
             self.entry(tx, wallet, int(sign), amount)
         if request.options.up_to:
             tx.requested = self.asked[request.id]
 
-    def carry(self, tx: Transaction, target: WalletId, drawn: list[tuple[WalletId, str | None, int]]) -> None:
-        """Lots go along, slice by slice, each with its category, expiry and priority; debts are repaid on the way."""
-        debt = self.books.debt(target)
-        for _, name, amount in drawn:
-            rest = amount - min(debt, amount)
-            debt -= amount - rest
-            if name is not None and rest:
-                lot = self.books.lots[name]
-                self.new_lot(tx, target, rest, lot.category, lot.priority, lot.expires_at)
+    def carry(self, tx: Transaction, target: WalletId, slices: list[tuple[str | None, int]], *, repays: bool) -> None:
+        """Lots go along, with category, expiry and priority; debts are repaid on the way, or not.
 
-    def share(
-        self, tx: Transaction, sides: list[tuple[WalletId, int, int]], target: WalletId
-    ) -> list[tuple[str | None, int]]:
-        """What of all that is drawn of its asset one credit gets, unit by unit: what those before it have left."""
-        asset = self.books.openings[target].asset_id
-        units = [lot for wallet, lot, size in tx.drawn if self.books.openings[wallet].asset_id == asset
-                 for _ in range(size)]  # fmt: skip
-        credits_ = [(wallet, size) for wallet, sign, size in sides
-                    if sign > 0 and self.books.openings[wallet].asset_id == asset]  # fmt: skip
-        at = [wallet for wallet, _ in credits_].index(target)
-        start = sum(size for _, size in credits_[:at])
-        return merged([(lot, 1) for lot in units[start : start + credits_[at][1]]])
-
-    def keep(self, tx: Transaction, target: WalletId, slices: list[tuple[str | None, int]]) -> None:
-        """Each slice arrives as what it was, whatever the target owes."""
-        for name, amount in slices:
-            if name is not None:
-                lot = self.books.lots[name]
-                self.new_lot(tx, target, amount, lot.category, lot.priority, lot.expires_at)
+        All of the same kind go to one lot: the oldest of that kind that is there and belongs to no programme.
+        """
+        for kind, amount in self.books.kinds_carried(target, slices, repays=repays).items():
+            lot = self.books.lot_to_join(target, kind)
+            if lot is not None:
+                lot.changes.append(amount)
+                tx.joined.append((lot.name, amount))
+            else:
+                self.new_lot(tx, target, amount, *kind)
 
     # Holds
 
@@ -222,7 +204,7 @@ class Effects:
         self.entry(tx, home, -1, amount)
         self.entry(tx, target, 1, amount)
         if is_carried and self.books.is_user(target):
-            self.keep(tx, target, taken)
+            self.carry(tx, target, taken, repays=False)
         for lot in [self.books.lots[name] for name in tx.opened]:
             if lot.expires_at is not None and lot.expires_at <= tx.at:
                 self.expire_lot(lot, tx.at)
@@ -257,9 +239,7 @@ class Effects:
             sides.append((wallet, books.followed(wallet), -sign, amount))
         for _, wallet, sign, amount in sides:
             if sign < 0 and books.is_user(wallet):
-                opened = [books.lots[name] for name in original.opened if books.lots[name].homes[-1] == wallet]
-                opened = [lot for lot in opened if lot.remaining]
-                self.debit_lots(tx, wallet, books.draw(wallet, amount, opened[::-1]))
+                self.debit_lots(tx, wallet, books.draw(wallet, amount, self.put_in(original, wallet, before)))
         back = [
             (old, wallet, self.undone(original, old, before, amount))
             for old, wallet, sign, amount in sides
@@ -271,6 +251,19 @@ class Effects:
             self.entry(tx, wallet, sign, amount)
         for name in tx.forfeits:
             self.expire_lot(self.books.lots[name], tx.at)
+
+    def put_in(self, original: Transaction, wallet: WalletId, before: int) -> list[tuple[LotFact, int]]:
+        """What the original has put into lots of a wallet, from its end, but for the part that refunds have passed."""
+        lots = self.books.lots
+        parts = [(lots[name], lots[name].changes[0]) for name in original.opened]
+        parts += [(lots[name], amount) for name, amount in original.joined]
+        left = []
+        for lot, amount in reversed(parts):
+            passed = min(before, amount)
+            before -= passed
+            if lot.homes[-1] == wallet and lot.remaining:
+                left.append((lot, amount - passed))
+        return left
 
     def undone(self, original: Transaction, wallet: WalletId, before: int, amount: int) -> list[tuple[str | None, int]]:
         """The part of a draw that a refund undoes: from its end, on from where the last refund stopped."""
@@ -288,6 +281,7 @@ class Effects:
         """Debts first; then back into the lots, and where they have expired, as the policy says."""
         policy = self.books.policy(wallet)
         debt = self.books.debt(wallet)
+        graces: dict[tuple[str, int, datetime | None, UUID | None], int] = {}
         for name, amount in slices:
             rest = amount - min(debt, amount)
             debt -= amount - rest
@@ -298,11 +292,14 @@ class Effects:
                 lot.changes.append(rest)
             elif policy.on_refund_to_expired is OnRefundToExpired.GRACE:
                 until = tx.at + timedelta(seconds=policy.grace_seconds)
-                self.new_lot(tx, wallet, rest, lot.category, lot.priority, until, lot.programme)
+                grace = (lot.category, lot.priority, until, lot.programme)
+                graces[grace] = graces.get(grace, 0) + rest
             elif policy.on_refund_to_expired is OnRefundToExpired.FORFEIT:
                 lot.changes.append(rest)
                 tx.forfeits.append(name)
                 tx.forfeited = (tx.forfeited or 0) + rest
+        for grace, amount in graces.items():
+            self.new_lot(tx, wallet, amount, *grace)
 
     # Wallets
 
@@ -425,6 +422,7 @@ class Effects:
             "entries": list(tx.entries),
             "drawn": merged_drawn(tx.drawn),
             "opened": [self.lot_view(name) for name in tx.opened],
+            "joined": list(tx.joined),
             "hold": tx.hold,
             "refund_of": tx.refund_of,
             "requested": tx.requested,
@@ -450,17 +448,6 @@ class Effects:
             "closed": bool(books.setting(id_, "closed")),
             "merged_into": books.setting(id_, "merged_into"),
         }
-
-
-def merged(slices: list[tuple[str | None, int]]) -> list[tuple[str | None, int]]:
-    """Neighbours that belong to the same lot as one."""
-    joined: list[tuple[str | None, int]] = []
-    for lot, amount in slices:
-        if joined and joined[-1][0] == lot:
-            joined[-1] = (lot, joined[-1][1] + amount)
-        else:
-            joined.append((lot, amount))
-    return joined
 
 
 def merged_drawn(drawn: list[tuple[WalletId, str | None, int]]) -> list[tuple[WalletId, str | None, int]]:

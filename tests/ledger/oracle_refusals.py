@@ -43,6 +43,8 @@ PRECEDENCE = [
     "insufficient_funds",
     "supply_exceeded",
     "max_balance_exceeded",
+    "too_many_lots",
+    "too_many_holds",
     "wallet_not_empty",
     "condition_failed",
     "group_refused",
@@ -189,7 +191,31 @@ class Refusals:
                 if counts_for_limits(request.type):
                     self.limits(wallet, -change)
                 self.funds(wallet, -change)
+        self.lots(request, sides)
         self.conditions(request, sides)
+
+    def most(self, bound: int, request: Post | PlaceHold) -> int:
+        """The back end may fill all there is room for, any other caller half of it."""
+        return bound if request.origin == "api" else bound // 2
+
+    def lots(self, request: Post, sides: Iterable[Side]) -> None:
+        books = self.books
+        debits = [(wallet, -change) for wallet, change in sides if change < 0]
+        for wallet, change in sides:
+            if change <= 0 or not books.is_user(wallet):
+                continue
+            opened = 0
+            if request.options.lot is not None:
+                opened = int(change > books.debt(wallet))
+            elif request.carries_lots or request.type == "transfer":
+                drawn = [(debited, lot, size) for debited, amount in debits if books.is_user(debited)
+                         for lot, size in books.draw(debited, amount, [])]  # fmt: skip
+                credits_ = [(credited, 1 if amount > 0 else -1, abs(amount)) for credited, amount in sides]
+                share = books.share(drawn, credits_, wallet)
+                kinds = books.kinds_carried(wallet, share, repays=not request.carries_lots)
+                opened = sum(books.lot_to_join(wallet, kind) is None for kind in kinds)
+            if opened and len(books.lots_of(wallet)) + opened > self.most(books.bounds.lots_max, request):
+                self.refuse("too_many_lots", wallet)
 
     # Holds
 
@@ -216,6 +242,12 @@ class Refusals:
             self.refuse("expiry_out_of_range")
         self.limits(request.wallet_id, request.amount)
         self.funds(request.wallet_id, request.amount)
+        most = self.most(books.bounds.holds_max, request)
+        if len(books.holds_of(request.wallet_id)) >= most:
+            self.refuse("too_many_holds", request.wallet_id)
+        is_due_there = request.capture_at_expiry and request.expires_in_seconds is not None
+        if target is not None and is_due_there and len(books.holds_into(target)) >= most:
+            self.refuse("too_many_holds", target)
         self.conditions(request, [(request.wallet_id, 0), *([(target, 0)] if target is not None else [])])
 
     def step(self, request: Capture | Void | Increase | Extend, hold: HoldFact | None) -> None:

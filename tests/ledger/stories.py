@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.ledger.scripts import programme_id
 from tests.ledger.worlds import World, wallet_id, world
+from wallet.ledger.batch import DEFAULT_BOUNDS, Bounds
 from wallet.ledger.model import Attachment, OnRefundToExpired, Policy
 
 WALLETS = """
@@ -33,18 +34,24 @@ policies = st.builds(
 )
 
 
-def _world(policy_of: dict[int, Policy]) -> World:
+bounds = st.sampled_from(
+    [DEFAULT_BOUNDS, DEFAULT_BOUNDS, Bounds(lots_max=1, holds_max=2), Bounds(lots_max=2, holds_max=1)]
+)
+
+
+def _world(policy_of: dict[int, Policy], bounds: Bounds = DEFAULT_BOUNDS) -> World:
     start = world(WALLETS, max_supply=6)
     attachments = [Attachment(programme_id("gym"), wallet_id(name), 0) for name in ("alice", "dora")]
     return replace(
         start,
         policies=policy_of,
+        bounds=bounds,
         attachments={(each.programme_id, each.wallet_id): each for each in attachments},
         holds={},
     )
 
 
-worlds = st.builds(_world, policies)
+worlds = st.builds(_world, policies, bounds)
 
 
 def ordinary_world() -> World:

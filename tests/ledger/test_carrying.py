@@ -39,7 +39,7 @@ topup alice 5 lot paid; move alice-8,bob+5,cyd+3 bound                          
 topup alice 5 lot paid; move alice-8,cyd+3,bob+5 bound                             -> 7             | 5 lots 2
 topup alice 5 lot paid; move alice-8,GOLD.revenue+4,bob+4 bound                    -> 7             | 4 lots 1
 topup alice 5 lot paid; move bob+4,alice-8,GOLD.revenue+4 bound                    -> 7             | 4 lots 4
-topup alice 5 lot paid; topup cyd 4 lot paid; move alice-7,cyd-4,bob+11 bound      -> 8             | 11 lots 5+4
+topup alice 5 lot paid; topup cyd 4 lot paid; move alice-7,cyd-4,bob+11 bound      -> 8             | 11 lots 9
 topup alice 5 lot paid; topup cyd 4 lot paid; move cyd-4,alice-7,GOLD.revenue+5,bob+6 bound -> 8    | 6 lots 4
 topup alice 5 lot paid; h: hold alice 3 to bob bound; capture h                    -> 12 lots 2     | 3 lots 3
 topup alice 5 lot paid; h: hold alice 3 to bob bound; capture h bound              -> 12 lots 2     | 3 lots 3
@@ -53,6 +53,10 @@ topup alice 5 lot paid; h: hold alice 8 bound; capture h 6                      
 topup alice 5 lot paid; hold alice 3 to bob in 9 on-expiry-capture bound; +9; settle bob -> 12 lots 2 | 3 lots 3
 topup alice 5 lot paid; hold alice 3 to bob in 9 on-expiry-capture; +9; settle bob -> 12 lots 2     | 3
 topup alice 5 lot paid; hold alice 3 to cyd in 9 on-expiry-capture bound; merge cyd bob; +9; settle bob -> 12 lots 2 | 3 lots 3
+topup alice 5 lot paid; topup bob 2 lot paid; spend alice 3 to bob bound           -> 12 lots 2     | 5 lots 5
+topup alice 5 lot paid; topup bob 2 lot paid; move alice-3,bob+3 bound             -> 12 lots 2     | 5 lots 5
+topup alice 5 lot paid; topup bob 2 lot paid; h: hold alice 3 to bob bound; capture h -> 12 lots 2  | 5 lots 5
+topup alice 5 lot paid; topup bob 2 lot paid; hold alice 3 to bob in 9 on-expiry-capture bound; +9; settle bob -> 12 lots 2 | 5 lots 5
 topup alice 5 lot paid; spend bob 3; transfer alice bob 5                          -> 10            | 2 lots 2
 topup alice 5 lot paid; spend bob 3; transfer alice bob 5 bound                    -> 10            | 2 lots 5
 topup alice 5 lot paid; spend bob 3; spend alice 5 to bob bound                    -> 10            | 2 lots 5

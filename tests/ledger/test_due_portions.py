@@ -46,13 +46,16 @@ def due_keys(here: World) -> list[DueKey]:
 
 
 def decided(here: World, name_or_id: Any, until: DueKey) -> Decision:
-    """A portion of what is due, loaded as Context says: no more of lots and holds than it is about."""
+    """A portion of what is due, loaded as Context says: no more of lots and holds than it is about, and the live lots of
+    wallets where what is carried may join one.
+    """
     id_ = wallet_id(name_or_id) if isinstance(name_or_id, str) else name_or_id
     batch = [Settle(UUID(int=7), ORIGIN_SERVICE, "settle", id_)]
     holds = {key[2]: here.holds[key[2]] for key in due_keys(here) if key[1] == 0 and key <= until}
     reserved = {each.lot_id for hold in holds.values() for each in hold.slices}
     due = {key[2] for key in due_keys(here) if key <= until}
-    lots = {lot.id: lot for lot in here.lots.values() if lot.id in due | reserved}
+    carries = any(hold.carries_lots and hold.capture_at_expiry for hold in holds.values())
+    lots = {lot.id: lot for lot in here.lots.values() if lot.id in due | reserved or (carries and lot.remaining)}
     context = here.context(batch)._replace(holds=holds, lots=lots, next_due={}, due_until=until)
     return apply_batch(batch, context, here.now)
 

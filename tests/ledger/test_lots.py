@@ -5,10 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from tests.ledger.scripts import answer, ask, in_columns, lines_of, seen, told
+from tests.ledger.scripts import answer, ask, in_columns, lines_of, programme_id, seen, told
 from tests.ledger.worlds import NOON, World, named, wallet_id, world
 from wallet.ledger.lots import NewLot, Parcel, after_repaying
-from wallet.ledger.model import LotCategory, Policy
+from wallet.ledger.model import Attachment, LotCategory, Policy, Slice
 from wallet.ledger.outcomes import Applied
 
 WALLETS = """
@@ -207,8 +207,8 @@ def test_a_lot_is_drawn_from_carried_over_held_and_refunded_in_the_batch_that_op
 
 
 def test_lots_that_go_along_together_keep_their_order(here: World) -> None:
-    opened = [f"topup alice {amount} lot paid" for amount in (1, 2, 3, 4, 5)]
-    assert seen(told(here, *opened, "transfer alice bob 15"), "bob") == "15 lots 1+2+3+4+5"
+    opened = ["topup alice 1 lot paid", "topup alice 2 lot promotional"]
+    assert seen(told(here, *opened, "transfer alice bob 3"), "bob") == "3 lots 1+2"
 
 
 def test_a_credit_that_repays_a_debt_whole_opens_no_lot(here: World) -> None:
@@ -231,3 +231,89 @@ def test_what_repays_a_debt_is_main_credit_and_the_parcels_still_add_up(
 
 def test_main_credit_stays_main_credit(here: World) -> None:
     assert told(here, "topup alice 5").lots == {}
+
+
+# What a transfer carries, and what was there: BOB has a lot of each kind at most, whatever comes.
+JOINS = """
+story                                                                                   -> bob
+transfer alice bob 1; transfer alice bob 2                                              -> 3 lots 3
+transfer alice bob 5; topup alice 4 lot promotional till 60; transfer alice bob 4       -> 9 lots 9
+transfer alice bob 2; topup alice 4 lot promotional till 60 priority 9; transfer alice bob 4 -> 6 lots 4+2
+transfer alice bob 5; topup alice 4 lot paid till 60; transfer alice bob 4              -> 9 lots 5+4
+transfer alice bob 5; topup alice 4 lot promotional till 61; transfer alice bob 4       -> 9 lots 5+4
+transfer alice bob 5; topup alice 4 lot promotional; transfer alice bob 4               -> 9 lots 5+4
+topup alice 4 lot promotional till 60; transfer alice bob 9                             -> 9 lots 9
+transfer alice bob 2; spend bob 1; transfer alice bob 3                                 -> 4 lots 4
+transfer alice bob 2; spend bob 2; transfer alice bob 3                                 -> 3 lots 3
+transfer alice bob 2; h: hold bob 2; transfer alice bob 3                               -> 5 held 2 lots 5(2)
+topup bob 4 lot promotional till 60; transfer alice bob 2                               -> 6 lots 6
+topup bob 4 lot promotional till 60; topup bob 1 lot promotional till 60; transfer alice bob 2 -> 7 lots 6+1
+transfer alice bob 2; topup bob 4 lot promotional till 60                               -> 6 lots 2+4
+transfer alice bob 2; topup bob 4 lot promotional till 60; transfer alice bob 3         -> 9 lots 5+4
+spend bob 3; transfer alice bob 2; transfer alice bob 2; transfer alice bob 1           -> 2 lots 2
+transfer alice bob 2; transfer alice bob 3; +60; settle bob                             -> 0
+transfer alice bob 2; transfer alice bob 3; +59; settle bob                             -> 5 lots 5
+transfer alice bob 2; t: transfer alice bob 3; refund t                                 -> 2 lots 2
+t: transfer alice bob 2; transfer alice bob 3; refund t                                 -> 3 lots 3
+topup bob 9 lot paid; transfer alice bob 2; t: transfer alice bob 3; refund t           -> 11 lots 2+9
+topup bob 3 lot promotional till 30; transfer alice bob 2; t: transfer alice bob 3; refund t -> 5 lots 3+2
+transfer alice bob 2; t: transfer alice bob 3; h: hold bob 4; refund t 1                -> 4 held 4 lots 4(4)
+transfer alice bob 2; merge bob cyd; transfer alice cyd 1                               -> 0
+"""
+
+
+@pytest.mark.parametrize("row", in_columns(JOINS), ids=" | ".join)
+def test_what_a_transfer_carries_joins_a_live_lot_of_equal_terms(here: World, row: list[str]) -> None:
+    story, expected = row
+    after = told(here, "topup alice 5 lot promotional till 60", *lines_of(story))
+    assert seen(after, "bob") == expected
+
+
+def test_what_joins_a_lot_takes_its_place_and_leaves_it_as_it_was_opened(here: World) -> None:
+    here = told(here, "topup alice 9 lot promotional", "transfer alice bob 2", "+1", "topup bob 4 lot paid")
+    before = here.lots_of("bob")[0]
+    after = told(here, "transfer alice bob 3")
+    assert after.lots_of("bob")[0] == before._replace(remaining=5)
+    assert seen(told(after, "spend bob 6"), "bob") == "3 lots 3"
+
+
+def test_a_transfer_says_which_lots_it_has_opened_and_how_much_has_joined_which(here: World) -> None:
+    lots = ("topup alice 9 lot promotional", "topup alice 2 lot paid in 60")
+    after = told(here, *lots, "transfer alice bob 1", "t: transfer alice bob 8")
+    paid, promotional = after.lots_of("bob")
+    details = after.posted("t").details
+    assert details is not None
+    assert (details.opened, details.joined) == ((promotional.id,), (Slice(paid.id, 1),))
+    assert (paid.remaining, promotional.amount) == (2, 7)
+
+
+def test_no_reversal_takes_more_of_a_lot_than_its_original_put_there(here: World) -> None:
+    """In parts, too, however much else the lot has by then: paid credit does not become promotional."""
+    here = told(here, "topup bob 9 lot paid", "topup alice 5 lot paid", "topup alice 3 lot promotional in 60")
+    here = told(here, "t: transfer alice bob 8")
+    assert seen(here, "bob") == "17 lots 3+14"
+    here = told(here, "refund t 4")
+    assert seen(here, "bob") == "13 lots 3+10"
+    here = told(here, "refund t 4")
+    assert seen(here, "bob") == "9 lots 9"
+    assert seen(here, "alice") == "18 lots 3+5"
+
+
+@pytest.mark.parametrize("line", ["topup bob 4 lot promotional", "bonus bob 4 from alice lot promotional"])
+def test_a_lot_that_is_issued_is_one_of_its_own(here: World, line: str) -> None:
+    after = told(here, "topup bob 4 lot promotional", f"t: {line}")
+    assert len(after.lots_of("bob")) == 2
+    assert after.posted("t").details.joined == ()  # type: ignore[union-attr]
+
+
+def test_credit_of_a_programme_is_joined_by_nothing(here: World) -> None:
+    attachment = Attachment(programme_id("gym"), wallet_id("bob"), 0)
+    here = replace(here, attachments={(attachment.programme_id, attachment.wallet_id): attachment})
+    after = told(here, "grant gym bob 5 period 0", "topup alice 3 lot paid", "transfer alice bob 3")
+    assert seen(after, "bob") == "8 lots 5+3"
+
+
+def test_lots_of_grace_that_one_refund_opens_are_one_where_they_are_of_equal_terms(here: World) -> None:
+    lots = ("topup alice 5 lot paid in 60", "topup alice 4 lot paid in 61", "topup alice 2 lot promotional in 62")
+    after = told(here, *lots, "s: spend alice 11", "+99", "refund s")
+    assert seen(after, "alice") == "21 lots 2+9"

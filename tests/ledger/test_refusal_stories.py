@@ -8,6 +8,7 @@ import pytest
 from tests.ledger.scripts import answer, ask, group, in_columns, lines_of, programme_id, told
 from tests.ledger.test_refusals import ORDINARY_CODES
 from tests.ledger.worlds import World, named, wallet_id, world
+from wallet.ledger.batch import Bounds
 from wallet.ledger.model import Attachment
 from wallet.ledger.outcomes import RefusalCode as Code
 from wallet.ledger.outcomes import Refused
@@ -162,6 +163,42 @@ x: move dora-5,COIN.treasury+5; topup dora 45      | r: refund x                
 h: hold alice 61 to cyd                            | c: capture h                                 -> max_balance_exceeded
 topup cyd 60; s: spend cyd 30; topup cyd 30        | r: refund s                                  -> applied
                                                    | m: merge alice cyd                           -> max_balance_exceeded
+topup eve 5 lot paid; topup eve 5 lot paid         | t: topup eve 5 lot paid                      -> applied
+topup eve 5 lot paid; topup eve 5 lot paid; topup eve 5 lot paid | t: topup eve 5 lot paid        -> too_many_lots
+topup eve 5 lot paid; topup eve 5 lot paid; topup eve 5 lot paid; spend eve 1 | t: topup eve 5 lot paid -> too_many_lots
+topup eve 5 lot paid; topup eve 5 lot paid; topup eve 5 lot paid; spend eve 5 | t: topup eve 5 lot paid -> applied
+topup eve 5 lot paid; topup eve 5 lot paid; topup eve 5 lot paid | t: topup eve 5                 -> applied
+topup eve 5 lot paid in 9; topup eve 5 lot paid; topup eve 5 lot paid; +8 | t: topup eve 5 lot paid -> too_many_lots
+topup eve 5 lot paid in 9; topup eve 5 lot paid; topup eve 5 lot paid; +9 | t: topup eve 5 lot paid -> applied
+topup eve 5 lot paid; topup eve 5 lot paid; topup eve 5 lot paid | g: bonus eve 5 from alice lot paid -> too_many_lots
+topup eve 1 lot paid; topup eve 1 lot paid; topup eve 1 lot paid; topup bob 9 lot paid | x: transfer bob eve 9 -> applied
+topup eve 1 lot paid; topup eve 1 lot paid; topup eve 1 lot paid; topup bob 9 lot promotional | x: transfer bob eve 9 -> too_many_lots
+topup eve 1 lot paid; topup eve 1 lot paid; topup bob 9 lot promotional; topup bob 1 lot paid in 9 | x: transfer bob eve 10 -> too_many_lots
+topup eve 1 lot paid; topup eve 1 lot paid; topup bob 9 lot promotional; topup bob 1 lot promotional | x: transfer bob eve 10 -> applied
+topup alice 1 lot paid; topup alice 1 lot paid; topup alice 1 lot paid | g: grant gym alice 5 period 0 -> applied
+topup eve 1 lot paid; topup eve 1 lot paid; topup eve 1 lot paid; topup bob 1 lot paid | m: merge bob eve -> applied
+topup eve 1 lot paid; topup bob 1 lot paid         | t: topup eve 5 lot paid origin ann           -> too_many_lots
+topup bob 1 lot promotional                        | x: transfer bob eve 1 origin ann             -> applied
+topup eve 1 lot paid; topup bob 1 lot promotional  | x: transfer bob eve 1 origin ann             -> too_many_lots
+topup eve 1 lot paid; topup bob 1 lot paid         | x: transfer bob eve 1 origin ann             -> applied
+hold alice 1; hold alice 1                         | h: hold alice 1                              -> applied
+hold alice 1; hold alice 1; hold alice 1           | h: hold alice 1                              -> too_many_holds
+hold alice 1; hold alice 1; h: hold alice 1; void h | h2: hold alice 1                            -> applied
+hold alice 1; hold alice 1; h: hold alice 1; capture h 1 | h2: hold alice 1                       -> applied
+hold alice 1; hold alice 1; hold alice 1 in 9; +8  | h: hold alice 1                              -> too_many_holds
+hold alice 1; hold alice 1; hold alice 1 in 9; +9  | h: hold alice 1                              -> applied
+hold alice 1; hold alice 1; h: hold alice 1        | i: increase h 1                              -> applied
+hold alice 1; hold alice 1; hold alice 1           | h: hold bob 1 to alice                       -> applied
+hold alice 1; hold bob 1; hold bob 1; merge bob alice | h: hold alice 1                           -> too_many_holds
+hold alice 1                                       | h: hold alice 1 origin ann                   -> too_many_holds
+                                                   | h: hold alice 1 origin ann                   -> applied
+hold alice 1 to eve in 9 on-expiry-capture; hold alice 1 to eve in 9 on-expiry-capture; hold alice 1 to eve in 9 on-expiry-capture | h: hold bob 1 to eve in 9 on-expiry-capture -> too_many_holds
+hold alice 1 to eve in 9 on-expiry-capture; hold alice 1 to eve in 9 on-expiry-capture; hold alice 1 to eve in 9 on-expiry-capture | h: hold bob 1 to eve in 9 -> applied
+hold alice 1 to eve in 9 on-expiry-capture; hold alice 1 to eve in 9 on-expiry-capture; hold alice 1 to eve in 9 on-expiry-capture | h: hold bob 1 to cyd in 9 on-expiry-capture -> applied
+hold alice 1 to eve in 9 on-expiry-capture; hold alice 1 to eve in 9 on-expiry-capture; hold alice 1 to eve in 9; hold bob 1 to eve | h: hold bob 1 to eve in 9 on-expiry-capture -> applied
+hold alice 1 to eve in 9 on-expiry-capture; hold alice 1 to eve in 9 on-expiry-capture; hold alice 1 to eve in 9 on-expiry-capture; +9 | h: hold bob 1 to eve in 9 on-expiry-capture -> applied
+hold alice 1 to eve in 9 on-expiry-capture; hold alice 1 to eve in 9 on-expiry-capture; hold alice 1 to cyd in 9 on-expiry-capture; merge cyd eve | h: hold bob 1 to eve in 9 on-expiry-capture -> too_many_holds
+hold alice 1 to eve in 9 on-expiry-capture         | h: hold bob 1 to eve in 9 on-expiry-capture origin ann -> too_many_holds
                                                    | x: close alice                               -> wallet_not_empty
 topup eve 5; h: hold eve 5                         | x: close eve                                 -> wallet_not_empty
 h: hold alice 5 to eve                             | x: close eve                                 -> wallet_not_empty
@@ -221,6 +258,10 @@ h: hold alice 65 to cyd                             | c: capture h 66           
 t: topup eve 5; spend eve 5                         | r: refund t 6                                 | r: refund t                         -> refund_exceeds_original  > insufficient_funds
                                                     | s: spend alice 101 when alice balance 99..    | s: spend alice 100 when alice balance 99.. -> insufficient_funds > condition_failed
                                                     | t: topup dora 41 when dora balance ..9        | t: topup dora 40 when dora balance ..9 -> supply_exceeded        > condition_failed
+topup cyd 1 lot paid; topup cyd 1 lot paid; topup cyd 1 lot paid | t: topup cyd 61 lot paid         | t: topup cyd 1 lot paid             -> max_balance_exceeded     > too_many_lots
+topup eve 1 lot paid; topup eve 1 lot paid; topup eve 1 lot paid | t: topup eve 1 lot paid when eve balance ..1 | t: topup eve 1 when eve balance ..1 -> too_many_lots > condition_failed
+hold alice 1; hold alice 1; hold alice 1            | h: hold alice 98                              | h: hold alice 97                    -> insufficient_funds       > too_many_holds
+hold alice 1; hold alice 1; hold alice 1            | h: hold alice 9 when alice balance ..1        | h: hold bob 9 to alice when alice balance ..1 -> too_many_holds > condition_failed
                                                     | t: topup cyd 61 when cyd balance ..9          | t: topup cyd 60 when cyd balance ..9 -> max_balance_exceeded     > condition_failed
 spend alice 1                                       | x: close alice version 0                      | x: close alice                      -> version_conflict         > wallet_not_empty
 """  # noqa: E501
@@ -231,7 +272,7 @@ def here(request: pytest.FixtureRequest) -> World:
     """Told twice: with everything at hand, and with no more than storage loads."""
     attachment = Attachment(programme_id("gym"), wallet_id("alice"), 0)
     attachments = {(attachment.programme_id, attachment.wallet_id): attachment}
-    return replace(world(WALLETS), attachments=attachments, is_thrifty=request.param)
+    return replace(world(WALLETS), attachments=attachments, is_thrifty=request.param, bounds=Bounds(3, 3))
 
 
 @pytest.mark.parametrize("row", in_columns(STORIES), ids=" | ".join)

@@ -68,7 +68,7 @@ def _lasting(state: WalletState) -> WalletState:
 RARE = {
     "group_refused", "asset_not_found", "wallet_not_found", "asset_mismatch", "legs_unbalanced", "wallet_closed",
     "effective_before_original", "expiry_out_of_range", "wallet_not_empty", "reference_reused", "programme_not_found",
-    "limit_exceeded", "wallet_merged", "wallet_frozen",
+    "limit_exceeded", "wallet_merged", "wallet_frozen", "group_too_large",
 }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from tests.ledger.contexts import thrifty_context, whole_context
 from tests.ledger.tables import number, rows
 from wallet.ledger.apply import apply_batch
-from wallet.ledger.batch import Context, Decision
+from wallet.ledger.batch import DEFAULT_BOUNDS, Bounds, Context, Decision
 from wallet.ledger.fingerprint import GENERAL, LAYOUTS, fingerprint
 from wallet.ledger.model import (
     Asset,
@@ -90,6 +90,7 @@ class World:
     events: tuple[WalletEvent, ...] = ()
     declines: tuple[tuple[Single, Refused], ...] = ()
     is_thrifty: bool = False
+    bounds: Bounds = DEFAULT_BOUNDS
 
     def decide(self, *batch: Request) -> Decision:
         return apply_batch(batch, self.context(batch), self.now)

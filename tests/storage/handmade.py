@@ -156,6 +156,11 @@ class Scribe:
         self._tell(opened=[str(id_of(lot))])
         self.change_lot(lot, wallet, amount)
 
+    def join_lot(self, lot: str, wallet: str, amount: int) -> None:
+        """What goes into a lot that another transaction opened, which this one says in its details."""
+        self._tell(joined=[{"lot_id": str(id_of(lot)), "amount": amount}])
+        self.change_lot(lot, wallet, amount)
+
     def change_lot(self, lot: str, wallet: str, change: int, held_change: int = 0) -> None:
         row = self.lots[lot]
         row["remaining"] += change
@@ -252,6 +257,7 @@ def handmade_ledger() -> Scribe:
     _standings(scribe)
     _grants(scribe)
     _carrying(scribe)
+    _joins(scribe)
     return scribe
 
 
@@ -415,3 +421,15 @@ def _carrying(scribe: Scribe) -> None:
     scribe.move("alice", "ivan", 3)
     scribe.change_lot("lot 4", "alice", -3)
     scribe.open_lot("lot 6", "ivan", 3)
+
+
+def _joins(scribe: Scribe) -> None:
+    """Alice transfers credit of one lot to bob, twice."""
+    for name, amount in (("carried 1", 2), ("carried 2", 3)):
+        scribe.transaction(name, "transfer", details=drawn("alice", ("lot 1", amount)))
+        scribe.move("alice", "bob", amount)
+        scribe.change_lot("lot 1", "alice", -amount)
+        if name == "carried 1":
+            scribe.open_lot("lot carried", "bob", amount, days=30)
+        else:
+            scribe.join_lot("lot carried", "bob", amount)

@@ -316,4 +316,15 @@ LOTS = [
         f"UPDATE transactions SET details = replace(details, '{id_of('lot 1')}', '{id_of('lot x')}')",
         2, "transaction_names_the_lots_that_it_opened", at_transaction("alice bonus"),
     ),
+    Tampering(
+        "a lot joined and not told of",
+        f"UPDATE transactions SET details = (details::jsonb - 'joined')::text WHERE id = {quoted('carried 2')}",
+        2, "transaction_names_what_joined_lots", at_transaction("carried 2"),
+    ),
+    Tampering(
+        "more told to have joined a lot than has",
+        "UPDATE transactions SET details = jsonb_set(details::jsonb, '{joined, 0, amount}', '4')::text"
+        f" WHERE id = {quoted('carried 2')}",
+        2, "transaction_names_what_joined_lots", at_transaction("carried 2"),
+    ),
 ]  # fmt: skip

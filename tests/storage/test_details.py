@@ -58,6 +58,16 @@ def test_a_hold_that_carries_lots_says_so_at_its_end() -> None:
     assert details_of(text) == carrying
 
 
+def test_what_joined_lots_comes_last() -> None:
+    details = Details(joined=(Slice(IDS[2], 3), Slice(IDS[3], 1)))
+    text = (
+        '{"joined":[{"lot_id":"00000000-0000-0000-0000-000000000002","amount":3},'
+        '{"lot_id":"00000000-0000-0000-0000-000000000003","amount":1}]}'
+    )
+    assert details_text(details) == text
+    assert details_of(text) == details
+
+
 def test_what_says_nothing_is_left_out() -> None:
     assert details_text(Details()) == "{}"
     assert details_of("{}") == Details()
@@ -86,7 +96,7 @@ drawn = st.builds(Drawn, ids, ids, st.sampled_from(LotCategory), amounts) | st.b
 )
 details = st.builds(
     Details, st.none() | amounts, st.lists(drawn, max_size=3).map(tuple), st.lists(ids, max_size=3).map(tuple),
-    st.none() | amounts, st.none() | holds, st.none() | st.text(),
+    st.none() | amounts, st.none() | holds, st.none() | st.text(), st.lists(slices, max_size=2).map(tuple),
 )  # fmt: skip
 
 

@@ -37,10 +37,11 @@ from wallet.storage.due_steps import ManyDue, MoreIsDue
 from wallet.storage.ids import IdSource
 from wallet.storage.loading import load
 from wallet.storage.named import find_named
-from wallet.storage.writer import PORTIONS_MAX, BatchWriter
+from wallet.storage.writer import BatchWriter
 
 IDS = IdSource()
 PORTION = 20
+PORTIONS_MAX = 8
 WHOLE = 10_000
 
 # What callers can see of the history of each wallet, in its order. Ids and times are of their own in every database.
@@ -57,7 +58,13 @@ HISTORY = """
 
 @asynccontextmanager
 async def new_writer(dsn: str, portion: int = PORTION) -> AsyncIterator[BatchWriter]:
-    writer = BatchWriter(make_database(dsn), AssetCache(), observe=lambda _items, _steps: None, due_steps_max=portion)
+    writer = BatchWriter(
+        make_database(dsn),
+        AssetCache(),
+        observe=lambda _items, _steps: None,
+        due_steps_max=portion,
+        portions_max=PORTIONS_MAX,
+    )
     yield writer
     await writer.close()
 

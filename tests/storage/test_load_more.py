@@ -120,8 +120,9 @@ async def test_plain_movements_take_four_round_trips_and_others_a_few_more_howev
     assert await asked_for(writing, cache, topup(alice, 1, "a")) == 4
     assert await asked_for(writing, cache, *(transfer(alice, bob, 1, f"b{n}") for n in range(50))) == 4
     held = [hold(alice, 1, f"h{n}") for n in range(9)]
-    one_more = await asked_for(writing, cache, held[0])
-    assert one_more == await asked_for(writing, cache, *held[1:]) == 5
+    assert await asked_for(writing, cache, held[0]) == 5
+    # Where there may be others they are counted, once for all.
+    assert await asked_for(writing, cache, held[1]) == await asked_for(writing, cache, *held[2:]) == 6
     # An ordinary wallet stays one while it has a hold without an expiry.
     assert await asked_for(writing, cache, spend(alice, 1, "c")) == 4
     captured = await asked_for(writing, cache, capture(held[0].id, "d0"))

@@ -80,6 +80,7 @@ class TransactionAnswer(Struct, kw_only=True):
     forfeited: int | UnsetType = UNSET
     skipped: str | UnsetType = UNSET
     lot_ids: list[str] | UnsetType = UNSET
+    joined_lot_ids: list[str] | UnsetType = UNSET
     hold: HoldAnswer | UnsetType = UNSET
     dry_run: bool | UnsetType = UNSET
 
@@ -199,6 +200,8 @@ def _add_details(answer: TransactionAnswer, details: Details, assets: Mapping[As
         answer.skipped = details.skipped
     if details.opened:
         answer.lot_ids = [str(lot_id) for lot_id in details.opened]
+    if details.joined:
+        answer.joined_lot_ids = [str(each.lot_id) for each in details.joined]
     if details.hold is not None:
         answer.hold = hold_answer(details.hold, assets)
 

@@ -70,6 +70,8 @@ PROBLEMS: Mapping[str, Problem] = _problems(
         "limit_exceeded": (422, "A spending limit of the wallet would be exceeded"),
         "insufficient_funds": (422, "The wallet cannot afford it"),
         "max_balance_exceeded": (422, "The wallet would hold more than it may"),
+        "too_many_lots": (422, "The wallet would have more lots than it may"),
+        "too_many_holds": (422, "The wallet would have more open holds than it may"),
         "supply_exceeded": (422, "The asset's supply would be exceeded"),
         "condition_failed": (422, "A condition of the request is not met"),
         "group_too_large": (422, "The group is more than is done at once"),

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from wallet.ledger.model import (
+    ORIGIN_API,
     Asset,
     AssetId,
     Attachment,
@@ -32,6 +33,22 @@ GROUP_LINES_MAX: Final = 100_000
 """Five times the entries of 10,000 transfers: of each, three may draw a lot and open another one."""
 
 
+class Bounds(NamedTuple):
+    """How many live lots a wallet may have; how many open holds may be placed on it, and as many that are captured into
+    it at their expiry. Where there are more already, these are as good as ever.
+    """
+
+    lots_max: int = 1_000
+    holds_max: int = 1_000
+
+    def share_of(self, origin: str) -> "Bounds":
+        """What a caller may fill: one that is bound the half, so that there is room for the back end in any case."""
+        return self if origin == ORIGIN_API else Bounds(self.lots_max // 2, self.holds_max // 2)
+
+
+DEFAULT_BOUNDS = Bounds()
+
+
 class Context(NamedTuple):
     """What a batch is decided on, all read after its wallets were locked.
 
@@ -41,13 +58,16 @@ class Context(NamedTuple):
     The rest is there only where a wallet's standing or a request asks for it:
     holds: those named by id; those due, with either wallet among `wallets`; all open ones of a wallet that is to be
     closed or merged. lots: all with a remainder, of wallets that have a lot_balance; whatever is left of them, those
-    that an original opened or drew from. originals: the transactions that refunds name. policies: of the assets of
-    those wallets. next_due: where something is due, the earliest instant after it at which more will be (None: never).
-    targeted: of wallets to be closed, the open holds that name them as their target. attachments: the ones that grants
-    name, and all of a wallet that is to be merged, and of its target.
+    that an original opened or drew from. originals: the transactions that refunds name. policies: of the assets
+    of those wallets. next_due: where something is due, the earliest instant after it at which more will be (None:
+    never). targeted: of wallets to be closed, the open holds that name them as their target. attachments: the ones that
+    grants name, and all of a wallet that is to be merged, and of its target. holds_placed, holds_aimed: of wallets that
+    the batch places a hold on or aims one at, and of those that it merges, how many open holds are placed there or are
+    captured into them at their expiry. Where there are none, they may be missing.
 
     due_until: where more is due than one batch posts, the last step that this one does. Then the batch settles and asks
-    nothing else, and of lots and holds there are only those due by then and the lots that such holds reserve.
+    nothing else, and of lots and holds there are only those due by then and the lots that such holds reserve; and, if one
+    of them is captured with its lots, the live lots of the wallets.
 
     group_lines_max: how many lines (Book.lines) a group may come to. Beyond it the item at hand is refused.
     """
@@ -66,6 +86,9 @@ class Context(NamedTuple):
     attachments: Mapping[tuple[ProgrammeId, WalletId], Attachment] = {}
     due_until: DueKey | None = None
     group_lines_max: int = GROUP_LINES_MAX
+    holds_placed: Mapping[WalletId, int] = {}
+    holds_aimed: Mapping[WalletId, int] = {}
+    bounds: Bounds = DEFAULT_BOUNDS
 
 
 class Changes(NamedTuple):

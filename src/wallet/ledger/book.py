@@ -11,7 +11,7 @@ from hashlib import blake2b
 from uuid import UUID
 
 from wallet.ledger.batch import Changes, Context
-from wallet.ledger.lots import draw, draw_order
+from wallet.ledger.lots import NewLot, draw, draw_order, joined
 from wallet.ledger.model import (
     ORDINARY,
     Asset,
@@ -53,6 +53,10 @@ class Book:
         self.targeted = context.targeted
         self.due_until = context.due_until
         self.group_lines_max = context.group_lines_max
+        self.bounds = context.bounds
+        # Of wallets whose holds nobody has counted these are changes, which nobody asks for.
+        self.holds_placed = dict(context.holds_placed)
+        self.holds_aimed = dict(context.holds_aimed)
         self.loaded = context.wallets
         self.wallets = dict(context.wallets)
         self.known = dict(context.known)
@@ -66,10 +70,15 @@ class Book:
         self._lots_of: dict[WalletId, dict[LotId, None]] = {}
         # Of wallets that were drawn from, until a lot comes or goes: many draw from one wallet, few open lots there.
         self._draw_orders: dict[WalletId, list[LotId]] = {}
+        # The same lots by their terms, of wallets that lots were carried to.
+        self._alike: dict[WalletId, dict[NewLot, list[LotId]]] = {}
         for hold in context.holds.values():
             self._index_hold(hold)
         for lot in context.lots.values():
-            self._index_lot(lot)
+            # Nothing is derived from them yet, and a wallet may have a thousand.
+            if lot.wallet_id not in self._lots_of:
+                self._lots_of[lot.wallet_id] = {}
+            self._lots_of[lot.wallet_id][lot.id] = None
         # What the batch comes to so far.
         self.posted: list[Posted] = []
         self._posted_seen = 0
@@ -182,23 +191,42 @@ class Book:
         held_in_lots = sum(lot.held for lot in self.lots_of(state.id))
         return state.balance - state.standing.lot_balance - (state.held - held_in_lots)
 
-    def slices_for(self, state: WalletState, amount: int, *, first: Iterable[LotId] = ()) -> tuple[Slice, ...]:
-        """Where an amount comes from in a wallet: the lots named `first`, then its asset's draw order."""
+    def slices_for(self, state: WalletState, amount: int, *, first: Iterable[Slice] = ()) -> tuple[Slice, ...]:
+        """Where an amount comes from in a wallet: what is free of these slices, then its asset's draw order."""
         if state.standing.lot_balance == 0:
             return (Slice(None, amount),)
-        preferred = [lot for lot_id in first if (lot := self.lots.get(lot_id)) and lot.wallet_id == state.id]
         taken: list[Slice] = []
+        reserved: dict[LotId, int] = {}
         left = amount
-        for lot in preferred:
-            taken.append(Slice(lot.id, min(left, lot.free)))
-            left -= taken[-1].amount
+        for lot_id, most in first:
+            lot = None if lot_id is None else self.lots.get(lot_id)
+            if lot is not None and lot.wallet_id == state.id:
+                part = min(left, most, lot.free - reserved.get(lot.id, 0))
+                taken.append(Slice(lot.id, part))
+                reserved[lot.id] = reserved.get(lot.id, 0) + part
+                left -= part
         if left:
-            first_ids = {lot.id for lot in preferred}
-            others = (self.lots[lot_id] for lot_id in self._draw_order(state.id) if lot_id not in first_ids)
             main_first = self.policy(state.asset_id).main_first
             main_free = self.main_free(state) if main_first else 0
-            taken += draw(left, (lot for lot in others if lot.free > 0), main_free=main_free, main_first=main_first)
-        return tuple(each for each in taken if each.amount)
+            others = (self.lots[lot_id] for lot_id in self._draw_order(state.id))
+            free = (lot._replace(held=lot.held + reserved[lot.id]) if lot.id in reserved else lot for lot in others)
+            taken += draw(left, (lot for lot in free if lot.free > 0), main_free=main_free, main_first=main_first)
+        return joined(taken)
+
+    def live_lot(self, wallet_id: WalletId, terms: NewLot) -> Lot | None:
+        """The oldest lot of these terms of which something is left in a wallet."""
+        alike = self._alike.get(wallet_id)
+        if alike is None:
+            alike = self._alike[wallet_id] = {}
+            for lot_id in self._draw_order(wallet_id):
+                lot = self.lots[lot_id]
+                of_terms = NewLot(lot.category, lot.priority, lot.expires_at, lot.programme_id)
+                alike.setdefault(of_terms, []).append(lot_id)
+        return next((lot for lot_id in alike.get(terms, ()) if (lot := self.lots[lot_id]).remaining), None)
+
+    def live_lots(self, wallet_id: WalletId) -> int:
+        """How many lots of a wallet have something left."""
+        return sum(lot.remaining > 0 for lot in self.lots_of(wallet_id))
 
     def _draw_order(self, wallet_id: WalletId) -> list[LotId]:
         order = self._draw_orders.get(wallet_id)
@@ -224,12 +252,16 @@ class Book:
         self._holds_at.setdefault(target, {}).update(self._holds_at.pop(source, {}))
         aimed = self.targeted.get(target, frozenset()) | self.targeted.get(source, frozenset())
         self.targeted = {**self.targeted, target: aimed}
+        self.holds_aimed[target] = self.holds_aimed.get(target, 0) + self.holds_aimed.pop(source, 0)
 
     def put(self, state: WalletState) -> None:
         self.wallets[state.id] = self.states[state.id] = state
 
     def put_hold(self, hold: Hold) -> None:
         self._index_hold(hold)
+        if (before := self.holds.get(hold.id)) is not None:
+            self._count_hold(before, -1)
+        self._count_hold(hold, 1)
         self.holds[hold.id] = self.holds_changed[hold.id] = hold
 
     def put_lot(self, lot: Lot) -> None:
@@ -254,6 +286,13 @@ class Book:
         standing = state.standing._replace(next_due_at=next_due_at)
         self.put(state._replace(standing=ORDINARY if standing == ORDINARY else standing))
 
+    def _count_hold(self, hold: Hold, change: int) -> None:
+        if hold.status is HoldStatus.OPEN:
+            self.holds_placed[hold.wallet_id] = self.holds_placed.get(hold.wallet_id, 0) + change
+            if hold.target is not None and is_due_at_target(hold):
+                target = self.at_home(hold.target)
+                self.holds_aimed[target] = self.holds_aimed.get(target, 0) + change
+
     def _index_hold(self, hold: Hold) -> None:
         for wallet_id in self.ends_of(hold):
             self._holds_at.setdefault(wallet_id, {})[hold.id] = None
@@ -262,8 +301,17 @@ class Book:
         before = self.lots.get(lot.id)
         if before is not None and before.wallet_id != lot.wallet_id:
             del self._lots_of[before.wallet_id][lot.id]
-            self._draw_orders.pop(before.wallet_id, None)
+            self._forget_order(before.wallet_id)
         of_wallet = self._lots_of.setdefault(lot.wallet_id, {})
         if lot.id not in of_wallet:
             of_wallet[lot.id] = None
-            self._draw_orders.pop(lot.wallet_id, None)
+            self._forget_order(lot.wallet_id)
+
+    def _forget_order(self, wallet_id: WalletId) -> None:
+        self._draw_orders.pop(wallet_id, None)
+        self._alike.pop(wallet_id, None)
+
+
+def is_due_at_target(hold: Hold) -> bool:
+    """Whether the expiry of a hold that has a target is that wallet's matter, too."""
+    return hold.capture_at_expiry and hold.expires_at is not None

@@ -9,7 +9,7 @@ from datetime import datetime
 from wallet.errors import ensure
 from wallet.ledger.book import Book
 from wallet.ledger.instants import DAY, month_after
-from wallet.ledger.lots import NewLot, Parcel, after_repaying
+from wallet.ledger.lots import NewLot, Parcel
 from wallet.ledger.model import (
     AMOUNT_MAX,
     Details,
@@ -29,6 +29,7 @@ from wallet.ledger.model import (
     WalletKind,
     WalletState,
 )
+from wallet.ledger.parcels import arriving, joined_lot
 
 UNCOUNTED_TYPES = frozenset({"topup", "bonus", "grant", "refund", "expiry", "merge"})
 """Debits by these do not count for spending limits."""
@@ -52,6 +53,7 @@ class Draft:
         self.entries: list[Entry] = []
         self.drawn: list[Drawn] = []
         self.opened: list[LotId] = []
+        self.joined: list[Slice] = []
         self.lapsed: list[LotId] = []
         self.instant = book.decided_at if instant is None else instant
         self._moves = 0
@@ -98,17 +100,19 @@ class Draft:
         repays: a negative main balance is repaid first, by whatever parcels there are.
         """
         state = self.book.wallets[wallet_id]
-        debt = max(0, state.standing.lot_balance - state.balance) if repays else 0
         self._enter(state, Direction.CREDIT, amount)
         if parcels is None or not state.locked:
             return
-        for parcel in after_repaying(parcels, debt):
+        for parcel in arriving(parcels, state, repays=repays):
             if parcel.lot is not None:
                 # As it is by now: several parcels may be of one lot.
                 if self.book.lots[parcel.lot.id].wallet_id != wallet_id:
                     # It was empty when its wallet was merged into this one.
                     self.take_over_lot(self.book.lots[parcel.lot.id], wallet_id)
                 self.move_lot(self.book.lots[parcel.lot.id], parcel.amount, 0)
+            elif (lot := joined_lot(parcel, state, self.book)) is not None:
+                self.joined.append(Slice(lot.id, parcel.amount))
+                self.move_lot(lot, parcel.amount, 0)
             elif parcel.new is not None:
                 self._open_lot(state, parcel.amount, parcel.new)
 
@@ -117,7 +121,7 @@ class Draft:
         self.book.lot_moves.append(LotMove(self.id, self._moves, lot.id, lot.wallet_id, change, held_change))
         self._moves += 1
         lot = lot._replace(remaining=lot.remaining + change, held=lot.held + held_change)
-        ensure(0 <= lot.held <= lot.remaining <= lot.amount, "a lot was overdrawn")
+        ensure(0 <= lot.held <= lot.remaining, "a lot was overdrawn")
         self.book.put_lot(lot)
         self._add_to_lots(lot.wallet_id, change)
         self._note_expiry(lot)
@@ -172,7 +176,9 @@ class Draft:
         """Finish it: the transaction's row, found by its reference from now on."""
         book = self.book
         ensure_cancels_out(self.entries)
-        more = (details or Details())._replace(drawn=tuple(self.drawn), opened=tuple(self.opened))
+        more = (details or Details())._replace(
+            drawn=tuple(self.drawn), opened=tuple(self.opened), joined=tuple(self.joined)
+        )
         posted = Posted(
             self.id,
             origin,

@@ -10,7 +10,7 @@ NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 class NewLot(NamedTuple):
-    """A lot that is to be opened."""
+    """A lot that is to be opened: its terms. Credit of two lots of equal terms is worth the same."""
 
     category: LotCategory
     priority: int
@@ -19,11 +19,15 @@ class NewLot(NamedTuple):
 
 
 class Parcel(NamedTuple):
-    """A part of a credit: into a lot that is there, a new lot, or (both None) main credit."""
+    """A part of a credit: into a lot that is there, a new lot, or (both None) main credit.
+
+    joins: instead of a new lot it goes into a live one of the same terms, where the wallet has one.
+    """
 
     amount: int
     lot: Lot | None = None
     new: NewLot | None = None
+    joins: bool = False
 
 
 def draw_order(lots: Iterable[Lot]) -> list[Lot]:
@@ -112,4 +116,19 @@ def after_repaying(parcels: Iterable[Parcel], debt: int) -> list[Parcel]:
             result.append(Parcel(repaid))
         if parcel.amount > repaid:
             result.append(parcel._replace(amount=parcel.amount - repaid))
+    return result
+
+
+def together(parcels: Iterable[Parcel]) -> list[Parcel]:
+    """The same with one new lot for equal terms, where the first of them was."""
+    result: list[Parcel] = []
+    places: dict[NewLot, int] = {}
+    for parcel in parcels:
+        if parcel.new is None or parcel.new not in places:
+            if parcel.new is not None:
+                places[parcel.new] = len(result)
+            result.append(parcel)
+        else:
+            earlier = result[places[parcel.new]]
+            result[places[parcel.new]] = earlier._replace(amount=earlier.amount + parcel.amount)
     return result

@@ -19,6 +19,9 @@ ProgrammeId: TypeAlias = UUID
 TransactionId: TypeAlias = UUID
 WalletId: TypeAlias = UUID
 
+ORIGIN_API = "api"
+"""The origin of the references that the back end's own requests carry."""
+
 ORIGIN_SERVICE = "service"
 """The origin of the references that the service makes itself: expiries and grants."""
 
@@ -137,8 +140,8 @@ class LotCategory(Enum):
 class Lot(NamedTuple):
     """A parcel of credit in a wallet with its own category and expiry.
 
-    amount: what it was opened with. remaining: what is left of that, `held` of it reserved by open holds.
-    opened_by: the transaction that opened it. expiries: how often something of it was posted to breakage.
+    amount: what it was opened with. remaining: what is left of that and of what has joined it, `held` of it reserved by
+    open holds. opened_by: the transaction that opened it. expiries: how often something of it was posted to breakage.
     """
 
     id: LotId
@@ -227,8 +230,8 @@ class Details(NamedTuple):
     """What the first answer of a transaction has beyond its row and entries. Stored with it, never changed.
 
     requested_amount: what an up-to movement asked for. drawn: of every debit of a user wallet, where lots took part.
-    opened: the lots that it opened, in order. forfeited: what of a refund went on to breakage. hold: as the step left
-    it. skipped: why a grant moved nothing.
+    opened: the lots that it opened, in order. joined: what it carried into lots that were there, in order. forfeited:
+    what of a refund went on to breakage. hold: as the step left it. skipped: why a grant moved nothing.
     """
 
     requested_amount: int | None = None
@@ -237,6 +240,7 @@ class Details(NamedTuple):
     forfeited: int | None = None
     hold: Hold | None = None
     skipped: str | None = None
+    joined: tuple[Slice, ...] = ()
 
 
 class Posted(NamedTuple):

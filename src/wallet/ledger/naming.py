@@ -28,7 +28,8 @@ class Named(NamedTuple):
     """What requests name by id, in no order and perhaps twice.
 
     ending: wallets that are to be closed or merged: all their open holds are needed, and whether they are the target
-    of one. merging: wallets whose attachments are needed.
+    of one. merging: wallets whose attachments are needed. reserving: wallets whose holds are counted, and of those
+    merging, too.
     """
 
     wallets: list[WalletId]
@@ -37,6 +38,7 @@ class Named(NamedTuple):
     attachments: list[tuple[ProgrammeId, WalletId]]
     ending: list[WalletId]
     merging: list[WalletId]
+    reserving: list[WalletId]
 
 
 def singles(batch: Iterable[Request]) -> Iterable[Single]:
@@ -70,16 +72,16 @@ def wallets_named(request: Request, assets: Mapping[str, Asset]) -> list[WalletI
 
 def named(batch: Iterable[Request], assets: Mapping[str, Asset]) -> Named:
     """All that a batch names."""
-    found = Named([], [], [], [], [], [])
+    found = Named([], [], [], [], [], [], [])
     for request in singles(batch):
         match request:
             case Post():
                 found.wallets.extend(wallets_named(request, assets))
                 # A condition on a wallet that takes no part is refused without looking at it.
             case PlaceHold():
-                found.wallets.append(request.wallet_id)
-                if request.target is not None:
-                    found.wallets.append(request.target)
+                ends = [each for each in (request.wallet_id, request.target) if each is not None]
+                found.wallets.extend(ends)
+                found.reserving.extend(ends)
             case Capture() | Void() | Increase() | Extend():
                 found.holds.append(request.hold_id)
             case Refund():

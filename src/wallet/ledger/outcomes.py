@@ -37,6 +37,8 @@ class RefusalCode(Enum):
     INSUFFICIENT_FUNDS = "insufficient_funds"
     SUPPLY_EXCEEDED = "supply_exceeded"
     MAX_BALANCE_EXCEEDED = "max_balance_exceeded"
+    TOO_MANY_LOTS = "too_many_lots"
+    TOO_MANY_HOLDS = "too_many_holds"
     WALLET_NOT_EMPTY = "wallet_not_empty"
     CONDITION_FAILED = "condition_failed"
     GROUP_TOO_LARGE = "group_too_large"

@@ -4,8 +4,7 @@ from enum import Enum
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from wallet.ledger.model import WalletId
-from wallet.service.commands import ORIGIN_API
+from wallet.ledger.model import ORIGIN_API, WalletId
 
 
 class Scope(Enum):

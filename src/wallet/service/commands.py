@@ -24,7 +24,7 @@ from wallet.ledger.fingerprint import (
     fingerprint,
     fingerprint_grown,
 )
-from wallet.ledger.model import Direction, HoldId, TransactionId, WalletId, WalletKind
+from wallet.ledger.model import ORIGIN_API, Direction, HoldId, TransactionId, WalletId, WalletKind
 from wallet.ledger.requests import (
     NO_OPTIONS,
     ORIGIN_WALLET,
@@ -42,9 +42,6 @@ from wallet.ledger.requests import (
     Void,
 )
 from wallet.storage.ids import IdSource
-
-ORIGIN_API: Final = "api"
-"""The origin of the references that the back end's own requests carry."""
 
 BUILT_IN_TYPES: Final = frozenset(
     {

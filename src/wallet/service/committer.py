@@ -15,6 +15,7 @@ from wallet.errors import OutcomeUnknown, Overloaded, StorageUnavailable, Wallet
 from wallet.ledger.model import ReferenceKey
 from wallet.ledger.outcomes import Outcome
 from wallet.ledger.requests import ChangeWallet, Group, Request, Settle, weight
+from wallet.storage.due_steps import MoreIsDue
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +41,10 @@ OVERLAP_SECONDS: Final = 0.02
 """A batch that takes longer is no measure of what may begin beside it: it is stuck."""
 
 
+LATE_TIMES_MAX: Final = 40
+"""How often a request is put back because more is due at its wallets than its batch has posted."""
+
+
 class Receiver(Protocol):
     """Where an answer goes: a future, or what takes its place where many requests are one caller's."""
 
@@ -55,9 +60,10 @@ class Waiting:
 
     `keys`: the references that it uses up if it is applied. `items`: how many places in the queue it takes. `names`:
     its references and wallets, once service.lanes has asked for them. `accepted_at`: on the loop's clock.
+    `times_late`: how often it was put back.
     """
 
-    __slots__ = ("accepted_at", "answer", "in_doubt", "items", "keys", "names", "request")
+    __slots__ = ("accepted_at", "answer", "in_doubt", "items", "keys", "names", "request", "times_late")
 
     def __init__(
         self, request: Request, answer: Receiver, accepted_at: float, names: Sequence[object] | None = None
@@ -69,6 +75,7 @@ class Waiting:
         self.items = len(request.items) if type(request) is Group else 1
         self.keys = keys_of(request)
         self.names = names
+        self.times_late = 0
 
     def resolve(self, answer: Outcome | BaseException) -> None:
         if self.answer.done():
@@ -293,9 +300,15 @@ class Committer:
             overlap.cancel()
             self._in_flight.remove(begun)
             self._ended_at = self._loop.time()
+            late: list[Waiting] = []
             for waiting, answer in zip(batch, answers, strict=True):
-                self._answer(waiting, answer)
+                if self._is_to_wait(waiting, answer):
+                    late.append(waiting)
+                else:
+                    self._answer(waiting, answer)
             self._release(batch, answers)
+            # Before those that were parked because they have its reference.
+            self._queue.extendleft(reversed(late))
             self._wake_if_any_may_begin()
             if self._fault is not None:
                 self._fail_queued(StorageUnavailable("the writer has stopped"))
@@ -336,6 +349,18 @@ class Committer:
                 self._depth -= waiting.items
                 self._answer(waiting, StorageUnavailable(_LATE))
             self._wake_if_any_may_begin()
+
+    def _is_to_wait(self, waiting: Waiting, answer: Outcome | WalletError) -> bool:
+        """Whether a request goes back into the queue: not all that is due at its wallets is posted, but some was. So
+        the others are answered, and the next batch goes on there.
+        """
+        if not isinstance(answer, MoreIsDue) or waiting.answer.done():
+            return False
+        waiting.times_late += 1
+        if waiting.times_late > LATE_TIMES_MAX:
+            return False
+        self._depth += waiting.items
+        return True
 
     def _stop(self, error: BaseException, batch: Sequence[Waiting]) -> None:
         self._fault = error

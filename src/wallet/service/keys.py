@@ -13,9 +13,8 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from wallet.errors import FieldError, Malformed, NotFound
-from wallet.ledger.model import WalletId
+from wallet.ledger.model import ORIGIN_API, WalletId
 from wallet.service.callers import BINDABLE, Scope
-from wallet.service.commands import ORIGIN_API
 from wallet.service.cursors import Cursors
 from wallet.service.reads import FIRST_PAGE, Page, PageRequest, Reads
 from wallet.storage.ids import parse_id

@@ -15,6 +15,9 @@ from wallet.ledger.outcomes import Outcome
 from wallet.ledger.requests import Request, weight
 from wallet.service.committer import LEGS_PER_ITEM_MAX, Committer, Waiting, Writer, keys_of
 
+PORTIONS_MAX: Final = 80
+"""How many portions of what is due one batch of bulk posts before it answers that more is. Only bulk waits for them."""
+
 LANES: Final = 2
 """Batches of bulk under way at once: PostgreSQL works on one while the process decides the other."""
 
@@ -89,6 +92,10 @@ class LaneCommitter(Committer):
             self._under_way |= lane
         self._stuck_at = None if batch else len(self._queue)
         return batch
+
+    def _is_to_wait(self, waiting: Waiting, answer: Outcome | WalletError) -> bool:
+        """Nothing is put back, for others that come after it may have been decided by now."""
+        return False
 
     def names_of(self, request: Request) -> Sequence[object] | None:
         """Its references and the wallets it has locked; None if only the database knows these."""

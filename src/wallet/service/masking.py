@@ -93,6 +93,7 @@ def _masked_details(details: Details, entries: Iterable[Entry], own: Own) -> Det
         requested_amount=None if debited else details.requested_amount,
         drawn=tuple(drawn for drawn in details.drawn if drawn.wallet_id in own),
         opened=() if credited else details.opened,
+        joined=() if credited else details.joined,
         forfeited=None if of_others else details.forfeited,
         hold=hold if hold is not None and hold.wallet_id in own else None,
     )

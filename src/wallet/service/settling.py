@@ -11,7 +11,7 @@ from wallet.service.due import settle_request
 from wallet.storage.due_steps import MoreIsDue
 from wallet.storage.history import HistoryStore
 
-PORTIONS_MAX: Final = 20
+PORTIONS_MAX: Final = 40
 """How many portions of what is due one read posts before it asks its caller to come again."""
 
 

@@ -15,7 +15,7 @@ import asyncpg
 from wallet.errors import BadData, GroupTooLarge, OutcomeUnknown, StaleContext
 from wallet.ledger.apply import apply_batch
 from wallet.ledger.audit import Salts
-from wallet.ledger.batch import Decision
+from wallet.ledger.batch import DEFAULT_BOUNDS, Bounds, Decision
 from wallet.ledger.model import WalletId
 from wallet.ledger.naming import wallets_implied
 from wallet.ledger.outcomes import Outcome
@@ -59,6 +59,7 @@ async def commit_batch(
     pointed: Pointed | None = None,
     due_steps_max: int = DUE_STEPS_MAX,
     work: Work = at_once,
+    bounds: Bounds = DEFAULT_BOUNDS,
 ) -> Sequence[Outcome]:
     """Decide and store a batch, and answer its outcomes in order.
 
@@ -71,7 +72,7 @@ async def commit_batch(
     try:
         with driver_errors():
             names = await find_named(connection, batch, shard, assets, {} if pointed is None else pointed)
-            loaded = await _lock_and_load(connection, batch, shard, assets, names, clock, due_steps_max)
+            loaded = await _lock_and_load(connection, batch, shard, assets, names, clock, due_steps_max, bounds)
         with driver_errors():
             decision: Decision = await work(connection, apply_batch, batch, loaded.context, loaded.decided_at)
             clock.lap("decide")
@@ -95,6 +96,7 @@ async def _lock_and_load(
     names: Named,
     clock: "_Laps",
     due_steps_max: int,
+    bounds: Bounds,
 ) -> Loaded:
     """Begin, and begin anew for as long as what was loaded is, or points at, a wallet that was not locked."""
     for _ in range(BEGINNINGS_MAX):
@@ -103,7 +105,7 @@ async def _lock_and_load(
         tag = await connection.execute(_SQL["begin_and_lock"].format(shard=shard, ids=ids))
         locked = await connection.fetch(_SQL["lock_and_read"], shard, list(names.locked)) if are_read else None
         clock.lap("lock")
-        loaded = await load(connection, batch, shard, assets, names, locked, due_steps_max)
+        loaded = await load(connection, batch, shard, assets, names, locked, due_steps_max, bounds)
         clock.lap("load")
         missing = [] if loaded.is_plain else names.lacks(wallets_implied(loaded.context))
         # A wallet may have been made since the locks were taken: then more are loaded than the tag, `SELECT n`, says.

@@ -31,6 +31,7 @@ def details_text(details: Details) -> str:
         "forfeited": details.forfeited,
         "hold": None if details.hold is None else _hold_members(details.hold),
         "skipped": details.skipped,
+        "joined": [_slice_members(each) for each in details.joined],
     }
     return _encode({name: value for name, value in members.items() if value is not None and value != []})
 
@@ -46,6 +47,7 @@ def details_of(text: str) -> Details:
         forfeited=members.get("forfeited"),
         hold=None if hold is None else _hold(hold),
         skipped=members.get("skipped"),
+        joined=tuple(_slice(each) for each in members.get("joined", ())),
     )
 
 
@@ -88,10 +90,7 @@ def _hold_members(hold: Hold) -> Mapping[str, Any]:
         "capture_at_expiry": hold.capture_at_expiry,
         "status": hold.status.value,
         "created_at": _time_text(hold.created_at),
-        "slices": [
-            {"amount": each.amount} if each.lot_id is None else {"lot_id": str(each.lot_id), "amount": each.amount}
-            for each in hold.slices
-        ],
+        "slices": [_slice_members(each) for each in hold.slices],
         "carries_lots": hold.carries_lots or None,
     }
     return {name: value for name, value in members.items() if value is not None}
@@ -111,12 +110,20 @@ def _hold(members: Mapping[str, Any]) -> Hold:
         members["capture_at_expiry"],
         _STATUS_BY_NAME[members["status"]],
         datetime.fromisoformat(members["created_at"]),
-        tuple(
-            Slice(None if (lot_id := each.get("lot_id")) is None else _id(lot_id), each["amount"])
-            for each in members["slices"]
-        ),
+        tuple(_slice(each) for each in members["slices"]),
         members.get("carries_lots", False),
     )
+
+
+def _slice_members(slice_: Slice) -> Mapping[str, Any]:
+    if slice_.lot_id is None:
+        return {"amount": slice_.amount}
+    return {"lot_id": str(slice_.lot_id), "amount": slice_.amount}
+
+
+def _slice(members: Mapping[str, Any]) -> Slice:
+    lot_id = members.get("lot_id")
+    return Slice(None if lot_id is None else _id(lot_id), members["amount"])
 
 
 def _id(text: str) -> UUID:

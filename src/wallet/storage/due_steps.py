@@ -12,8 +12,10 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from wallet.errors import WalletBusy, WalletError
 from wallet.ledger.model import DueKey, HoldId, LotId, WalletId
 
-DUE_STEPS_MAX: Final = 1_000
-"""Due steps that one batch posts at most. A hold that reserves several slices counts once for each of them."""
+DUE_STEPS_MAX: Final = 250
+"""Due steps that one batch posts at most. A hold that reserves several slices counts once for each of them.
+
+So few that, on a busy machine, too, a batch holds its locks for less time than others wait for them."""
 
 Fetch: TypeAlias = Callable[..., Awaitable[Sequence[Any]]]
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import asyncpg
 
-from wallet.ledger.batch import Context
+from wallet.ledger.batch import DEFAULT_BOUNDS, Bounds, Context
 from wallet.ledger.model import Posted, ReferenceKey, TransactionId, WalletId, WalletKind, WalletState
 from wallet.ledger.naming import is_plain, singles
 from wallet.ledger.requests import ChangeWallet, Refund, Request, Settle
@@ -40,6 +40,7 @@ async def load(
     names: Named,
     locked: Sequence[asyncpg.Record] | None = None,
     due_steps_max: int = DUE_STEPS_MAX,
+    bounds: Bounds = DEFAULT_BOUNDS,
 ) -> Loaded:
     """All that a batch is decided on. What is still missing, if a wallet was merged meanwhile, the context tells.
 
@@ -82,7 +83,7 @@ async def load(
             decided_at = last
     await _load_strangers(connection, states, shard, assets, names)
     known = await _load_known(connection, shard, known_ids) if known_ids else {}
-    context = Context(states, names.assets, known, shard, assets.by_id)
+    context = Context(states, names.assets, known, shard, assets.by_id, bounds=bounds)
     if not special and all(map(is_plain, batch)):
         return Loaded(context, decided_at, is_plain=True)
     context = await load_more(connection, batch, context, special, decided_at, due_steps_max)

@@ -23,6 +23,7 @@ from wallet.errors import (
     WalletError,
 )
 from wallet.ledger.audit import Salts
+from wallet.ledger.batch import DEFAULT_BOUNDS, Bounds
 from wallet.ledger.model import ORIGIN_SERVICE, WalletId
 from wallet.ledger.outcomes import Outcome, Settled
 from wallet.ledger.requests import Request, Settle
@@ -43,8 +44,8 @@ AWAY_SECONDS: Final = 0.2
 HELD_SECONDS: Final = 5.0
 """How long a wallet that was waited for in vain is asked about before anybody waits for it again."""
 
-PORTIONS_MAX: Final = 8
-"""How many portions of what is due are posted on behalf of the other requests of one batch, which all wait for them."""
+PORTIONS_MAX: Final = 2
+"""How many portions of what is due are posted on behalf of requests of one batch, which all wait for them."""
 
 Answer: TypeAlias = Outcome | WalletError
 """What one request of a batch comes to: an outcome, or why there is none for this one alone."""
@@ -76,6 +77,8 @@ class BatchWriter:
         observe: BatchObserver,
         due_steps_max: int = DUE_STEPS_MAX,
         is_aside: bool = False,
+        portions_max: int = PORTIONS_MAX,
+        bounds: Bounds = DEFAULT_BOUNDS,
     ) -> None:
         self._database = database
         self._assets = assets
@@ -83,6 +86,8 @@ class BatchWriter:
         self._observe = observe
         self._due_steps_max = due_steps_max
         self._work = in_a_thread(database.settings.idle_transaction_ms_max / 1000) if is_aside else at_once
+        self._portions_max = portions_max
+        self._bounds = bounds
         self._ids = IdSource()
         self._connection: asyncpg.Connection | None = None
         self._salts: Salts  # from the first connection on
@@ -105,7 +110,7 @@ class BatchWriter:
         """
         answers: list[Answer] = []
         self._waits_left = len(batch).bit_length() + 1
-        self._portions_left, self._overdue = PORTIONS_MAX, set()
+        self._portions_left, self._overdue = self._portions_max, set()
         # Nobody waits again for what was waited for in vain, not even through a hold.
         self._pointed = {id_: wallets for id_, wallets in self._pointed.items() if self._held_until.keys() & wallets}
         await self._commit_within(batch, answers)
@@ -279,6 +284,7 @@ class BatchWriter:
                 pointed=self._pointed,
                 due_steps_max=self._due_steps_max,
                 work=self._work,
+                bounds=self._bounds,
             )
         except CONNECTION_KEPT:
             raise

@@ -7,8 +7,8 @@ from wallet.ledger.book import Book
 from wallet.ledger.draft import Draft
 from wallet.ledger.lots import joined, split
 from wallet.ledger.model import Details, Hold, HoldStatus, Posted
-from wallet.ledger.movements.carrying import carried
 from wallet.ledger.movements.expiry import expire_lots
+from wallet.ledger.parcels import carried_over
 from wallet.ledger.requests import Capture, Extend, Increase, PlaceHold, Void
 from wallet.ledger.rules.holds import amount_of_capture
 
@@ -115,7 +115,7 @@ def capture(draft: Draft, hold: Hold, amount: int, *, final: bool, carries_lots:
     # The step comes first, so that what was reserved is available for the entry that takes it.
     draft.step(hold, "capture", -amount - released, captured=amount, released=released)
     draft.debit(hold.wallet_id, amount, taken, of_hold=True)
-    parcels = carried(taken, target, book) if carries_lots else None  # type: ignore[arg-type]  # ensured above
+    parcels = carried_over(taken, target, book) if carries_lots else None  # type: ignore[arg-type]  # ensured above
     draft.credit(target.id, amount, parcels, repays=not carries_lots)  # type: ignore[union-attr]  # the same
     if released:
         draft.hold(rest, sign=-1)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from wallet.ledger.book import Book
 from wallet.ledger.draft import Draft
-from wallet.ledger.lots import NewLot, Parcel, joined, undone
+from wallet.ledger.lots import NewLot, Parcel, joined, split, undone
 from wallet.ledger.model import Details, Direction, OnRefundToExpired, Original, Posted, Slice, WalletId, WalletState
 from wallet.ledger.movements.expiry import expire_lots
 from wallet.ledger.requests import Refund
@@ -44,10 +44,15 @@ def move_refund(request: Refund, book: Book) -> Posted:
 
 
 def _taken(state: WalletState, amount: int, original: Original, book: Book) -> tuple[Slice, ...]:
-    """What the original had opened here goes first, from its end; then the draw order. What is held is never taken."""
+    """What the original had put into lots here goes first, from its end, on from where the last refund stopped; then
+    the draw order. What is held is never taken.
+    """
     details = original.posted.details
-    opened = () if details is None else reversed(details.opened)
-    return book.slices_for(state, amount, first=opened)
+    if details is None:
+        return book.slices_for(state, amount)
+    opened = [Slice(lot_id, book.lots[lot_id].amount) for lot_id in details.opened]
+    _, rest = split([*reversed(details.joined), *reversed(opened)], original.refunded)
+    return book.slices_for(state, amount, first=rest)
 
 
 def _given_back(

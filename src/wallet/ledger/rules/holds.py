@@ -8,6 +8,7 @@ from wallet.ledger.model import AMOUNT_MAX, Direction, Hold, HoldId, HoldStatus,
 from wallet.ledger.outcomes import RefusalCode, Refused
 from wallet.ledger.requests import Capture, Extend, Increase, PlaceHold, Void
 from wallet.ledger.rules import shared
+from wallet.ledger.rules.bounds import too_many_holds
 
 
 def first_refusal_place_hold(request: PlaceHold, book: Book) -> Refused | None:
@@ -35,6 +36,7 @@ def first_refusal_place_hold(request: PlaceHold, book: Book) -> Refused | None:
         or shared.first_frozen(debited=(source,), credited=())
         or shared.version_conflict(conditions, states)
         or _unaffordable(source, request.amount, book)
+        or too_many_holds(request, book)
         # A hold moves nothing, so balances are compared as they are.
         or shared.condition_failed(conditions, [(state, Direction.DEBIT, 0) for state in states], book)
     )

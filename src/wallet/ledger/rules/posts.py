@@ -9,6 +9,7 @@ from wallet.ledger.model import ORDINARY, Direction, WalletId, WalletState
 from wallet.ledger.outcomes import RefusalCode, Refused
 from wallet.ledger.requests import NO_OPTIONS, Leg, Post
 from wallet.ledger.rules import shared
+from wallet.ledger.rules.bounds import too_many_lots
 from wallet.ledger.rules.shared import Side
 
 
@@ -69,6 +70,7 @@ def _first_special(post: Post, sides: Sequence[Side], book: Book) -> Refused | N
         or _first_beyond_a_limit(post, debited, book)
         or _too_little(post, debited)
         or shared.first_beyond_funds(sides)
+        or too_many_lots(post, sides, book)
         or shared.condition_failed(options.conditions, sides, book)
     )
 

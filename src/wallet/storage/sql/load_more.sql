@@ -181,6 +181,46 @@ SELECT found.*
         OFFSET 0
        ) AS found;
 
+-- name: count_holds
+-- in:  $1 shard smallint, $2 wallets uuid[], $3 how many holds matter at most
+-- out: of each, how many open holds are placed on it, and how many are captured into it at their expiry, also by way of
+--      a wallet that was merged into it
+-- why: two walks along an index that end at what matters
+WITH RECURSIVE targets AS (
+    SELECT asked.id AS wallet_id, asked.id FROM unnest($2::uuid[]) AS asked (id)
+    UNION
+    SELECT targets.wallet_id, merged.id
+      FROM targets
+     CROSS JOIN LATERAL (
+            SELECT w.id FROM wallets AS w WHERE w.shard = $1 AND w.merged_into = targets.id OFFSET 0
+           ) AS merged
+)
+SELECT targets.wallet_id,
+       max(placed.count) FILTER (WHERE targets.id = targets.wallet_id) AS placed,
+       sum(aimed.count)::bigint AS aimed
+  FROM targets
+ CROSS JOIN LATERAL (
+        SELECT count(*) AS count
+          FROM (
+                SELECT FROM holds AS h
+                 WHERE h.shard = $1 AND h.wallet_id = targets.id AND h.status = 'open'
+                 LIMIT $3
+               ) AS counted
+       ) AS placed
+ CROSS JOIN LATERAL (
+        SELECT count(*) AS count
+          FROM (
+                SELECT FROM holds AS h
+                 WHERE h.shard = $1
+                   AND h.target_wallet_id = targets.id
+                   AND h.status = 'open'
+                   AND h.capture_at_expiry
+                   AND h.expires_at IS NOT NULL
+                 LIMIT $3
+               ) AS counted
+       ) AS aimed
+ GROUP BY targets.wallet_id;
+
 -- name: load_targeted
 -- in:  $1 shard smallint, $2 ids uuid[], $3 how many holds at most
 -- out: of each, open holds that are to be captured into it, also by way of a wallet that was merged into one
@@ -233,15 +273,24 @@ SELECT t.id, t.origin, t.reference_id, t.fingerprint, t.type, t.metadata, t.crea
 -- name: load_lots
 -- in:  $1 shard smallint, $2 wallets uuid[], $3 ids uuid[], $4 transactions uuid[], $5 how many at most
 -- out: the lots of these wallets that have a remainder; whatever is left, those with these ids, and those that these
---      transactions opened
--- why: materialized, or the limit would have all lots read in order of their ids
+--      transactions opened. A lot may be there twice
+-- why: of a wallet with many, each costs a row of one walk along an index, and no look-up. Materialized, or the limit
+--      would have all lots read in order of their ids
 WITH wanted AS MATERIALIZED (
     SELECT asked.id FROM unnest($3::uuid[]) AS asked (id)
     UNION
-    SELECT lot.id FROM lots AS lot WHERE lot.shard = $1 AND lot.wallet_id = ANY($2::uuid[]) AND lot.remaining > 0
-    UNION
     SELECT lot.id FROM lots AS lot WHERE lot.shard = $1 AND lot.opened_by = ANY($4::uuid[])
 )
+SELECT found.*
+  FROM unnest($2::uuid[]) AS asked (id)
+ CROSS JOIN LATERAL (
+        SELECT lot.id, lot.wallet_id, lot.asset_id, lot.category, lot.priority, lot.expires_at, lot.opened_at,
+               lot.opened_by, lot.amount, lot.remaining, lot.held, lot.expiries, lot.programme_id
+          FROM lots AS lot
+         WHERE lot.shard = $1 AND lot.wallet_id = asked.id AND lot.remaining > 0
+        OFFSET 0
+       ) AS found
+UNION ALL
 SELECT found.*
   FROM wanted
  CROSS JOIN LATERAL (

@@ -239,7 +239,7 @@ CREATE TABLE holds (
 
 CREATE INDEX holds_wallet_ix ON holds (shard, wallet_id, id);
 CREATE INDEX holds_open_ix ON holds (shard, wallet_id, expires_at) WHERE status = 'open';
-CREATE INDEX holds_target_ix ON holds (shard, target_wallet_id, expires_at)
+CREATE INDEX holds_target_ix ON holds (shard, target_wallet_id, capture_at_expiry, expires_at)
     WHERE status = 'open' AND target_wallet_id IS NOT NULL;
 
 -- The history of holds. Each takes a version of its wallet.
@@ -271,7 +271,7 @@ CREATE INDEX hold_steps_transaction_ix ON hold_steps (transaction_id);
 
 -- Parcels of credit with a category and an expiry. A row changes only under its wallet's lock.
 CREATE TABLE lots (
-    -- What it was opened with, what is left of that, and how much of this is reserved by open holds.
+    -- What it was opened with, what is left of that and of what has joined it, how much of this is held.
     amount bigint NOT NULL,
     remaining bigint NOT NULL,
     held bigint NOT NULL DEFAULT 0,
@@ -290,7 +290,7 @@ CREATE TABLE lots (
     category text COLLATE "C" NOT NULL,
     CONSTRAINT lots_pk PRIMARY KEY (shard, id),
     CONSTRAINT lots_category_ck CHECK (category IN ('paid', 'promotional')),
-    CONSTRAINT lots_amounts_ck CHECK (amount > 0 AND held >= 0 AND remaining BETWEEN held AND amount)
+    CONSTRAINT lots_amounts_ck CHECK (amount > 0 AND held >= 0 AND remaining >= held)
 );
 
 CREATE INDEX lots_wallet_ix ON lots (shard, wallet_id, id);

@@ -129,7 +129,7 @@ UNION ALL
 -- name: check_details
 -- in:  $1 shard, $2 after transaction id, $3 up to transaction id
 -- why: what an answer told of lots, against what lots did. Both sides by transaction, wallet and lot; a merge carries
---      lots over and draws nothing
+--      lots over and draws nothing, a refund gives back into lots and joins none
 WITH told AS (
     SELECT id, type, details::jsonb AS details
       FROM transactions
@@ -200,8 +200,37 @@ opened_compared AS (
              GROUP BY opened_by
            ) AS opened ON opened.id = said.id
 ),
+joined AS (
+    SELECT told.id, each ->> 'lot_id' AS lot_id, sum((each ->> 'amount')::numeric) AS amount
+      FROM told
+     CROSS JOIN LATERAL jsonb_array_elements(told.details -> 'joined') AS each
+     GROUP BY told.id, each ->> 'lot_id'
+),
+gained AS (
+    SELECT move.transaction_id AS id, move.lot_id::text AS lot_id, sum(move.change::numeric) AS amount
+      FROM lot_moves AS move
+     CROSS JOIN LATERAL (
+            SELECT type FROM transactions WHERE shard = $1 AND id = move.transaction_id OFFSET 0
+           ) AS t
+     CROSS JOIN LATERAL (
+            SELECT opened_by FROM lots WHERE shard = $1 AND id = move.lot_id OFFSET 0
+           ) AS lot
+     WHERE move.shard = $1
+       AND move.change > 0
+       AND t.type NOT IN ('merge', 'refund')
+       AND lot.opened_by <> move.transaction_id
+       AND ($2::uuid IS NULL OR move.transaction_id > $2)
+       AND ($3::uuid IS NULL OR move.transaction_id <= $3)
+     GROUP BY move.transaction_id, move.lot_id
+),
+joined_compared AS (
+    SELECT coalesce(joined.id, gained.id) AS id, coalesce(joined.lot_id, gained.lot_id) AS lot_id,
+           coalesce(joined.amount, 0) AS joined, coalesce(gained.amount, 0) AS gained
+      FROM joined
+      FULL JOIN gained ON gained.id = joined.id AND gained.lot_id = joined.lot_id
+),
 carried AS (
-    -- Lots that are opened by what is given no terms for them have the terms of those that it drew from.
+    -- Lots that are opened or joined by what is given no terms for them have the terms of those that it drew from.
     SELECT told.id, lot.category, lot.priority, lot.expires_at, sum(each.drawn) AS drawn, sum(each.opened) AS opened,
            told.type = 'capture'
            AND coalesce((told.details -> 'hold' ->> 'carries_lots')::boolean, false)
@@ -212,6 +241,8 @@ carried AS (
             SELECT opened_by, lots.id::text, 0, amount
               FROM lots
              WHERE shard = $1 AND ($2::uuid IS NULL OR opened_by > $2) AND ($3::uuid IS NULL OR opened_by <= $3)
+            UNION ALL
+            SELECT gained.id, gained.lot_id, 0, gained.amount FROM gained
            ) AS each
       JOIN told ON told.id = each.transaction_id AND told.type NOT IN ('topup', 'bonus', 'grant', 'refund')
      CROSS JOIN LATERAL (
@@ -237,6 +268,10 @@ UNION ALL
 (SELECT 2, 'transaction_names_the_lots_that_it_opened', format('transactions (shard %s, id %s)', $1, id),
         coalesce(opened, 'none'), coalesce(said, 'none')
    FROM opened_compared WHERE said IS DISTINCT FROM opened ORDER BY id LIMIT 1)
+UNION ALL
+(SELECT 2, 'transaction_names_what_joined_lots', format('transactions (shard %s, id %s)', $1, id),
+        format('%s joined lot %s', gained, lot_id), joined::text
+   FROM joined_compared WHERE joined <> gained ORDER BY id, lot_id LIMIT 1)
 UNION ALL
 (SELECT 7, 'lots_that_go_along_are_as_they_were', format('transactions (shard %s, id %s)', $1, id),
         format('%s%s of %s credit, priority %s, until %s', CASE WHEN NOT is_whole THEN 'at most ' END, drawn, category,

@@ -1,0 +1,61 @@
+"""What one wallet may be burdened with: so many live lots, so many open holds.
+
+Nothing is refused for it that gives back or moves on what is there already: refunds, captures, expiries, merges. Nor
+is a grant, which would be lost.
+"""
+
+from collections.abc import Sequence
+
+from wallet.ledger.book import Book
+from wallet.ledger.model import Direction, Slice, WalletId, WalletKind
+from wallet.ledger.outcomes import RefusalCode, Refused
+from wallet.ledger.parcels import carried_over, dealt_out, lots_opened, of_terms
+from wallet.ledger.requests import PlaceHold, Post
+from wallet.ledger.rules.shared import Side
+
+
+def too_many_lots(post: Post, sides: Sequence[Side], book: Book) -> Refused | None:
+    """The lots that a movement would open, and those that are live where it arrives."""
+    lot, carries = post.options.lot, post.carries_lots or post.type == "transfer"
+    if lot is None and not (carries and _draws_lots(sides)):
+        return None
+    most = book.bounds.share_of(post.origin).lots_max
+    arriving = dealt_out(sides, _draws(sides, book)) if lot is None else {}
+    for state, direction, amount in sides:
+        if direction is Direction.DEBIT or state.kind is not WalletKind.USER:
+            continue
+        parcels = of_terms(lot, amount, book) or carried_over(arriving.get(state.id, ()), state, book) or ()
+        # Nearly always far from it, and known by counting what is at hand.
+        if len(book.lots_of(state.id)) + len(parcels) <= most:
+            continue
+        opened = lots_opened(parcels, state, book, repays=not post.carries_lots)
+        if opened and book.live_lots(state.id) + opened > most:
+            detail = f"Wallet {state.id} would have more than {most} lots."
+            return Refused(RefusalCode.TOO_MANY_LOTS, detail, state.id, members=(("limit", most),))
+    return None
+
+
+def _draws_lots(sides: Sequence[Side]) -> bool:
+    return any(direction is Direction.DEBIT and state.standing.lot_balance for state, direction, _ in sides)
+
+
+def _draws(sides: Sequence[Side], book: Book) -> dict[WalletId, tuple[Slice, ...]]:
+    return {
+        state.id: book.slices_for(state, amount) for state, direction, amount in sides if direction is Direction.DEBIT
+    }
+
+
+def too_many_holds(request: PlaceHold, book: Book) -> Refused | None:
+    """The open holds on the wallet; and those captured into the target at their expiry, if this is one."""
+    most = book.bounds.share_of(request.origin).holds_max
+    if book.holds_placed.get(request.wallet_id, 0) >= most:
+        return _too_many_holds(request.wallet_id, "on", most)
+    is_due_there = request.capture_at_expiry and request.expires_in_seconds is not None
+    if request.target is not None and is_due_there and book.holds_aimed.get(request.target, 0) >= most:
+        return _too_many_holds(request.target, "captured at their expiry into", most)
+    return None
+
+
+def _too_many_holds(wallet_id: WalletId, where: str, most: int) -> Refused:
+    detail = f"There are {most} open holds {where} wallet {wallet_id}, as many as there may be."
+    return Refused(RefusalCode.TOO_MANY_HOLDS, detail, wallet_id, members=(("limit", most),))
