@@ -66,8 +66,8 @@ class Context(NamedTuple):
     captured into them at their expiry. Where there are none, they may be missing.
 
     due_until: where more is due than one batch posts, the last step that this one does. Then the batch settles and asks
-    nothing else, and of lots and holds there are only those due by then and the lots that such holds reserve; and, if one
-    of them is captured with its lots, the live lots of the wallets.
+    nothing else, and of lots and holds there are only those due by then and the lots that such holds reserve; if one of
+    them is captured with its lots, the live lots of the wallets as well.
 
     group_lines_max: how many lines (Book.lines) a group may come to. Beyond it the item at hand is refused.
     """

@@ -58,6 +58,7 @@ def _post(steps: Mapping[DueKey, Hold | Lot], book: Book) -> None:
             continue
         for lot_id in _expire_hold(book, step):
             lot = book.lots[lot_id]
+            # What was over by then has lapsed already; what is left comes later than this step.
             if lot.free and (key := _key_if_due(lot, book)) is not None:
                 insort(in_order, (key, lot), key=_BY_KEY)
 
