@@ -46,8 +46,8 @@ def due_keys(here: World) -> list[DueKey]:
 
 
 def decided(here: World, name_or_id: Any, until: DueKey) -> Decision:
-    """A portion of what is due, loaded as Context says: no more of lots and holds than it is about, and the live lots of
-    wallets where what is carried may join one.
+    """A portion of what is due, loaded as Context says: no more of lots and holds than it is about, and the live lots
+    where what is carried may join one.
     """
     id_ = wallet_id(name_or_id) if isinstance(name_or_id, str) else name_or_id
     batch = [Settle(UUID(int=7), ORIGIN_SERVICE, "settle", id_)]
