@@ -10,7 +10,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ControllerRouterHandler
 
 from wallet.http.pages import Page, Pages
-from wallet.http.routes.shared import SENT_AS_IT_IS, as_response, headers_of
+from wallet.http.routes.shared import SENT_AS_IT_IS, whole_response, headers_of
 from wallet.http.scopes import open_to_all
 
 FOLDER: Final = "/docs"
@@ -36,7 +36,7 @@ def folder_router(pages: Pages) -> Router:
         path = unquote(request.scope["raw_path"].decode("latin-1"))
         if path not in _IN_FOLDER:
             raise NotFoundException
-        return as_response(await pages[path].answer(headers_of(request)))
+        return whole_response(await pages[path].answer(headers_of(request)))
 
     return Router(path=FOLDER, route_handlers=[], before_request=serve, include_in_schema=False, opt=_OPT)
 
@@ -51,6 +51,6 @@ class NoPage(JsonRenderPlugin):
 def _route(path: str, page: Page) -> ControllerRouterHandler:
     @get(path, include_in_schema=False, opt=_OPT)
     async def serve(request: Request[Any, Any, Any]) -> Response[Any]:
-        return as_response(await page.answer(headers_of(request)))
+        return whole_response(await page.answer(headers_of(request)))
 
     return serve

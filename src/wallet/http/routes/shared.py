@@ -92,13 +92,22 @@ class Problem(Struct):
 
 
 def as_response(answer: Answer) -> Response[Any]:
-    """A whole answer, as the framework sends it: with the headers that the fast lane sends, in their order."""
+    """An answer, as the framework sends it: with the headers that the fast lane sends, in their order."""
+    if len(answer.body) > PIECE_BYTES_MAX:
+        return Stream(_pieces(answer.body), status_code=answer.status, headers=_headers(answer))
+    return whole_response(answer)
+
+
+def whole_response(answer: Answer) -> Response[Any]:
+    """The same for bytes that are kept for everybody, and so are not copied."""
+    return Response(answer.body, status_code=answer.status, headers=_headers(answer))
+
+
+def _headers(answer: Answer) -> dict[str, str]:
     headers = {name.decode(): value.decode() for name, value in answer.headers}
     if answer.status not in BODILESS:
         headers["content-length"] = str(len(answer.body))
-    if len(answer.body) > PIECE_BYTES_MAX:
-        return Stream(_pieces(answer.body), status_code=answer.status, headers=headers)
-    return Response(answer.body, status_code=answer.status, headers=headers)
+    return headers
 
 
 async def _pieces(body: bytes) -> AsyncIterator[bytes]:
