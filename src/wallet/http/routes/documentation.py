@@ -10,7 +10,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ControllerRouterHandler
 
 from wallet.http.pages import Page, Pages
-from wallet.http.routes.shared import SENT_AS_IT_IS, whole_response, headers_of
+from wallet.http.routes.shared import SENT_AS_IT_IS, headers_of, whole_response
 from wallet.http.scopes import open_to_all
 
 FOLDER: Final = "/docs"
