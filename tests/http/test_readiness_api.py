@@ -82,6 +82,24 @@ async def test_a_database_that_is_read_only_by_default_is_not_ready(
     await until_reasons(api)
 
 
+@pytest.mark.parametrize("mode", ["ACCESS EXCLUSIVE", "SHARE"])
+async def test_a_ledger_whose_tables_are_locked_is_not_ready(api: Api, ledger: asyncpg.Connection, mode: str) -> None:
+    assert await reasons(api) == []
+    async with ledger.transaction():
+        await ledger.execute(f"LOCK TABLE wallets IN {mode} MODE")
+        await until_reasons(api, "tables_locked")
+    await until_reasons(api)
+
+
+async def test_a_wallet_that_somebody_holds_does_not_make_the_service_unready(
+    api: Api, ledger: asyncpg.Connection
+) -> None:
+    async with ledger.transaction():
+        await ledger.execute("SELECT FROM wallets FOR UPDATE")
+        await asyncio.sleep(0.3)  # longer than a look counts
+        assert await reasons(api) == []
+
+
 async def test_what_is_set_for_the_login_counts_before_what_is_set_for_the_database(
     api: Api, ledger: asyncpg.Connection
 ) -> None:
