@@ -50,6 +50,10 @@ class SequenceBehind(StorageUnavailable):
         super().__init__(f"the sequence {name} is behind its table: run `wallet migrate`, which moves it forward")
 
 
+class CannotConnect(StorageUnavailable):
+    """A writer has no connection and gets none, whatever others may have. The message says why."""
+
+
 class NotPrimary(StorageUnavailable):
     """The server is a standby: it takes no writes, and what it has to read may be old."""
 
