@@ -28,6 +28,7 @@ def _setting(
     """
     return field(
         default=default,
+        repr=not is_secret,
         metadata={
             "env": env,
             "help": meaning,

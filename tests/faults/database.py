@@ -15,9 +15,9 @@ import asyncpg
 
 from tests.faults.processes import children_of
 from tests.postgres import postgres_bindirs
-from wallet.storage.embedded import DATABASE, LOG, PORT, SERVER_SETTINGS, USER, embedded_postgres
+from wallet.storage.embedded import DATABASE, PORT, SERVER_SETTINGS, USER, embedded_postgres
 from wallet.storage.embedded_account import Account, account_for
-from wallet.storage.embedded_folder import read_postmaster_file, socket_dir_for
+from wallet.storage.embedded_folder import LOG, read_postmaster_file, socket_dir_for
 from wallet.storage.embedded_process import launched, stop
 from wallet.storage.migrate import migrate
 

@@ -82,6 +82,56 @@ async def test_a_database_that_is_read_only_by_default_is_not_ready(
     await until_reasons(api)
 
 
+@pytest.mark.parametrize("mode", ["ACCESS EXCLUSIVE", "SHARE"])
+async def test_a_ledger_whose_tables_are_locked_is_not_ready(api: Api, ledger: asyncpg.Connection, mode: str) -> None:
+    assert await reasons(api) == []
+    async with ledger.transaction():
+        await ledger.execute(f"LOCK TABLE wallets IN {mode} MODE")
+        await until_reasons(api, "tables_locked")
+    await until_reasons(api)
+
+
+async def test_a_service_whose_writers_get_no_connection_is_not_ready(
+    server: OwnServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The probe has a connection of its own, from before."""
+    async with running_api(server.dsn) as api:
+        wallet = await api.wallet(balance=5)
+        body = {"reference_id": new_reference(), "amount": 1, "asset_code": "gold"}
+        assert await reasons(api) == []
+        caplog.clear()
+        admin = await asyncpg.connect(server.dsn)
+        try:
+            name = await admin.fetchval("SELECT current_database()")
+            await admin.execute("UPDATE pg_database SET datallowconn = false WHERE datname = $1", name)
+            await admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'wallet writer'"
+            )
+
+            async def is_unready_by_its_writer() -> bool:
+                answer = await api.post(f"/wallets/{wallet}/spend", body)
+                assert code_of(answer) == (503, "storage_unavailable")
+                return await reasons(api) == ["writer_not_connected"]
+
+            await until(is_unready_by_its_writer)
+            assert "55000" in (await api.post(f"/wallets/{wallet}/spend", body)).json()["detail"]
+            assert caplog.text.count("the writer cannot connect") <= 3, "once for each, however long it lasts"
+            await admin.execute("UPDATE pg_database SET datallowconn = true WHERE datname = $1", name)
+            await until_reasons(api)  # also if nobody asks for a movement
+            assert (await api.post(f"/wallets/{wallet}/spend", body)).status_code == 201
+        finally:
+            await admin.close()
+
+
+async def test_a_wallet_that_somebody_holds_does_not_make_the_service_unready(
+    api: Api, ledger: asyncpg.Connection
+) -> None:
+    async with ledger.transaction():
+        await ledger.execute("SELECT FROM wallets FOR UPDATE")
+        await asyncio.sleep(0.3)  # longer than a look counts
+        assert await reasons(api) == []
+
+
 async def test_what_is_set_for_the_login_counts_before_what_is_set_for_the_database(
     api: Api, ledger: asyncpg.Connection
 ) -> None:

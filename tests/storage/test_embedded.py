@@ -23,7 +23,7 @@ from wallet.storage import embedded_child
 from wallet.storage.embedded import EmbeddedServer, embedded_postgres, remove_embedded_data
 from wallet.storage.embedded_account import Account, account_for
 from wallet.storage.embedded_binaries import find_binaries
-from wallet.storage.embedded_folder import UNFINISHED, default_data_dir
+from wallet.storage.embedded_folder import LOG, UNFINISHED, default_data_dir
 
 AS_ROOT = os.geteuid() == 0
 WAIT_SECONDS_MAX = 60
@@ -234,6 +234,8 @@ def test_a_server_started_by_hand_is_shared_and_left_running(data_dir: Path) -> 
                 time.sleep(0.01)
             with embedded_postgres(data_dir) as server:
                 assert (server.pid, server.owned) == (by_hand.pid, False)
+            with pytest.raises(SettingsInvalid, match="started by hand"):
+                remove_embedded_data(data_dir)
             assert is_running(by_hand.pid)
         finally:
             by_hand.send_signal(signal.SIGINT)
@@ -318,6 +320,45 @@ def test_a_reset_of_something_else_is_refused(folder: Path) -> None:
     with pytest.raises(SettingsInvalid, match="holds no database"):
         remove_embedded_data(folder)
     assert (folder / "precious").exists()
+
+
+@pytest.fixture
+def foreign(own_data_dir: Path) -> Path:
+    """A database that somebody else made, such as a distribution's package: it has no log of ours."""
+    for log in own_data_dir.glob(f"{LOG}*"):
+        log.unlink()
+    return own_data_dir
+
+
+def test_a_reset_of_a_database_that_was_not_made_here_is_refused(foreign: Path) -> None:
+    with pytest.raises(SettingsInvalid, match="was not made by `wallet dev`"):
+        remove_embedded_data(foreign)
+    assert (foreign / "base").is_dir()
+
+
+def test_a_database_that_was_not_made_here_is_not_used_and_so_never_taken_for_ours(foreign: Path) -> None:
+    with (
+        pytest.raises(SettingsInvalid, match="DATABASE_URL to the server of that database"),
+        embedded_postgres(foreign),
+    ):
+        pass
+    with pytest.raises(SettingsInvalid, match="was not made by `wallet dev`"):
+        remove_embedded_data(foreign)
+
+
+def test_a_reset_of_a_folder_that_only_looks_like_a_database_is_refused(folder: Path) -> None:
+    (folder / "PG_VERSION").mkdir()
+    (folder / "precious").write_text("x")
+    with pytest.raises(SettingsInvalid, match="was not made by `wallet dev`"):
+        remove_embedded_data(folder)
+    assert (folder / "precious").exists()
+
+
+def test_a_database_has_its_log_before_it_was_ever_started(folder: Path) -> None:
+    """Or a first start that was cut short would leave one that is taken for somebody else's."""
+    data_dir = folder / "pg"
+    with embedded_postgres(data_dir):
+        assert (data_dir / f"{LOG}.1").exists()
 
 
 def test_data_of_another_major_version_is_refused_with_advice(own_data_dir: Path) -> None:

@@ -279,3 +279,36 @@ async def test_a_role_that_is_not_there_is_not_taken_for_a_database_that_is_away
     settings = Settings(database_role="unheard_of")
     with pytest.raises(SettingsInvalid, match="unheard_of"):
         await Database(dsn=database_url, settings=settings).connect("test")
+
+
+# A service that runs
+
+
+async def test_what_keeps_a_running_service_out_is_logged_once_until_it_is_let_in_again(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A keeper, the key ring and the writer connect again each second or oftener, for as long as it lasts."""
+    database = Database(dsn=database_url, settings=Settings(database_role="nobody_by_this_name"))
+    for _ in range(3):
+        with pytest.raises(StorageUnavailable):
+            await database.reconnect("test")
+    assert len(caplog.records) == 1
+    assert "nobody_by_this_name" in caplog.text
+
+
+async def test_it_is_logged_again_after_it_was_over(
+    database_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(dsn=database_url, settings=Settings())
+    for _ in range(2):
+        monkeypatch.setenv("PGSSLMODE", "none_by_this_name")
+        with pytest.raises(StorageUnavailable):
+            await database.reconnect("test")
+        monkeypatch.delenv("PGSSLMODE")
+        await (await database.reconnect("test")).close()
+    assert len(caplog.records) == 2
+
+
+def test_what_shows_a_database_or_the_settings_shows_no_password() -> None:
+    settings = Settings(database_url="postgresql://a:secret@h/d", migration_database_url="postgresql://b:secret@h/d")
+    assert "secret" not in repr(Database(dsn="postgresql://a:secret@h/d", settings=settings))

@@ -199,6 +199,29 @@ async def test_grants_that_were_taken_away_with_the_role_are_given_again(databas
         await administer(database_url, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
 
 
+LATER = "UPDATE wallet_alembic_version SET version_num = '9999_of_a_later_release'"
+LATER_S_GRANTS = "UPDATE role_grants SET digest = sha256('of a later release')"
+
+
+async def test_the_grants_of_a_later_release_are_left_alone_and_will_do(database_url: str) -> None:
+    """A process of this release that starts, or migrates, beside one of the next must not take its rights away."""
+    await administer(database_url, LATER, LATER_S_GRANTS, f"GRANT UPDATE (user_id) ON wallets TO {SERVICE_ROLE}")
+    assert await find_missing(Database(dsn=database_url, settings=Settings())) is None
+    assert await migrate(database_url) == []
+    owner = await asyncpg.connect(database_url)
+    try:
+        assert await owner.fetchval(f"SELECT has_column_privilege('{SERVICE_ROLE}', 'wallets', 'user_id', 'UPDATE')")
+    finally:
+        await owner.close()
+
+
+async def test_grants_that_are_missing_beside_a_later_schema_are_for_that_release_to_give(database_url: str) -> None:
+    role = f"wallet_test_role_{secrets.token_hex(4)}"
+    await administer(database_url, LATER)
+    with pytest.raises(SettingsInvalid, match="run `wallet migrate` of that release"):
+        await migrate(database_url, role=role)
+
+
 async def test_a_migrating_login_that_may_not_make_roles_says_what_to_do(empty_database_url: str, login: str) -> None:
     role = f"wallet_test_role_{secrets.token_hex(4)}"
     await administer(

@@ -15,6 +15,7 @@ from wallet.errors import OutcomeUnknown, Overloaded, StorageUnavailable, Wallet
 from wallet.ledger.model import ReferenceKey
 from wallet.ledger.outcomes import Outcome
 from wallet.ledger.requests import ChangeWallet, Group, Request, Settle, weight
+from wallet.service.outage import Outage
 from wallet.storage.due_steps import MoreIsDue
 
 _log = logging.getLogger(__name__)
@@ -133,6 +134,7 @@ class Committer:
         self._in_flight: list[tuple[float, Sequence[Waiting]]] = []
         # When a batch ended last, whatever it came to.
         self._ended_at = -math.inf
+        self.outage = Outage()
         self._sweeping: asyncio.Task[None] | None = None
         self._idle: deque[asyncio.Future[None]] = deque()
         self._tasks: list[asyncio.Task[None]] = []
@@ -292,8 +294,10 @@ class Committer:
             decided = await writer.commit([waiting.request for waiting in batch])
             ensure(len(decided) == len(batch), f"{len(decided)} answers to {len(batch)} requests")
             answers = decided
+            self.outage.note(None)
         except (StorageUnavailable, OutcomeUnknown) as error:
             answers = [error] * len(batch)
+            self.outage.note(error)
         except Exception as error:  # a broken invariant, or a fault that nobody thought of
             self._stop(error, batch)
         finally:  # Also when drain cancels this: no caller is left without an answer.

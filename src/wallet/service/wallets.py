@@ -250,6 +250,8 @@ class WalletService:
         committers = (self.committer, self.bulk.committer)
         if any(each.fault is not None for each in committers):
             yield Obstacle("committer", "writer_stopped", "stopped after a fault; see the log")
+        if why := next(filter(None, (each.outage.reason for each in committers)), None):
+            yield Obstacle("committer", "writer_not_connected", f"the writer gets no connection: {why}")
         seconds = max(each.standstill_seconds for each in committers)
         if seconds > self.step_seconds_max:
             yield Obstacle("committer", "writer_not_moving", f"nothing has been decided for {seconds:.0f} s")

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import asyncpg
@@ -50,6 +50,10 @@ class SequenceBehind(StorageUnavailable):
         super().__init__(f"the sequence {name} is behind its table: run `wallet migrate`, which moves it forward")
 
 
+class CannotConnect(StorageUnavailable):
+    """A writer has no connection and gets none, whatever others may have. The message says why."""
+
+
 class NotPrimary(StorageUnavailable):
     """The server is a standby: it takes no writes, and what it has to read may be old."""
 
@@ -76,8 +80,10 @@ CONNECTION_LOST: Final = (
 class Database:
     """Where the database is and how a connection to it is set up. Makes connections; holds none."""
 
-    dsn: str
+    dsn: str = field(repr=False)
     settings: Settings
+    _said: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+    """What `reconnect` has logged since it last succeeded: many connect, again and again."""
 
     async def connect(self, purpose: str, *, finds_by_key: bool = False, as_login: bool = False) -> asyncpg.Connection:
         """One connection, set up and checked. Raises StorageUnavailable (NotPrimary on a standby), or SettingsInvalid
@@ -135,10 +141,14 @@ class Database:
     async def reconnect(self, purpose: str, *, finds_by_key: bool = False) -> asyncpg.Connection:
         """As `connect`, for a service that runs: what start would refuse is a database that is away, and may pass."""
         try:
-            return await self.connect(purpose, finds_by_key=finds_by_key)
+            connection = await self.connect(purpose, finds_by_key=finds_by_key)
         except SettingsInvalid as error:
-            _log.error("%s", error)
+            if str(error) not in self._said:
+                self._said.add(str(error))
+                _log.error("%s", error)
             raise StorageUnavailable("the database is not as it was when the service started") from error
+        self._said.clear()
+        return connection
 
     async def pool(self, purpose: str, *, connections_max: int) -> asyncpg.Pool:
         """Connections for short pieces of work, each made when it is first needed: making the pool needs none.

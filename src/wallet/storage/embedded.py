@@ -20,6 +20,7 @@ from wallet.errors import SettingsInvalid, ensure
 from wallet.storage.embedded_account import Account
 from wallet.storage.embedded_binaries import Binaries, find_binaries
 from wallet.storage.embedded_folder import (
+    LOG,
     PostmasterFile,
     begin_initdb,
     default_data_dir,
@@ -34,7 +35,6 @@ from wallet.storage.embedded_process import launched, run, stop
 
 PORT = 5432  # only names the socket's file: nothing listens on TCP
 USER, DATABASE = "postgres", "wallet"
-LOG = "server.log"
 POLL_SECONDS = 0.01
 OTHER_SECONDS_MAX = 120.0  # for another command's server to be up, or to be gone
 START_SECONDS_MAX = 300.0  # recovery after a crash reads up to max_wal_size
@@ -106,7 +106,7 @@ def embedded_postgres(data_dir: Path | None = None, bindir: Path | None = None) 
 def remove_embedded_data(data_dir: Path | None = None) -> Path:
     """Remove the data of a server that does not run, and tell which folder that was.
 
-    Raises SettingsInvalid if it is in use, or holds something else than a database.
+    Raises SettingsInvalid if it is in use, or holds something else than a database that was made here.
     """
     data_dir = (data_dir or default_data_dir()).expanduser().resolve()
     try:
@@ -118,6 +118,8 @@ def remove_embedded_data(data_dir: Path | None = None) -> Path:
     try:
         if not _try_lock(lock):
             raise SettingsInvalid(f"another command uses {data_dir}: end that command first")
+        if (running := read_postmaster_file(data_dir)) and _accepts(running):
+            raise SettingsInvalid(f"a server that was started by hand uses {data_dir}: stop it first")
         remove_database(data_dir)
     except OSError as error:
         raise SettingsInvalid(f"cannot remove {data_dir} ({error.strerror})") from error
@@ -178,7 +180,7 @@ def _initialise(data_dir: Path, binaries: Binaries, *, account: Account, lock: i
         said = initdb.communicate()[0].decode(errors="replace")
     if initdb.returncode != 0:
         raise SettingsInvalid(f"a database could not be made in {data_dir}: {_last_complaint(said)}")
-    finish_initdb(data_dir)
+    finish_initdb(data_dir, account)
 
 
 @contextmanager

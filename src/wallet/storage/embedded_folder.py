@@ -15,6 +15,8 @@ from wallet.errors import SettingsInvalid
 from wallet.storage.embedded_account import Account, account_for
 
 UNFINISHED = "wallet-initdb-unfinished"
+LOG = "server.log"
+"""What the server says. Every database that was made here has one, and by it is told from other people's."""
 # The clone that this file is run from; None where the package is installed elsewhere.
 _SOURCE = Path(__file__).resolve().parents[3]
 CLONE = _SOURCE if (_SOURCE / "pyproject.toml").is_file() and (_SOURCE / "src/wallet").is_dir() else None
@@ -52,7 +54,16 @@ def remove_database(data_dir: Path) -> None:
     content = os.listdir(data_dir)
     if content and "PG_VERSION" not in content and UNFINISHED not in content:
         raise SettingsInvalid(f"{data_dir} holds no database, so nothing in it is removed")
+    if content and not _is_made_here(data_dir):
+        raise SettingsInvalid(f"the database in {data_dir} was not made by `wallet dev`, so nothing in it is removed")
     shutil.rmtree(data_dir)
+
+
+def _is_made_here(data_dir: Path) -> bool:
+    if (data_dir / UNFINISHED).is_dir():
+        return True
+    # A start that was cut short between moving the old log away and opening a new one leaves only the old one.
+    return (data_dir / "PG_VERSION").is_file() and any((data_dir / log).is_file() for log in (LOG, f"{LOG}.1"))
 
 
 def _home() -> Path:
@@ -76,6 +87,11 @@ def prepare_data_dir(data_dir: Path) -> Account:
         if content and "PG_VERSION" not in content and UNFINISHED not in content:
             raise SettingsInvalid(
                 f"{data_dir} is not empty and holds no database: set WALLET_DATA_DIR to a new or an empty folder"
+            )
+        if content and not _is_made_here(data_dir):
+            raise SettingsInvalid(
+                f"the database in {data_dir} was not made by `wallet dev`: set WALLET_DATA_DIR to a new or an empty "
+                "folder, or DATABASE_URL to the server of that database"
             )
         if data_dir.stat().st_uid != account.uid:
             if "PG_VERSION" in content:
@@ -133,9 +149,15 @@ def begin_initdb(data_dir: Path, account: Account) -> Path:
     return unfinished
 
 
-def finish_initdb(data_dir: Path) -> None:
+def finish_initdb(data_dir: Path, account: Account) -> None:
     """Move what initdb made to its place, PG_VERSION last: a folder that has it is complete."""
     unfinished = data_dir / UNFINISHED
+    # Before it is a database, so that none is without it. Never through a link that somebody put there.
+    log = os.open(unfinished / LOG, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.fchown(log, account.uid, account.gid)
+    finally:
+        os.close(log)
     for entry in sorted(unfinished.iterdir(), key=lambda each: each.name == "PG_VERSION"):
         entry.rename(data_dir / entry.name)
     unfinished.rmdir()

@@ -54,5 +54,19 @@ async def disk_has_room(connection: asyncpg.Connection) -> Obstacle | None:
     return None
 
 
-CHECKS: Final[Sequence[Check]] = (schema_is_current, sequences_are_ahead, database_takes_writes, disk_has_room)
+async def tables_are_free(connection: asyncpg.Connection) -> Obstacle | None:
+    try:
+        await connection.execute(_SQL["touch_tables"])
+    except asyncpg.LockNotAvailableError:
+        return Obstacle("database", "tables_locked", "another session has locked the ledger's tables (55P03)")
+    return None
+
+
+CHECKS: Final[Sequence[Check]] = (
+    schema_is_current,
+    sequences_are_ahead,
+    database_takes_writes,
+    disk_has_room,
+    tables_are_free,
+)
 """In the order of what is told first. The first obstacle is the last thing looked at."""

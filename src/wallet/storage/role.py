@@ -10,6 +10,8 @@ from typing import Final
 
 import asyncpg
 
+from wallet.errors import SettingsInvalid
+from wallet.storage.revision import applied_revision, is_later
 from wallet.storage.statements import load_statements
 
 _SQL: Final = load_statements("grants.sql")
@@ -20,17 +22,31 @@ _DIGEST: Final = hashlib.sha256("\n".join(f"{name}\n{text}" for name, text in _S
 async def are_given(connection: asyncpg.Connection, role: str, login: str | None = None) -> bool:
     """Whether the role has the grants of this release, and this login (None: the session's own) may take it.
 
-    For a database whose schema is current. Raises what the driver raises.
+    For a database whose schema is current. Where it is a later release's, so are the grants: they have ours among them,
+    as its schema has. Raises what the driver raises.
     """
-    given: bool = await connection.fetchval(_SQL["are_given"], role, _DIGEST, login)
+    given: bool = await connection.fetchval(
+        _SQL["are_given"], role, _DIGEST, login, await _is_a_later_release_s(connection)
+    )
     return given
+
+
+async def _is_a_later_release_s(connection: asyncpg.Connection) -> bool:
+    revision = await applied_revision(connection)
+    return revision is not None and is_later(revision)
 
 
 async def give(connection: asyncpg.Connection, role: str, logins: Iterable[str]) -> None:
     """Make the role if it is not there, give it its grants in this database, and let the logins take it.
 
-    All or nothing. Raises what the driver raises: whoever asks must own the tables and may have to make roles.
+    All or nothing. Raises what the driver raises: whoever asks must own the tables and may have to make roles; and
+    SettingsInvalid where the schema is a later release's: our grants would take away what its processes work with.
     """
+    if await _is_a_later_release_s(connection):
+        raise SettingsInvalid(
+            f"the schema is a later release's, and the role {role!r} has no grants there, or a login may not take it: "
+            "run `wallet migrate` of that release"
+        )
     name = _quoted(role)
     async with connection.transaction():
         await connection.execute(_SQL["make_role"].format(role=name, literal=_literal(role)))

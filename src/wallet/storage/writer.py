@@ -6,6 +6,7 @@ by portions, before who needs it is decided. All of it bounded, and nothing is e
 said.
 """
 
+import logging
 import time
 from collections.abc import Callable, Collection, Sequence, Set
 from typing import Final, TypeAlias
@@ -29,11 +30,13 @@ from wallet.ledger.outcomes import Outcome, Settled
 from wallet.ledger.requests import Request, Settle
 from wallet.storage.assets import AssetCache
 from wallet.storage.commit import CONNECTION_KEPT, StepSeconds, commit_batch, find_held, prepare
-from wallet.storage.database import Database, LockTimedOut, SequenceBehind, close
+from wallet.storage.database import CannotConnect, Database, LockTimedOut, SequenceBehind, close
 from wallet.storage.due_steps import DUE_STEPS_MAX, ManyDue, MoreIsDue
 from wallet.storage.ids import IdSource
 from wallet.storage.long_work import at_once, in_a_thread
 from wallet.storage.named import Pointed, wallets_of
+
+_log = logging.getLogger(__name__)
 
 TRIES_ALONE_MAX: Final = 5
 """How often one request alone is decided, when others keep being first."""
@@ -91,7 +94,7 @@ class BatchWriter:
         self._ids = IdSource()
         self._connection: asyncpg.Connection | None = None
         self._salts: Salts  # from the first connection on
-        self._away_until = 0.0
+        self._away_until, self._away_because = 0.0, ""
         # Wallets that were waited for in vain, and until when nobody waits for them again without asking first.
         self._held_until: dict[WalletId, float] = {}
         self._waits_left = 0
@@ -299,15 +302,17 @@ class BatchWriter:
         if self._connection is not None and not self._connection.is_closed():
             return self._connection
         if time.monotonic() < self._away_until:
-            raise StorageUnavailable("the database was away a moment ago")
+            raise CannotConnect(f"the database was away a moment ago: {self._away_because}")
         try:
             connection = await self._database.reconnect("writer", finds_by_key=True)
             self._salts = await prepare(connection)
-        except StorageUnavailable:
+        except StorageUnavailable as error:
+            if not self._away_because:
+                _log.warning("the writer cannot connect: %s", error)
             # Whoever is queued behind this batch need not wait for a connection attempt each.
-            self._away_until = time.monotonic() + AWAY_SECONDS
-            raise
-        self._connection = connection
+            self._away_until, self._away_because = time.monotonic() + AWAY_SECONDS, str(error)
+            raise CannotConnect(str(error)) from error
+        self._connection, self._away_because = connection, ""
         return connection
 
 

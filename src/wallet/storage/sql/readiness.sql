@@ -27,5 +27,13 @@ SET LOCAL temp_tablespaces = '';
 -- why: half a megabyte that has no room says what a table that has to grow would say. It is gone at the end
 SELECT count(*) AS rows_counted FROM generate_series(1, 20000);
 
+-- name: touch_tables
+-- why: in the mode of whoever adds rows. Waited for shortly, since vacuum locks a table for a moment when it gives back
+--      its end; who waits is in nobody's way
+BEGIN;
+SET LOCAL lock_timeout = '500ms';
+LOCK TABLE batches, transactions, ledger_entries, wallets IN ROW EXCLUSIVE MODE;
+COMMIT;
+
 -- name: end
 COMMIT;
