@@ -35,6 +35,7 @@ class WireTransport(asyncio.Transport):
         self.written = bytearray()
         self.has_written_eof = False
         self.is_reading_now = True
+        self.unread_bytes = 0
 
     def write(self, data: Any) -> None:
         assert not self.has_written_eof, "nothing is written behind the end"
@@ -61,7 +62,7 @@ class WireTransport(asyncio.Transport):
         self.is_reading_now = True
 
     def get_write_buffer_size(self) -> int:
-        return 0
+        return self.unread_bytes
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         pass

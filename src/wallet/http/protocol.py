@@ -118,7 +118,7 @@ class BoundedProtocol(asyncio.Protocol):
         """Keep the connection open while answers are owed; a request that is not whole by now will not be."""
         self._has_eof = True
         if self._is_deaf():
-            return False
+            return self._over_at_latest is None  # a refusal that waits for the answers before it
         if self._requests.phase != NOTHING and not self._unparsed:
             self._refuse(Refused("invalid_request", "The connection was closed before the request was whole."))
             return True
@@ -283,28 +283,24 @@ class BoundedProtocol(asyncio.Protocol):
         return self._refusal is not None or self._over_at_latest is not None
 
     def _end(self) -> None:
-        """The last answer of this connection is made."""
+        """The last answer of this connection is made. What the client still sends is thrown away until it has read it."""
         self._over_at_latest = self.loop.time() + self.request_seconds_max
+        self.deadline = self.loop.time() + LINGER_SECONDS
         self._forget_body()
-        self._hang_up()
-
-    def _hang_up(self) -> None:
-        """Nothing more is said here. What the client still sends is thrown away until it has read the answer."""
         if self._has_eof:
             self.transport.close()
             return
         self.flow.is_held = False
         self.flow.resume_reading()
         self.transport.write_eof()
-        self.deadline = self.loop.time() + LINGER_SECONDS
 
     # Bounds
 
     def _rearm(self) -> None:
         """Set the deadline anew, by whose turn it is."""
-        if self.flow.write_paused:
+        if self.flow.write_paused or self._over_at_latest is not None:
             return  # only reading the answers can put this one off
-        if self._requests.phase != NOTHING:
+        if self._requests.phase != NOTHING and self._refusal is None:
             self.deadline = self.loop.time() + self.request_seconds_max
         elif self._owed:
             self.deadline = math.inf
@@ -352,7 +348,7 @@ class BoundedProtocol(asyncio.Protocol):
         )
         self._unparsed = b""
         self._forget_body()
-        self.deadline = math.inf
+        self._rearm()
         if self._requests.phase == BODY:
             self._refuse_started(self._owed[-1])
         elif not self._owed:
@@ -375,4 +371,4 @@ class BoundedProtocol(asyncio.Protocol):
         if self._refusal is None or self.transport.is_closing():
             return
         self.transport.write(self._refusal)
-        self._hang_up()
+        self._end()
