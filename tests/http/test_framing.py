@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.http.wired import Wire, wire
+from wallet.http.protocol import STREAM_ANSWERS_BYTES_MAX
 
 GET = b"GET /next HTTP/1.1\r\nHost: x\r\n\r\n"
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -279,7 +280,7 @@ class TestWaiting:
         connection = wire()
         count = 9_000
         connection.protocol.data_received(GET * count)
-        assert len(connection.protocol._owed) < count / 10
+        assert len(connection.protocol._owed) < count / 100
         for _ in range(count):
             await connection.send([])
         assert len(connection.seen) == count
@@ -331,6 +332,26 @@ async def test_a_request_behind_an_import_is_answered_though_its_body_is_late() 
     assert [seen.body for seen in connection.seen] == [b"abc", b"defg"]
     assert connection.written.count(b"HTTP/1.1 200 ") == 2
     assert not connection.is_over
+
+
+async def test_an_import_has_room_for_its_answers_when_its_turn_has_come_and_not_before() -> None:
+    gates: list[asyncio.Event] = [asyncio.Event() for _ in range(3)]
+    turns = iter(gates)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await next(turns).wait()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    connection = wire(app)
+    one_import = b"POST /import HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
+    await connection.send([GET + one_import * 2])
+    rooms = [connection.transport.high_water]
+    for gate in gates:
+        gate.set()
+        await connection.send([])
+        rooms.append(connection.transport.high_water)
+    assert rooms == [None, STREAM_ANSWERS_BYTES_MAX, STREAM_ANSWERS_BYTES_MAX, None]
 
 
 class TestRequestId:

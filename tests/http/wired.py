@@ -36,6 +36,7 @@ class WireTransport(asyncio.Transport):
         self.has_written_eof = False
         self.is_reading_now = True
         self.unread_bytes = 0
+        self.high_water: int | None = None
 
     def write(self, data: Any) -> None:
         assert not self.has_written_eof, "nothing is written behind the end"
@@ -65,7 +66,7 @@ class WireTransport(asyncio.Transport):
         return self.unread_bytes
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        pass
+        self.high_water = high
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return default
