@@ -1,8 +1,13 @@
 """Where one request ends and the next begins is decided once, by one parser, whatever a client sends."""
 
+import asyncio
+import math
+from typing import Any
+
 import pytest
 
 from tests.http.wired import Wire, wire
+from wallet.http.protocol import STREAM_ANSWERS_BYTES_MAX
 
 GET = b"GET /next HTTP/1.1\r\nHost: x\r\n\r\n"
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -18,6 +23,18 @@ def chunked(body: bytes) -> bytes:
 
 def length(body: bytes) -> bytes:
     return b"Content-Length: %d" % len(body)
+
+
+def waiting() -> tuple[Any, asyncio.Event]:
+    """An application that answers when the event is set."""
+    gate = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await gate.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    return app, gate
 
 
 OFFER = (b"Connection: Upgrade", b"Upgrade: h2c")
@@ -233,6 +250,17 @@ class TestHalfClosed:
         assert connection.written.count(b"HTTP/1.1 400 ") == 1
         assert connection.transport.is_closing()
 
+    async def test_what_came_before_something_bad_is_answered(self) -> None:
+        app, gate = waiting()
+        connection = wire(app)
+        await connection.send([GET + b"no http\r\n\r\n"])
+        await connection.shut_down_sending()
+        gate.set()
+        await connection.send([])
+        assert connection.written.count(b"HTTP/1.1 200 ") == 1
+        assert connection.written.count(b"HTTP/1.1 400 ") == 1
+        assert connection.transport.is_closing()
+
     async def test_an_idle_connection_ends(self) -> None:
         connection = await heard(GET)
         await connection.shut_down_sending()
@@ -252,10 +280,48 @@ class TestWaiting:
         connection = wire()
         count = 9_000
         connection.protocol.data_received(GET * count)
-        assert len(connection.protocol._owed) < count / 10
+        assert len(connection.protocol._owed) < count / 100
         for _ in range(count):
             await connection.send([])
         assert len(connection.seen) == count
+
+
+class TestRefused:
+    async def test_a_client_that_does_not_read_is_cut_off_all_the_same(self) -> None:
+        app, gate = waiting()
+        connection = wire(app)
+        await connection.send([GET])
+        connection.protocol.pause_writing()
+        await connection.send([b"no http\r\n\r\n"])
+        assert connection.protocol.deadline < math.inf
+        connection.protocol.expire()
+        assert connection.transport.is_closing()
+        gate.set()
+        await connection.send([])
+
+    async def test_a_client_that_sends_no_more_and_does_not_read_is_cut_off_all_the_same(self) -> None:
+        app, gate = waiting()
+        connection = wire(app)
+        await connection.send([GET + b"no http\r\n\r\n"])
+        await connection.shut_down_sending()
+        gate.set()
+        await connection.send([])
+        assert connection.protocol.deadline < math.inf
+
+    async def test_it_has_time_to_read_the_answers_before(self) -> None:
+        connection = await heard(GET + b"no http\r\n\r\n")
+        connection.transport.unread_bytes = 1
+        connection.protocol.expire()
+        assert not connection.transport.is_closing()
+        connection.transport.unread_bytes = 0
+        connection.protocol.expire()
+        assert connection.transport.is_closing()
+
+    async def test_nothing_is_written_behind_the_refusal(self) -> None:
+        bad = post(b"Expect: 100-continue", TE + b"chunked", body=b"no size\r\n")
+        connection = await heard(bad)  # the transport would complain
+        assert connection.written.startswith(b"HTTP/1.1 400 ")
+        assert [seen.is_whole for seen in connection.seen] == [False]
 
 
 async def test_a_request_behind_an_import_is_answered_though_its_body_is_late() -> None:
@@ -266,6 +332,26 @@ async def test_a_request_behind_an_import_is_answered_though_its_body_is_late() 
     assert [seen.body for seen in connection.seen] == [b"abc", b"defg"]
     assert connection.written.count(b"HTTP/1.1 200 ") == 2
     assert not connection.is_over
+
+
+async def test_an_import_has_room_for_its_answers_when_its_turn_has_come_and_not_before() -> None:
+    gates: list[asyncio.Event] = [asyncio.Event() for _ in range(3)]
+    turns = iter(gates)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await next(turns).wait()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    connection = wire(app)
+    one_import = b"POST /import HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
+    await connection.send([GET + one_import * 2])
+    rooms = [connection.transport.high_water]
+    for gate in gates:
+        gate.set()
+        await connection.send([])
+        rooms.append(connection.transport.high_water)
+    assert rooms == [None, STREAM_ANSWERS_BYTES_MAX, STREAM_ANSWERS_BYTES_MAX, None]
 
 
 class TestRequestId:

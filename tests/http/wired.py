@@ -35,6 +35,8 @@ class WireTransport(asyncio.Transport):
         self.written = bytearray()
         self.has_written_eof = False
         self.is_reading_now = True
+        self.unread_bytes = 0
+        self.high_water: int | None = None
 
     def write(self, data: Any) -> None:
         assert not self.has_written_eof, "nothing is written behind the end"
@@ -61,10 +63,10 @@ class WireTransport(asyncio.Transport):
         self.is_reading_now = True
 
     def get_write_buffer_size(self) -> int:
-        return 0
+        return self.unread_bytes
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        pass
+        self.high_water = high
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return default

@@ -30,9 +30,11 @@ from wallet.http.request_parser import BODY, NOTHING, Head, RequestParser
 # Seconds that a refused connection is still read from after the answer. Closing with unread bytes makes the kernel
 # send a reset, and a client that is still writing would lose the answer that tells it why.
 LINGER_SECONDS: Final = 2.0
-# Bytes that are parsed in one go. Then a request's bytes are counted, and while answers are owed, parsing stops: a
-# segment that the kernel delivers can hold ten thousand requests.
+# Bytes of a body that are parsed in one go.
 PIECE_BYTES_MAX: Final = 16 * 1024
+# The same where other requests may be behind. While answers are owed, parsing stops between two pieces: a segment that
+# the kernel delivers can hold ten thousand requests, each of which takes a hundred times its bytes once it is parsed.
+HEADS_BYTES_MAX: Final = 2 * 1024
 
 # Bytes of answers to a streamed body that may wait for their reader: what a client has that sends all before it reads.
 STREAM_ANSWERS_BYTES_MAX: Final = 2 * 1024 * 1024
@@ -118,7 +120,7 @@ class BoundedProtocol(asyncio.Protocol):
         """Keep the connection open while answers are owed; a request that is not whole by now will not be."""
         self._has_eof = True
         if self._is_deaf():
-            return False
+            return self._over_at_latest is None  # a refusal that waits for the answers before it
         if self._requests.phase != NOTHING and not self._unparsed:
             self._refuse(Refused("invalid_request", "The connection was closed before the request was whole."))
             return True
@@ -184,7 +186,7 @@ class BoundedProtocol(asyncio.Protocol):
             on_response=self._answered,
         )
         if head.target.partition(b"?")[0] in STREAMED:
-            self._begin_stream(exchange)
+            exchange.begin_stream()
         self._owed.append(exchange)
         if len(self._owed) == 1:
             self._start(exchange)
@@ -210,7 +212,8 @@ class BoundedProtocol(asyncio.Protocol):
         begin = 0
         try:
             while begin < len(data) and len(self._owed) < 2 and not self._is_deaf():
-                piece = data if len(data) <= PIECE_BYTES_MAX else data[begin : begin + PIECE_BYTES_MAX]
+                length = max(HEADS_BYTES_MAX, min(PIECE_BYTES_MAX, self._requests.body_bytes_left))
+                piece = data if len(data) <= length else data[begin : begin + length]
                 begin += len(piece)
                 self._requests.feed(piece)
                 if self._requests.phase == BODY:
@@ -223,6 +226,10 @@ class BoundedProtocol(asyncio.Protocol):
             self.flow.pause_reading()
 
     def _start(self, exchange: Exchange) -> None:
+        if exchange.stream is not None:
+            # Now, and not with the head: the answers before it have no claim to so much room.
+            low = STREAM_ANSWERS_BYTES_MAX - STREAM_PROGRESS_BYTES
+            self.transport.set_write_buffer_limits(STREAM_ANSWERS_BYTES_MAX, low)
         task = self.loop.create_task(exchange.run_asgi(self._app))
         tasks = self._server_state.tasks
         task.add_done_callback(tasks.discard)
@@ -283,28 +290,24 @@ class BoundedProtocol(asyncio.Protocol):
         return self._refusal is not None or self._over_at_latest is not None
 
     def _end(self) -> None:
-        """The last answer of this connection is made."""
+        """The last answer of this connection is made. What still comes is thrown away until the client has read it."""
         self._over_at_latest = self.loop.time() + self.request_seconds_max
+        self.deadline = self.loop.time() + LINGER_SECONDS
         self._forget_body()
-        self._hang_up()
-
-    def _hang_up(self) -> None:
-        """Nothing more is said here. What the client still sends is thrown away until it has read the answer."""
         if self._has_eof:
             self.transport.close()
             return
         self.flow.is_held = False
         self.flow.resume_reading()
         self.transport.write_eof()
-        self.deadline = self.loop.time() + LINGER_SECONDS
 
     # Bounds
 
     def _rearm(self) -> None:
         """Set the deadline anew, by whose turn it is."""
-        if self.flow.write_paused:
+        if self.flow.write_paused or self._over_at_latest is not None:
             return  # only reading the answers can put this one off
-        if self._requests.phase != NOTHING:
+        if self._requests.phase != NOTHING and self._refusal is None:
             self.deadline = self.loop.time() + self.request_seconds_max
         elif self._owed:
             self.deadline = math.inf
@@ -331,11 +334,6 @@ class BoundedProtocol(asyncio.Protocol):
             self.bodies.release(self._charged_key, self)
             self._charged_key = None
 
-    def _begin_stream(self, exchange: Exchange) -> None:
-        exchange.begin_stream()
-        low = STREAM_ANSWERS_BYTES_MAX - STREAM_PROGRESS_BYTES
-        self.transport.set_write_buffer_limits(STREAM_ANSWERS_BYTES_MAX, low)
-
     # Refusals
 
     def _refuse(self, refused: Refused) -> None:
@@ -352,7 +350,7 @@ class BoundedProtocol(asyncio.Protocol):
         )
         self._unparsed = b""
         self._forget_body()
-        self.deadline = math.inf
+        self._rearm()
         if self._requests.phase == BODY:
             self._refuse_started(self._owed[-1])
         elif not self._owed:
@@ -375,4 +373,4 @@ class BoundedProtocol(asyncio.Protocol):
         if self._refusal is None or self.transport.is_closing():
             return
         self.transport.write(self._refusal)
-        self._hang_up()
+        self._end()

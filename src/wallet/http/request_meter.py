@@ -41,6 +41,7 @@ class RequestMeter:
     """
 
     __slots__ = (
+        "_declared_bytes",
         "_head_bytes",
         "_piece_bytes",
         "_piece_is_shared",
@@ -61,7 +62,13 @@ class RequestMeter:
         self._wire_bytes = 0
         self._head_bytes = 0
         self._trailer_bytes = 0
+        self._declared_bytes = 0
         self.body_bytes = 0
+
+    @property
+    def body_bytes_left(self) -> int:
+        """What was declared and has not arrived; 0 where nothing was declared."""
+        return max(0, self._declared_bytes - self.body_bytes)
 
     def end_request(self) -> None:
         self._piece_is_shared = True
@@ -97,12 +104,16 @@ class RequestMeter:
 
     def announce_body(self, length: int, target: bytes) -> None:
         """The head declares a body of so many bytes."""
+        self._declared_bytes = length
+        self._ensure_allowed(length, target)
+
+    def _ensure_allowed(self, length: int, target: bytes) -> None:
         if length > self._sizes.body_bytes_max and length > (allowed := self._sizes.body_bytes_allowed(target)):
             raise Refused("payload_too_large", f"A request body may have {allowed} bytes.")
 
     def add_body(self, length: int, target: bytes) -> None:
         self.body_bytes += length
-        self.announce_body(self.body_bytes, target)
+        self._ensure_allowed(self.body_bytes, target)
 
     def _head_too_large(self) -> Refused:
         return Refused("head_too_large", f"A request head may have {self._sizes.head_bytes_max} bytes.")

@@ -58,6 +58,11 @@ class RequestParser:
     def body_bytes(self) -> int:
         return self._meter.body_bytes
 
+    @property
+    def body_bytes_left(self) -> int:
+        """Of the current body, what its head has declared and has not arrived; 0 where no body is."""
+        return self._meter.body_bytes_left if self.phase == BODY else 0
+
     def feed(self, piece: bytes | memoryview) -> None:
         """Parse a piece of what has arrived. Raises Refused, after which nothing more can be parsed."""
         self._meter.begin_piece(len(piece))
