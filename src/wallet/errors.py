@@ -75,7 +75,10 @@ class NotSealed(WalletError):
 
 
 class GroupTooLarge(WalletError):
-    """A group asks for more work than is done at once. Nothing was applied, and no other try would end otherwise."""
+    """A group asks for more work than is done at once. Nothing was applied, and no other try would end otherwise.
+
+    Raised for several requests together it is internal: they are decided in parts.
+    """
 
 
 class AlreadyExists(WalletError):

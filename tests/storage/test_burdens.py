@@ -126,3 +126,22 @@ async def test_a_lot_that_is_spent_makes_room_for_another(
     assert await told(writer, spend(alice, 1, "s"), promotional(alice, 1, "now")) == ["applied", "applied"]
     assert isinstance((await soon(writer.commit([topup(alice, 1, "main")])))[0], Applied)
     await assert_books_balance(connection)
+
+
+async def test_a_batch_that_moves_many_lots_to_and_fro_is_decided_in_parts(
+    connection: asyncpg.Connection, ledger: Ledger, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob, *_ = ledger.wallets
+    sizes: list[int] = []
+    writer = BatchWriter(make_database(database_url), AssetCache(), observe=lambda items, _steps: sizes.append(items))
+    monkeypatch.setattr("wallet.ledger.apply.LINES_OF_SEVERAL_MAX", 50)
+    await told(writer, *(promotional(alice, 1, f"lot {n}", expires_in_seconds=600 + n) for n in range(12)))
+    sizes.clear()
+    ends = [(alice, bob), (bob, alice)] * 4
+    answers = await told(writer, *(transfer(one, other, 12, f"t{n}") for n, (one, other) in enumerate(ends)))
+    assert answers == ["applied"] * 8
+    assert sum(sizes) == 8
+    assert max(sizes) < 8
+    assert sum(remaining for _, remaining, _ in await lots_of(connection, alice)) == 12
+    await assert_books_balance(connection)
+    await writer.close()

@@ -32,6 +32,9 @@ from wallet.ledger.requests import Single
 GROUP_LINES_MAX: Final = 100_000
 """Five times the entries of 10,000 transfers: of each, three may draw a lot and open another one."""
 
+LINES_OF_SEVERAL_MAX: Final = 10_000
+"""More than 2,000 legs come to, each with a lot. Beyond it a batch of several requests is decided in parts."""
+
 
 class Bounds(NamedTuple):
     """How many live lots a wallet may have; how many open holds may be placed on it, and as many that are captured into
