@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -26,8 +26,9 @@ from tests.storage.ledgers import (
     void,
 )
 from wallet.ledger.batch import Bounds
-from wallet.ledger.outcomes import Applied, Refused, Settled
-from wallet.ledger.requests import Request
+from wallet.ledger.outcomes import Applied, Grouped, Refused, Settled
+from wallet.ledger.requests import Group, Request
+from wallet.storage.aside import SizedWriter, WriterAside
 from wallet.storage.assets import AssetCache
 from wallet.storage.writer import BatchWriter
 
@@ -142,6 +143,29 @@ async def test_a_batch_that_moves_many_lots_to_and_fro_is_decided_in_parts(
     assert answers == ["applied"] * 8
     assert sum(sizes) == 8
     assert max(sizes) < 8
+    assert sum(remaining for _, remaining, _ in await lots_of(connection, alice)) == 12
+    await assert_books_balance(connection)
+    await writer.close()
+
+
+@pytest.mark.parametrize(("most", "is_aside"), [(40, True), (1_000, False)])
+async def test_a_group_that_moves_many_lots_to_and_fro_is_decided_aside(
+    connection: asyncpg.Connection, ledger: Ledger, database_url: str, most: int, is_aside: bool
+) -> None:
+    alice, bob, *_ = ledger.wallets
+    aside_sizes: list[int] = []
+    database, assets = make_database(database_url), AssetCache()
+    at_once = BatchWriter(database, assets, observe=lambda _items, _steps: None, group_lines_at_once=most)
+    aside = BatchWriter(database, assets, observe=lambda items, _steps: aside_sizes.append(items), is_aside=True)
+    writer = SizedWriter(at_once, WriterAside(aside))
+    await soon(writer.commit([promotional(alice, 1, f"lot {n}", expires_in_seconds=600 + n) for n in range(12)]))
+    ends = [(alice, bob), (bob, alice)] * 2
+    items = tuple(transfer(one, other, 12, f"t{n}") for n, (one, other) in enumerate(ends))
+    batch = [topup(bob, 1, "before"), Group(uuid4(), "api", "group", items), topup(bob, 1, "after")]
+    first, grouped, last = await soon(writer.commit(batch))
+    assert isinstance(grouped, Grouped)
+    assert [type(each) for each in (first, *grouped.outcomes, last)] == [Applied] * 6
+    assert aside_sizes == [1] * is_aside
     assert sum(remaining for _, remaining, _ in await lots_of(connection, alice)) == 12
     await assert_books_balance(connection)
     await writer.close()

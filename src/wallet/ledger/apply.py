@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
-from wallet.errors import GroupTooLarge, ensure
+from wallet.errors import GroupTooLarge, NotAtOnce, ensure
 from wallet.ledger.batch import LINES_OF_SEVERAL_MAX, NO_CHANGES, Context, Decision
 from wallet.ledger.book import Book
 from wallet.ledger.fingerprint import differing_fields, is_same
@@ -79,7 +79,7 @@ KINDS: Mapping[type[Single], Kind] = {
 
 def apply_batch(batch: Sequence[Request], context: Context, decided_at: datetime) -> Decision:
     """Decide a batch at one instant. Raises InvariantViolated where a law of the ledger would be broken, GroupTooLarge
-    if several requests come to more than is done at once.
+    if several requests come to more than is done at once, NotAtOnce if a group does.
     """
     if context.due_until is not None:
         ensure(all(type(request) is Settle for request in batch), "something was to be judged before all due steps")
@@ -143,12 +143,15 @@ def _decide_group(group: Group, book: Book) -> Grouped:
     """All or none. What is due at its wallets is posted in any case, as before every request."""
     known_before = book.known.copy()
     trial = book.copy()
-    lines_max = book.lines() + book.group_lines_max
+    before = book.lines()
+    lines_max = before + book.group_lines_max
     outcomes: list[SingleOutcome] = []
     for item in group.items:
         # Whether it is dry is a matter of the group: a dry one's items are, and see what the ones before them did.
         plain = _applied_if_plain(item, trial) if type(item) is Post else None
         outcomes.append(plain or _decide_single(item, trial))
+        if trial.lines() - before > book.group_lines_at_once:
+            raise NotAtOnce(f"The group comes to more than {book.group_lines_at_once} lines")
         if trial.lines() > lines_max and not isinstance(outcomes[-1], Refused):
             outcomes[-1] = _too_large(book.group_lines_max)
         if isinstance(outcomes[-1], Refused):

@@ -72,6 +72,7 @@ class Context(NamedTuple):
     nothing else, and of lots and holds there are only those due by then and the lots that such holds reserve; if one of
     them is captured with its lots, the live lots of the wallets as well.
 
+    group_lines_at_once: how many lines a group may come to where it is decided; beyond it NotAtOnce is raised.
     group_lines_max: how many lines (Book.lines) a group may come to. Beyond it the item at hand is refused.
     """
 
@@ -89,6 +90,7 @@ class Context(NamedTuple):
     attachments: Mapping[tuple[ProgrammeId, WalletId], Attachment] = {}
     due_until: DueKey | None = None
     group_lines_max: int = GROUP_LINES_MAX
+    group_lines_at_once: int = GROUP_LINES_MAX * 10
     holds_placed: Mapping[WalletId, int] = {}
     holds_aimed: Mapping[WalletId, int] = {}
     bounds: Bounds = DEFAULT_BOUNDS

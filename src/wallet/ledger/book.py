@@ -55,6 +55,7 @@ class Book:
         self.targeted = context.targeted
         self.due_until = context.due_until
         self.group_lines_max = context.group_lines_max
+        self.group_lines_at_once = context.group_lines_at_once
         self.bounds = context.bounds
         # Of wallets whose holds nobody has counted these are changes, which nobody asks for.
         self.holds_placed = dict(context.holds_placed)
