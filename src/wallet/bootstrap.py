@@ -1,6 +1,6 @@
 """The only place that builds objects and wires them."""
 
-from typing import cast
+from typing import Any, cast
 
 from litestar import Litestar
 
@@ -31,7 +31,7 @@ from wallet.service.lanes import LANES, LaneCommitter
 from wallet.service.lanes import PORTIONS_MAX as BULK_PORTIONS_MAX
 from wallet.service.wallets import WalletService
 from wallet.settings import Settings
-from wallet.storage.aside import SizedWriter, WriterAside
+from wallet.storage.aside import GROUP_LINES_AT_ONCE_MAX, SizedWriter, WriterAside
 from wallet.storage.assets import AssetCache
 from wallet.storage.balances import BalanceConnection
 from wallet.storage.database import Database
@@ -49,10 +49,10 @@ def make_service(settings: Settings) -> WalletService:
     assets = AssetCache()
     bounds = Bounds(lots_max=settings.wallet_lots_max, holds_max=settings.wallet_holds_max)
 
-    def make_writers(count: int, portions_max: int = PORTIONS_MAX, *, is_aside: bool = False) -> list[BatchWriter]:
+    def make_writers(count: int, portions_max: int = PORTIONS_MAX, **more: Any) -> list[BatchWriter]:
         observe = telemetry.batch
         return [
-            BatchWriter(database, assets, observe=observe, portions_max=portions_max, bounds=bounds, is_aside=is_aside)
+            BatchWriter(database, assets, observe=observe, portions_max=portions_max, bounds=bounds, **more)
             for _ in range(count)
         ]
 
@@ -65,8 +65,9 @@ def make_service(settings: Settings) -> WalletService:
     )
     # Not among the writers of small movements.
     aside = WriterAside(*make_writers(1, BULK_PORTIONS_MAX, is_aside=True))
+    lanes = make_writers(LANES, BULK_PORTIONS_MAX, group_lines_at_once=GROUP_LINES_AT_ONCE_MAX)
     bulk = LaneCommitter(
-        [SizedWriter(each, aside) for each in make_writers(LANES, BULK_PORTIONS_MAX)],
+        [SizedWriter(each, aside) for each in lanes],
         queue_depth_max=max(QUEUE_ITEMS_MAX, CHUNKS_QUEUED_MAX * settings.bulk_items_max),
         batch_items_max=settings.bulk_items_max,
         wallets_of=lambda request: wallets_locked(request, assets),

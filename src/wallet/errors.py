@@ -8,6 +8,7 @@ WalletError
 ├── RateLimited           the key asks too often; certainly not applied
 ├── NotSealed             too new to be proved; ask again in a moment
 ├── GroupTooLarge         more than is done at once, so it will never be done like this; certainly not applied
+├── NotAtOnce             internal: too much for the event loop, so it is decided aside
 ├── AlreadyExists         a client-made id is taken by another body
 ├── Overloaded            queue full; certainly not applied
 ├── StorageUnavailable    failed before COMMIT was sent; certainly not applied
@@ -75,7 +76,14 @@ class NotSealed(WalletError):
 
 
 class GroupTooLarge(WalletError):
-    """A group asks for more work than is done at once. Nothing was applied, and no other try would end otherwise."""
+    """A group asks for more work than is done at once. Nothing was applied, and no other try would end otherwise.
+
+    Raised for several requests together it is internal: they are decided in parts.
+    """
+
+
+class NotAtOnce(WalletError):
+    """Internal: a group turned out to be too much for the event loop. Nothing was applied; it is decided aside."""
 
 
 class AlreadyExists(WalletError):

@@ -1,14 +1,17 @@
 """What one wallet may be burdened with: so many live lots, so many open holds. All that is there goes on."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
 
 from tests.ledger.scripts import answer, ask, in_columns, lines_of, seen, told
 from tests.ledger.worlds import World, named, wallet_id, world
+from wallet.errors import GroupTooLarge
 from wallet.ledger.batch import Bounds
-from wallet.ledger.model import OnRefundToExpired, Policy
-from wallet.ledger.outcomes import Refused
+from wallet.ledger.lots import draw_order
+from wallet.ledger.model import Lot, OnRefundToExpired, Policy
+from wallet.ledger.outcomes import Applied, Refused
 
 WALLETS = """
 wallet asset balance
@@ -102,3 +105,41 @@ def test_each_that_ends_makes_room_within_its_batch(here: World) -> None:
     start = told(start, "void h")
     outcomes = start.decide(*(ask(line, start) for line in lines)).outcomes
     assert [named(each) for each in outcomes] == ["too_many_lots", "applied", "applied"]
+
+
+def _of_many_lots(count: int) -> World:
+    here = world(WALLETS)
+    topups = [ask(f"l{n}: topup alice 1 lot promotional in {100 + n}", here) for n in range(count)]
+    return here.left_by(here.decide(*topups))
+
+
+def test_a_movement_of_many_lots_puts_none_of_them_in_order_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    here, sorted_at = _of_many_lots(200), []
+
+    def noted(lots: Iterable[Lot]) -> list[Lot]:
+        in_order = draw_order(lots)
+        sorted_at.append(len(in_order))
+        return in_order
+
+    monkeypatch.setattr("wallet.ledger.book.draw_order", noted)
+    to_and_fro = [f"x{n}: transfer {'alice bob' if n % 2 == 0 else 'bob alice'} 200" for n in range(4)]
+    decision = here.decide(*(ask(line, here) for line in to_and_fro))
+    assert all(isinstance(each, Applied) for each in decision.outcomes)
+    # Once for each wallet: alice's as they were, bob's before he had any.
+    assert sorted_at == [200, 0]
+    assert [lot.amount for lot in decision.changes.lots.values() if lot.remaining] == [1] * 200
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["x{}: transfer alice bob 200 dry", "x{}: transfer alice bob 200 when alice version 1", "y{}: hold alice 200 dry"],
+)
+def test_several_requests_that_come_to_too_much_are_not_decided_at_once(
+    line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = _of_many_lots(200)
+    monkeypatch.setattr("wallet.ledger.apply.LINES_OF_SEVERAL_MAX", 450)
+    batch = [ask(line.format(n), here) for n in range(4)]
+    with pytest.raises(GroupTooLarge):
+        here.decide(*batch)
+    assert len(here.decide(batch[0]).outcomes) == 1

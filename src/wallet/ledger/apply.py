@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
-from wallet.errors import ensure
-from wallet.ledger.batch import NO_CHANGES, Context, Decision
+from wallet.errors import GroupTooLarge, NotAtOnce, ensure
+from wallet.ledger.batch import LINES_OF_SEVERAL_MAX, NO_CHANGES, Context, Decision
 from wallet.ledger.book import Book
 from wallet.ledger.fingerprint import differing_fields, is_same
 from wallet.ledger.model import Posted, WalletId
@@ -78,11 +78,18 @@ KINDS: Mapping[type[Single], Kind] = {
 
 
 def apply_batch(batch: Sequence[Request], context: Context, decided_at: datetime) -> Decision:
-    """Decide a batch at one instant. Raises InvariantViolated where a law of the ledger would be broken."""
+    """Decide a batch at one instant. Raises InvariantViolated where a law of the ledger would be broken, GroupTooLarge
+    if several requests come to more than is done at once, NotAtOnce if a group does.
+    """
     if context.due_until is not None:
         ensure(all(type(request) is Settle for request in batch), "something was to be judged before all due steps")
     book = Book(context, decided_at)
-    outcomes = [_decide(request, book) for request in batch]
+    outcomes: list[Outcome] = []
+    for request in batch:
+        # Few legs may be many lots, moved to and fro. One alone is bounded by the lots of its wallets.
+        if outcomes and book.lines() + book.lines_in_vain > LINES_OF_SEVERAL_MAX:
+            raise GroupTooLarge(f"Together these come to more than {LINES_OF_SEVERAL_MAX} lines")
+        outcomes.append(_decide(request, book))
     changes = book.changes()
     return Decision(
         tuple(outcomes), tuple(book.posted), book.states, book.deltas, changes if any(changes) else NO_CHANGES
@@ -110,7 +117,10 @@ def _applied_if_plain(post: Post, book: Book) -> Applied | None:
 
 def _decide_dry_or_not(request: Single, book: Book) -> SingleOutcome:
     if request.options.dry_run:
-        return _predicted(_decide_single(request, book.copy()))
+        trial = book.copy()
+        outcome = _predicted(_decide_single(request, trial))
+        book.lines_in_vain = trial.lines_in_vain + trial.lines() - book.lines()
+        return outcome
     return _decide_single(request, book)
 
 
@@ -118,10 +128,12 @@ def _decide_single(request: Single, book: Book) -> SingleOutcome:
     earlier = book.known.get((request.origin, request.reference_id))
     if earlier is not None:
         return _repeat(request, earlier)
-    settle(book, _wallets_judged(request, book))
+    judged = _wallets_judged(request, book)
+    settle(book, judged)
     kind = KINDS[type(request)]
     refused = kind.first_refusal(request, book)
     if refused is not None:
+        book.lines_in_vain += book.lots_at(judged)
         return refused
     posted = kind.move(request, book)
     return Settled(book.due_until is None) if posted is None else Applied(posted)
@@ -131,12 +143,15 @@ def _decide_group(group: Group, book: Book) -> Grouped:
     """All or none. What is due at its wallets is posted in any case, as before every request."""
     known_before = book.known.copy()
     trial = book.copy()
-    lines_max = book.lines() + book.group_lines_max
+    before = book.lines()
+    lines_max = before + book.group_lines_max
     outcomes: list[SingleOutcome] = []
     for item in group.items:
         # Whether it is dry is a matter of the group: a dry one's items are, and see what the ones before them did.
         plain = _applied_if_plain(item, trial) if type(item) is Post else None
         outcomes.append(plain or _decide_single(item, trial))
+        if trial.lines() - before > book.group_lines_at_once:
+            raise NotAtOnce(f"The group comes to more than {book.group_lines_at_once} lines")
         if trial.lines() > lines_max and not isinstance(outcomes[-1], Refused):
             outcomes[-1] = _too_large(book.group_lines_max)
         if isinstance(outcomes[-1], Refused):
@@ -145,7 +160,9 @@ def _decide_group(group: Group, book: Book) -> Grouped:
         if not group.options.dry_run:
             book.adopt(trial)
             return Grouped(tuple(outcomes))
+        book.lines_in_vain = trial.lines_in_vain + trial.lines() - book.lines()
         return Grouped(tuple(map(_predicted, outcomes)))
+    book.lines_in_vain = trial.lines_in_vain + trial.lines() - book.lines()
     if not group.options.dry_run:
         for item in group.items:
             settle(book, _wallets_judged(item, book))

@@ -32,6 +32,9 @@ from wallet.ledger.requests import Single
 GROUP_LINES_MAX: Final = 100_000
 """Five times the entries of 10,000 transfers: of each, three may draw a lot and open another one."""
 
+LINES_OF_SEVERAL_MAX: Final = 10_000
+"""More than 2,000 legs come to, each with a lot. Beyond it a batch of several requests is decided in parts."""
+
 
 class Bounds(NamedTuple):
     """How many live lots a wallet may have; how many open holds may be placed on it, and as many that are captured into
@@ -69,6 +72,7 @@ class Context(NamedTuple):
     nothing else, and of lots and holds there are only those due by then and the lots that such holds reserve; if one of
     them is captured with its lots, the live lots of the wallets as well.
 
+    group_lines_at_once: how many lines a group may come to where it is decided; beyond it NotAtOnce is raised.
     group_lines_max: how many lines (Book.lines) a group may come to. Beyond it the item at hand is refused.
     """
 
@@ -86,6 +90,7 @@ class Context(NamedTuple):
     attachments: Mapping[tuple[ProgrammeId, WalletId], Attachment] = {}
     due_until: DueKey | None = None
     group_lines_max: int = GROUP_LINES_MAX
+    group_lines_at_once: int = GROUP_LINES_MAX * 10
     holds_placed: Mapping[WalletId, int] = {}
     holds_aimed: Mapping[WalletId, int] = {}
     bounds: Bounds = DEFAULT_BOUNDS

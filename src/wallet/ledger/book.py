@@ -4,14 +4,16 @@ Rules read it, movements write it, nothing else does. A copy is cheap and indepe
 on one, which is then adopted or thrown away.
 """
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from datetime import datetime, timedelta
 from hashlib import blake2b
+from typing import Any
 from uuid import UUID
 
 from wallet.ledger.batch import Changes, Context
-from wallet.ledger.lots import NewLot, draw, draw_order, joined
+from wallet.ledger.lots import NewLot, draw, draw_order, joined, place_of, terms_of
 from wallet.ledger.model import (
     ORDINARY,
     Asset,
@@ -53,6 +55,7 @@ class Book:
         self.targeted = context.targeted
         self.due_until = context.due_until
         self.group_lines_max = context.group_lines_max
+        self.group_lines_at_once = context.group_lines_at_once
         self.bounds = context.bounds
         # Of wallets whose holds nobody has counted these are changes, which nobody asks for.
         self.holds_placed = dict(context.holds_placed)
@@ -65,10 +68,11 @@ class Book:
         self.originals = dict(context.originals)
         self.attachments = dict(context.attachments)
         self.next_due = dict(context.next_due)
-        # Ids in order, without values: a wallet may have tens of thousands, and each is found at once.
+        # Ids in order, without values: a wallet may have tens of thousands, and each is found at once. Lots with
+        # nothing left are not among them: a batch may fill and empty a wallet many times.
         self._holds_at: dict[WalletId, dict[HoldId, None]] = {}
         self._lots_of: dict[WalletId, dict[LotId, None]] = {}
-        # Of wallets that were drawn from, until a lot comes or goes: many draw from one wallet, few open lots there.
+        # Of wallets that were drawn from. Lots come and go in place: one movement may be of a thousand.
         self._draw_orders: dict[WalletId, list[LotId]] = {}
         # The same lots by their terms, of wallets that lots were carried to.
         self._alike: dict[WalletId, dict[NewLot, list[LotId]]] = {}
@@ -76,13 +80,16 @@ class Book:
             self._index_hold(hold)
         for lot in context.lots.values():
             # Nothing is derived from them yet, and a wallet may have a thousand.
-            if lot.wallet_id not in self._lots_of:
-                self._lots_of[lot.wallet_id] = {}
-            self._lots_of[lot.wallet_id][lot.id] = None
+            if lot.remaining:
+                if lot.wallet_id not in self._lots_of:
+                    self._lots_of[lot.wallet_id] = {}
+                self._lots_of[lot.wallet_id][lot.id] = None
         # What the batch comes to so far.
         self.posted: list[Posted] = []
         self._posted_seen = 0
         self._lines_of_posted, self._posted_counted = 0, 0
+        # What was looked at in vain, in lines: dry runs and refusals cost as much as what is applied.
+        self.lines_in_vain = 0
         self.states: dict[WalletId, WalletState] = {}
         self.deltas: dict[WalletId, int] = {}
         self.holds_changed: dict[HoldId, Hold] = {}
@@ -103,6 +110,10 @@ class Book:
                 setattr(other, name, value.copy())
         other._holds_at = {wallet_id: ids.copy() for wallet_id, ids in self._holds_at.items()}
         other._lots_of = {wallet_id: ids.copy() for wallet_id, ids in self._lots_of.items()}
+        other._draw_orders = {wallet_id: order.copy() for wallet_id, order in self._draw_orders.items()}
+        other._alike = {
+            wallet_id: {terms: ids.copy() for terms, ids in alike.items()} for wallet_id, alike in self._alike.items()
+        }
         return other
 
     def adopt(self, other: "Book") -> None:
@@ -136,6 +147,10 @@ class Book:
         self._posted_counted = len(self.posted)
         return self._lines_of_posted + len(self.steps) + len(self.lot_moves)
 
+    def lots_at(self, wallets: Iterable[WalletId]) -> int:
+        """How many lots these wallets have."""
+        return sum(len(self._lots_of.get(wallet_id, ())) for wallet_id in wallets)
+
     # What is there.
 
     def wallet(self, wallet_id: WalletId) -> WalletState | None:
@@ -156,7 +171,7 @@ class Book:
         return self.policies.get(asset_id, _DEFAULT_POLICY)
 
     def lots_of(self, wallet_id: WalletId) -> list[Lot]:
-        """The lots that belong to a wallet, those with nothing left included, in no order."""
+        """The lots of a wallet of which something is left, in no order."""
         return [self.lots[lot_id] for lot_id in self._lots_of.get(wallet_id, ())]
 
     def holds_at(self, wallet_id: WalletId) -> list[Hold]:
@@ -219,14 +234,13 @@ class Book:
         if alike is None:
             alike = self._alike[wallet_id] = {}
             for lot_id in self._draw_order(wallet_id):
-                lot = self.lots[lot_id]
-                of_terms = NewLot(lot.category, lot.priority, lot.expires_at, lot.programme_id)
-                alike.setdefault(of_terms, []).append(lot_id)
-        return next((lot for lot_id in alike.get(terms, ()) if (lot := self.lots[lot_id]).remaining), None)
+                alike.setdefault(terms_of(self.lots[lot_id]), []).append(lot_id)
+        ids = alike.get(terms)
+        return self.lots[ids[0]] if ids else None
 
     def live_lots(self, wallet_id: WalletId) -> int:
         """How many lots of a wallet have something left."""
-        return sum(lot.remaining > 0 for lot in self.lots_of(wallet_id))
+        return len(self._lots_of.get(wallet_id, ()))
 
     def _draw_order(self, wallet_id: WalletId) -> list[LotId]:
         order = self._draw_orders.get(wallet_id)
@@ -298,18 +312,37 @@ class Book:
             self._holds_at.setdefault(wallet_id, {})[hold.id] = None
 
     def _index_lot(self, lot: Lot) -> None:
+        """Whoever has changed a lot says so before it is in self.lots."""
         before = self.lots.get(lot.id)
-        if before is not None and before.wallet_id != lot.wallet_id:
-            del self._lots_of[before.wallet_id][lot.id]
-            self._forget_order(before.wallet_id)
-        of_wallet = self._lots_of.setdefault(lot.wallet_id, {})
-        if lot.id not in of_wallet:
-            of_wallet[lot.id] = None
-            self._forget_order(lot.wallet_id)
+        was_at = before.wallet_id if before is not None and before.remaining else None
+        is_at = lot.wallet_id if lot.remaining else None
+        if was_at == is_at:
+            return
+        if was_at is not None:
+            del self._lots_of[was_at][lot.id]
+            self._index_terms(was_at, lot, _leave)
+        if is_at is not None:
+            self._lots_of.setdefault(is_at, {})[lot.id] = None
+            self._index_terms(is_at, lot, _enter)
 
-    def _forget_order(self, wallet_id: WalletId) -> None:
-        self._draw_orders.pop(wallet_id, None)
-        self._alike.pop(wallet_id, None)
+    def _index_terms(self, wallet_id: WalletId, lot: Lot, change: Callable[[list[LotId], Lot, Any], None]) -> None:
+        """Change what is derived from the lots of a wallet, where anybody has asked for it."""
+
+        def place(lot_id: LotId) -> Any:
+            return place_of(lot if lot_id == lot.id else self.lots[lot_id])
+
+        if (order := self._draw_orders.get(wallet_id)) is not None:
+            change(order, lot, place)
+        if (alike := self._alike.get(wallet_id)) is not None:
+            change(alike.setdefault(terms_of(lot), []), lot, place)
+
+
+def _enter(order: list[LotId], lot: Lot, place: Callable[[LotId], Any]) -> None:
+    insort(order, lot.id, key=place)
+
+
+def _leave(order: list[LotId], lot: Lot, place: Callable[[LotId], Any]) -> None:
+    del order[bisect_left(order, place(lot.id), key=place)]
 
 
 def is_due_at_target(hold: Hold) -> bool:

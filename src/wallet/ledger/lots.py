@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from wallet.ledger.model import Drawn, Lot, LotCategory, ProgrammeId, Slice
+from wallet.ledger.model import Drawn, Lot, LotCategory, LotId, ProgrammeId, Slice
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -30,9 +30,17 @@ class Parcel(NamedTuple):
     joins: bool = False
 
 
-def draw_order(lots: Iterable[Lot]) -> list[Lot]:
+def terms_of(lot: Lot) -> NewLot:
+    return NewLot(lot.category, lot.priority, lot.expires_at, lot.programme_id)
+
+
+def place_of(lot: Lot) -> tuple[datetime, int, datetime, LotId]:
     """Earliest expiry, then priority (lower first), then oldest: whatever becomes of a lot, its place stays."""
-    return sorted(lots, key=lambda lot: (lot.expires_at or NEVER, lot.priority, lot.opened_at, lot.id))
+    return lot.expires_at or NEVER, lot.priority, lot.opened_at, lot.id
+
+
+def draw_order(lots: Iterable[Lot]) -> list[Lot]:
+    return sorted(lots, key=place_of)
 
 
 def draw(amount: int, lots: Iterable[Lot], *, main_free: int, main_first: bool) -> tuple[Slice, ...]:

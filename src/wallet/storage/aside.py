@@ -11,13 +11,16 @@ import threading
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
-from wallet.errors import WalletError
+from wallet.errors import NotAtOnce, OutcomeUnknown, StorageUnavailable, WalletError
 from wallet.ledger.naming import singles
 from wallet.ledger.outcomes import Outcome
 from wallet.ledger.requests import Refund, Request, Single, legs_of
 
 AT_ONCE_LEGS_MAX: Final = 2_000
 """Legs of a batch that is decided in the event loop: what 500 requests of four legs have, some 30 ms."""
+
+GROUP_LINES_AT_ONCE_MAX: Final = 10_000
+"""A group may come to more than its legs say, if its wallets have many lots. Then it is decided anew, aside."""
 
 LEGS_MAX: Final = 100
 """Of one movement."""
@@ -73,7 +76,22 @@ class SizedWriter:
     async def commit(self, batch: Sequence[Request]) -> Sequence[Outcome | WalletError]:
         """As BatchWriter.commit."""
         is_large = sum(map(_legs_at_most, singles(batch))) > AT_ONCE_LEGS_MAX
-        return await (self._aside if is_large else self._at_once).commit(batch)
+        if is_large:
+            return await self._aside.commit(batch)
+        answers = await self._at_once.commit(batch)
+        if not any(isinstance(answer, NotAtOnce) for answer in answers):
+            return answers
+        return [
+            await self._beside(request) if isinstance(answer, NotAtOnce) else answer
+            for request, answer in zip(batch, answers, strict=True)
+        ]
+
+    async def _beside(self, request: Request) -> Outcome | WalletError:
+        try:
+            return (await self._aside.commit([request]))[0]
+        except (StorageUnavailable, OutcomeUnknown) as error:
+            # What was decided before it stands and must be answered for what it is.
+            return error
 
     async def close(self) -> None:
         await self._at_once.close()

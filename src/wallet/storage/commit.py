@@ -12,7 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
-from wallet.errors import BadData, GroupTooLarge, OutcomeUnknown, StaleContext
+from wallet.errors import BadData, GroupTooLarge, NotAtOnce, OutcomeUnknown, StaleContext
 from wallet.ledger.apply import apply_batch
 from wallet.ledger.audit import Salts
 from wallet.ledger.batch import DEFAULT_BOUNDS, Bounds, Decision
@@ -38,7 +38,7 @@ BEGINNINGS_MAX: Final = 4
 WALLETS_READ_LEAST: Final = 256
 """So many wallets are read as they are locked, for one round trip more; fewer are looked up with the references."""
 
-CONNECTION_KEPT: Final = (StaleContext, BadData, LockTimedOut, ManyDue, SequenceBehind, GroupTooLarge)
+CONNECTION_KEPT: Final = (StaleContext, BadData, LockTimedOut, ManyDue, SequenceBehind, GroupTooLarge, NotAtOnce)
 """After these the connection is as good as new. After anything else, a cancellation included, nothing is known of it,
 and it must be given up without asking it anything: the server may be stopped for good."""
 
@@ -60,13 +60,14 @@ async def commit_batch(
     due_steps_max: int = DUE_STEPS_MAX,
     work: Work = at_once,
     bounds: Bounds = DEFAULT_BOUNDS,
+    group_lines_at_once: int | None = None,
 ) -> Sequence[Outcome]:
     """Decide and store a batch, and answer its outcomes in order.
 
     Raises OutcomeUnknown once COMMIT was sent and no clean answer came. Everything else that is raised says that
     nothing was stored: StaleContext, BadData, ManyDue, StorageUnavailable. The connection must be given up unless it
     is one of CONNECTION_KEPT. `pointed` is filled with the wallets that the batch's holds and originals brought in.
-    `work`: how what takes long is done.
+    `work`: how what takes long is done. `group_lines_at_once`: beyond so many lines NotAtOnce is raised for a group.
     """
     clock = _Laps(steps)
     try:
@@ -74,7 +75,10 @@ async def commit_batch(
             names = await find_named(connection, batch, shard, assets, {} if pointed is None else pointed)
             loaded = await _lock_and_load(connection, batch, shard, assets, names, clock, due_steps_max, bounds)
         with driver_errors():
-            decision: Decision = await work(connection, apply_batch, batch, loaded.context, loaded.decided_at)
+            context = loaded.context
+            if group_lines_at_once is not None:
+                context = context._replace(group_lines_at_once=group_lines_at_once)
+            decision: Decision = await work(connection, apply_batch, batch, context, loaded.decided_at)
             clock.lap("decide")
             await write_decision(
                 connection, batch, loaded, decision, batch_id=batch_id, shard=shard, salts=salts, work=work

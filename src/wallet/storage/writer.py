@@ -17,6 +17,7 @@ from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_af
 from wallet.errors import (
     BadData,
     GroupTooLarge,
+    NotAtOnce,
     OutcomeUnknown,
     StaleContext,
     StorageUnavailable,
@@ -69,6 +70,7 @@ class BatchWriter:
     """Commits batches one after another on a connection of its own, which it replaces when it breaks.
 
     is_aside: for large batches. They may be decided for longer than the database waits for a process that is stopped.
+    group_lines_at_once: a group of more lines is answered NotAtOnce, for a writer aside to decide it.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class BatchWriter:
         is_aside: bool = False,
         portions_max: int = PORTIONS_MAX,
         bounds: Bounds = DEFAULT_BOUNDS,
+        group_lines_at_once: int | None = None,
     ) -> None:
         self._database = database
         self._assets = assets
@@ -91,6 +94,7 @@ class BatchWriter:
         self._work = in_a_thread(database.settings.idle_transaction_ms_max / 1000) if is_aside else at_once
         self._portions_max = portions_max
         self._bounds = bounds
+        self._group_lines_at_once = group_lines_at_once
         self._ids = IdSource()
         self._connection: asyncpg.Connection | None = None
         self._salts: Salts  # from the first connection on
@@ -134,7 +138,7 @@ class BatchWriter:
         except _WalletsHeld as held:
             are_held = [not held.wallets.isdisjoint(self._wallets_of(request)) for request in batch]
             answers.extend(await self._commit_beside(are_held, batch, LockTimedOut("another session holds a wallet")))
-        except (StaleContext, BadData, LockTimedOut, ManyDue, GroupTooLarge) as error:
+        except (StaleContext, BadData, LockTimedOut, ManyDue, GroupTooLarge, NotAtOnce) as error:
             if len(batch) == 1:
                 alone = batch[0]
                 answers.append(
@@ -230,7 +234,7 @@ class BatchWriter:
             try:
                 # The same batch again: what was committed is found by reference and answered as applied.
                 return await self._find_out(batch)
-            except (RetryError, BadData, ManyDue, GroupTooLarge):
+            except (RetryError, BadData, ManyDue, GroupTooLarge, NotAtOnce):
                 # Nor is a bad value an answer, or what has fallen due since: the first try may have been committed, and
                 # from here on only a reference that is found says so.
                 raise lost from None
@@ -288,6 +292,7 @@ class BatchWriter:
                 due_steps_max=self._due_steps_max,
                 work=self._work,
                 bounds=self._bounds,
+                group_lines_at_once=self._group_lines_at_once,
             )
         except CONNECTION_KEPT:
             raise
@@ -316,7 +321,7 @@ class BatchWriter:
         return connection
 
 
-def _alone(error: StaleContext | BadData | LockTimedOut | GroupTooLarge) -> WalletError:
+def _alone(error: StaleContext | BadData | LockTimedOut | GroupTooLarge | NotAtOnce) -> WalletError:
     if isinstance(error, StaleContext):
         return WalletBusy("other writers were first each time")
     return error

@@ -229,12 +229,25 @@ joined_compared AS (
       FROM joined
       FULL JOIN gained ON gained.id = joined.id AND gained.lot_id = joined.lot_id
 ),
-carried AS (
-    -- Lots that are opened or joined by what is given no terms for them have the terms of those that it drew from.
-    SELECT told.id, lot.category, lot.priority, lot.expires_at, sum(each.drawn) AS drawn, sum(each.opened) AS opened,
+carrying AS MATERIALIZED (
+    -- Without the details, which name each lot: what follows has as many rows as they have.
+    SELECT told.id,
            told.type = 'capture'
            AND coalesce((told.details -> 'hold' ->> 'carries_lots')::boolean, false)
            AND coalesce(target.kind = 'user', false) AS is_whole
+      FROM told
+      LEFT JOIN LATERAL (
+            SELECT kind
+              FROM wallets
+             WHERE shard = $1 AND id = (told.details -> 'hold' ->> 'target')::uuid
+            OFFSET 0
+           ) AS target ON true
+     WHERE told.type NOT IN ('topup', 'bonus', 'grant', 'refund')
+),
+carried AS (
+    -- Lots that are opened or joined by what is given no terms for them have the terms of those that it drew from.
+    SELECT carrying.id, carrying.is_whole, lot.category, lot.priority, lot.expires_at, sum(each.drawn) AS drawn,
+           sum(each.opened) AS opened
       FROM (
             SELECT transaction_id, lot_id, amount AS drawn, 0 AS opened FROM drawn WHERE lot_id IS NOT NULL
             UNION ALL
@@ -244,17 +257,11 @@ carried AS (
             UNION ALL
             SELECT gained.id, gained.lot_id, 0, gained.amount FROM gained
            ) AS each
-      JOIN told ON told.id = each.transaction_id AND told.type NOT IN ('topup', 'bonus', 'grant', 'refund')
+      JOIN carrying ON carrying.id = each.transaction_id
      CROSS JOIN LATERAL (
             SELECT category, priority, expires_at FROM lots WHERE shard = $1 AND id = each.lot_id::uuid OFFSET 0
            ) AS lot
-      LEFT JOIN LATERAL (
-            SELECT kind
-              FROM wallets
-             WHERE shard = $1 AND id = (told.details -> 'hold' ->> 'target')::uuid
-            OFFSET 0
-           ) AS target ON true
-     GROUP BY told.id, told.type, told.details, target.kind, lot.category, lot.priority, lot.expires_at
+     GROUP BY carrying.id, carrying.is_whole, lot.category, lot.priority, lot.expires_at
 )
 (SELECT 2 AS law, 'drawn_is_what_lots_lost' AS check_name, format('transactions (shard %s, id %s)', $1, id) AS location,
         format('%s drawn from lot %s, %s credit', lost, lot_id, category) AS expected,
