@@ -19,7 +19,7 @@ help:     ## Show this list
 	@sed -n 's/^\([a-z]*\): .*## */  make \1\t/p' Makefile | expand -t 18
 
 run: .venv/.run     ## Serve on http://127.0.0.1:8080, with a database of its own unless DATABASE_URL names one
-	@exec $(BIN)/python -I -S src/wallet/storage/embedded_child.py parent=$$PPID -- $(BIN)/wallet dev
+	@exec $(BIN)/python -I -S src/wallet/storage/embedded/child.py parent=$$PPID -- $(BIN)/wallet dev
 
 reset: .venv/.run     ## Remove the data that make run keeps in .data
 	@$(BIN)/wallet reset

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import asyncpg
 
-from wallet.storage.embedded import embedded_postgres
-from wallet.storage.migrate import migrate
+from wallet.storage.embedded.server import embedded_postgres
+from wallet.storage.schema.migrate import migrate
 
 # The major versions on which the storage tests that say so are run; one that is not at hand is skipped.
 POSTGRES_VERSIONS = (15, 16, 18)

@@ -6,37 +6,37 @@ from litestar import Litestar
 
 from wallet.errors import SettingsInvalid
 from wallet.http.application import make_framework
-from wallet.http.asgi import App
-from wallet.http.authentication import Authentication
-from wallet.http.balances import Balances
-from wallet.http.cors import Cors
-from wallet.http.edge import Edge
-from wallet.http.fast_lane import FastLane
-from wallet.http.lifespan import Lifespan
-from wallet.http.movements import Movements
-from wallet.http.openapi import document
-from wallet.http.pages import Pages, open_pages
-from wallet.http.problems import link_types_to
-from wallet.http.turns import Turns
+from wallet.http.document.openapi import document
+from wallet.http.edge.authentication import Authentication
+from wallet.http.edge.cors import Cors
+from wallet.http.edge.edge import Edge
+from wallet.http.edge.fast_lane import FastLane
+from wallet.http.edge.lifespan import Lifespan
+from wallet.http.edge.turns import Turns
+from wallet.http.open.pages import Pages, open_pages
+from wallet.http.operations.balances import Balances
+from wallet.http.operations.perform import Movements
+from wallet.http.wire.asgi import App
+from wallet.http.wire.problems import link_types_to
 from wallet.ledger.batch import Bounds
 from wallet.origins import ANY, origins_of, url_of
-from wallet.service.balances import Balances as CoalescedBalances
-from wallet.service.bulk import CHUNKS_QUEUED_MAX, QUEUE_ITEMS_MAX, Bulk
-from wallet.service.commands import Commands
-from wallet.service.committer import Committer
-from wallet.service.due import DueKeeper
-from wallet.service.keepers import Keepers
-from wallet.service.key_ring import KeyRing
-from wallet.service.lanes import LANES, LaneCommitter
-from wallet.service.lanes import PORTIONS_MAX as BULK_PORTIONS_MAX
-from wallet.service.wallets import WalletService
+from wallet.service.access.key_ring import KeyRing
+from wallet.service.due.keeper import DueKeeper
+from wallet.service.keepers.leader import Keepers
+from wallet.service.reads.balances import Balances as CoalescedBalances
+from wallet.service.wallet_service import WalletService
+from wallet.service.writes.bulk import CHUNKS_QUEUED_MAX, QUEUE_ITEMS_MAX, Bulk
+from wallet.service.writes.commands import Commands
+from wallet.service.writes.committer import Committer
+from wallet.service.writes.ordered_committer import LANES, LaneCommitter
+from wallet.service.writes.ordered_committer import PORTIONS_MAX as BULK_PORTIONS_MAX
 from wallet.settings import Settings
-from wallet.storage.aside import GROUP_LINES_AT_ONCE_MAX, SizedWriter, WriterAside
-from wallet.storage.assets import AssetCache
-from wallet.storage.balances import BalanceConnection
-from wallet.storage.database import Database
-from wallet.storage.named import wallets_locked
-from wallet.storage.writer import PORTIONS_MAX, BatchWriter
+from wallet.storage.batch.aside import GROUP_LINES_AT_ONCE_MAX, SizedWriter, WriterAside
+from wallet.storage.batch.wallets_to_lock import wallets_locked
+from wallet.storage.batch.writer import PORTIONS_MAX, BatchWriter
+from wallet.storage.connections.database import Database
+from wallet.storage.reads.balances import BalanceConnection
+from wallet.storage.rows.asset_cache import AssetCache
 from wallet.telemetry import Telemetry
 
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from tests.bench import processes
-from wallet.storage.embedded import embedded_postgres
+from wallet.storage.embedded.server import embedded_postgres
 
 _DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
 _TOLD = (

@@ -10,10 +10,10 @@ import pytest
 
 from tests.cli.running import Wallet, started
 from tests.cli.test_serve import READY_SECONDS_MAX
+from wallet.service.access.keys import KEY
 from wallet.service.demo import EREN_WALLET, make_demo_data
-from wallet.service.keys import KEY
 from wallet.settings import Settings
-from wallet.storage.database import Database
+from wallet.storage.connections.database import Database
 
 EREN = "e1e1e1e1-e1e1-e1e1-e1e1-e1e1e1e1e1e1"
 NOBODY = "99999999-9999-9999-9999-999999999999"

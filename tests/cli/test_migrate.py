@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from tests.cli.running import Wallet
-from wallet.storage.revision import EXPECTED_REVISION
+from wallet.storage.schema.revision import EXPECTED_REVISION
 
 
 def execute(dsn: str, sql: str) -> None:

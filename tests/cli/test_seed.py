@@ -11,7 +11,7 @@ from tests.cli.running import Wallet
 from wallet.errors import AlreadyExists
 from wallet.service.demo import make_demo_data
 from wallet.settings import Settings
-from wallet.storage.database import Database
+from wallet.storage.connections.database import Database
 
 EREN, MIKASA = "e1e1e1e1-e1e1-e1e1-e1e1-e1e1e1e1e1e1", "e2e2e2e2-e2e2-e2e2-e2e2-e2e2e2e2e2e2"
 

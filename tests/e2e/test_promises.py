@@ -17,9 +17,9 @@ import pytest
 from tests.e2e.hammer import Hammer
 from tests.e2e.serving import GONE, Answer, Client, Service, served
 from tests.postgres import Server, postgres_bindirs
-from wallet.storage.embedded import embedded_postgres
-from wallet.storage.migrate import migrate
-from wallet.storage.verify_chain import verify_with_chain
+from wallet.storage.embedded.server import embedded_postgres
+from wallet.storage.schema.migrate import migrate
+from wallet.storage.verify.chain import verify_with_chain
 
 MIKASA_WALLET = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
 EREN_WALLET = "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.serving import Client, served
-from wallet.storage.verify import verify
+from wallet.storage.verify.ledger import verify
 
 DAY = 24 * 3600
 SANDBOX = {"WALLET_SANDBOX": "1"}

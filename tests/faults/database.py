@@ -15,11 +15,11 @@ import asyncpg
 
 from tests.faults.processes import children_of
 from tests.postgres import postgres_bindirs
-from wallet.storage.embedded import DATABASE, PORT, SERVER_SETTINGS, USER, embedded_postgres
-from wallet.storage.embedded_account import Account, account_for
-from wallet.storage.embedded_folder import LOG, read_postmaster_file, socket_dir_for
-from wallet.storage.embedded_process import launched, stop
-from wallet.storage.migrate import migrate
+from wallet.storage.embedded.account import Account, account_for
+from wallet.storage.embedded.folder import LOG, read_postmaster_file, socket_dir_for
+from wallet.storage.embedded.process import launched, stop
+from wallet.storage.embedded.server import DATABASE, PORT, SERVER_SETTINGS, USER, embedded_postgres
+from wallet.storage.schema.migrate import migrate
 
 # No measurement: it ends a run that would hang.
 START_SECONDS_MAX = 120.0

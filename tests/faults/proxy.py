@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.storage.tcp_proxy import Ends, Message, Relay, is_commit
-from wallet.storage.embedded import DATABASE, PORT, USER
+from wallet.storage.embedded.server import DATABASE, PORT, USER
 
 __all__ = ["Link", "Message", "Mode", "Proxy", "Trap", "is_commit", "locks_wallets", "proxy_to"]
 

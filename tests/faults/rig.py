@@ -19,7 +19,7 @@ from tests.faults.proxy import Link, Message, Mode, Proxy, Trap, proxy_to
 from tests.faults.service import ServiceControl
 from tests.faults.traffic import Connection, Traffic
 from tests.faults.volume import Volume
-from wallet.storage.verify_chain import verify_with_chain
+from wallet.storage.verify.chain import verify_with_chain
 
 WORKERS = 2
 WALLETS = 6

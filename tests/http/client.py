@@ -9,8 +9,8 @@ from uuid import uuid4
 import httpx
 
 from wallet.bootstrap import make_app
-from wallet.http.lifespan import Lifespan
-from wallet.http.problems import PROBLEMS
+from wallet.http.edge.lifespan import Lifespan
+from wallet.http.wire.problems import PROBLEMS
 from wallet.settings import Settings
 
 # The demo data.

@@ -12,7 +12,7 @@ from tests.http.client import Api, running_api
 from tests.postgres import Server
 from wallet.service.demo import make_demo_data
 from wallet.settings import Settings
-from wallet.storage.database import Database
+from wallet.storage.connections.database import Database
 
 Lanes = Mapping[str, Api]
 

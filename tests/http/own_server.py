@@ -12,8 +12,8 @@ import asyncpg
 from tests.faults.volume import Volume, volume
 from tests.http.client import Api
 from tests.postgres import postgres_bindirs
-from wallet.storage.embedded import embedded_postgres
-from wallet.storage.migrate import migrate
+from wallet.storage.embedded.server import embedded_postgres
+from wallet.storage.schema.migrate import migrate
 
 # No measurements: they end a test that would hang.
 SECONDS_MAX = 60.0

@@ -15,13 +15,13 @@ import pytest_asyncio
 from tests.http.client import MIKASA_WALLET, Api, Headers, code_of, new_reference, running_api
 from tests.http.conftest import Lanes
 from wallet.bootstrap import make_routes, make_service
-from wallet.http.authentication import OPEN_FOLDER, OPEN_PATHS
-from wallet.http.balances import Balances
-from wallet.http.fast_lane import _NEEDS
-from wallet.http.movements import Movements
-from wallet.http.scopes import Needs, needs_of
-from wallet.service.callers import Scope
-from wallet.service.keys import KeyRequest
+from wallet.http.edge.authentication import OPEN_FOLDER, OPEN_PATHS
+from wallet.http.edge.fast_lane import _NEEDS
+from wallet.http.edge.needs import Needs, needs_of
+from wallet.http.operations.balances import Balances
+from wallet.http.operations.perform import Movements
+from wallet.service.access.callers import Scope
+from wallet.service.access.keys import KeyRequest
 from wallet.settings import Settings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -18,7 +18,7 @@ from tests.http.client import (
     fields_of,
     new_reference,
 )
-from wallet.http.decoding import ERRORS_MAX
+from wallet.http.wire.decoding import ERRORS_MAX
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

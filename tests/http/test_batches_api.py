@@ -9,10 +9,10 @@ import pytest
 
 from tests.http.client import NOBODY, Api, code_of, fields_of, new_reference
 from tests.http.conftest import Lanes
-from wallet.http.batches import Batches
-from wallet.http.decoding import ERRORS_MAX
-from wallet.service.bulk import GROUP_ITEMS_MAX, GROUP_LEGS_MAX
-from wallet.service.callers import DEVELOPER
+from wallet.http.bulk.batches import Batches
+from wallet.http.wire.decoding import ERRORS_MAX
+from wallet.service.access.callers import DEVELOPER
+from wallet.service.writes.bulk import GROUP_ITEMS_MAX, GROUP_LEGS_MAX
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

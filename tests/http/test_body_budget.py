@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.http.tiny_service import running
 from tests.http.wired import Wire, wire
-from wallet.http.body_budget import BodyBudget
+from wallet.http.server.body_budget import BodyBudget
 
 
 @dataclass(eq=False)

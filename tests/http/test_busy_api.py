@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from tests.http.client import MIKASA_WALLET, Api, code_of, new_reference
-from wallet.service.commands import ORIGIN_API
+from wallet.service.writes.commands import ORIGIN_API
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

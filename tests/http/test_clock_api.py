@@ -12,9 +12,9 @@ from tests.http.conftest import add_demo_data
 from tests.postgres import Server
 from wallet.bootstrap import make_service
 from wallet.errors import SettingsInvalid
-from wallet.service.clock import ADVANCE_SECONDS_MAX
+from wallet.service.due.sandbox_clock import ADVANCE_SECONDS_MAX
 from wallet.settings import Settings
-from wallet.storage.verify import verify
+from wallet.storage.verify.ledger import verify
 
 DAY = 24 * 3600
 

@@ -7,7 +7,7 @@ import pytest_asyncio
 
 from tests.http.client import MIKASA_WALLET, Api, code_of, new_reference, running_api
 from wallet.errors import SettingsInvalid
-from wallet.http.cors import EXPOSED
+from wallet.http.edge.cors import EXPOSED
 from wallet.origins import origins_of
 from wallet.settings import Settings
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from wallet.errors import Malformed
 from wallet.http import bodies
-from wallet.http.decoding import canonical_metadata, decode
-from wallet.http.key_bodies import NewKey
-from wallet.http.programme_bodies import ClockAdvance, NewProgramme
+from wallet.http.routes.key_bodies import NewKey
+from wallet.http.routes.programme_bodies import ClockAdvance, NewProgramme
+from wallet.http.wire.decoding import canonical_metadata, decode
 from wallet.service.json_numbers import as_written
 
 EXAMPLES = settings(max_examples=300, deadline=None)

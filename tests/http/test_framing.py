@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.http.wired import Wire, wire
-from wallet.http.protocol import STREAM_ANSWERS_BYTES_MAX
+from wallet.http.server.bounded_protocol import STREAM_ANSWERS_BYTES_MAX
 
 GET = b"GET /next HTTP/1.1\r\nHost: x\r\n\r\n"
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"

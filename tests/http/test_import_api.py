@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from tests.http.client import NOBODY, Api, code_of, fields_of, new_reference, running_api
 from tests.http.conftest import Lanes
-from wallet.http.lines import LINE_BYTES_MAX, Lines
-from wallet.service.bulk import CHUNKS_QUEUED_MAX
+from wallet.http.bulk.lines import LINE_BYTES_MAX, Lines
+from wallet.service.writes.bulk import CHUNKS_QUEUED_MAX
 
 NDJSON = {"content-type": "application/x-ndjson"}
 

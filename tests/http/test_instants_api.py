@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.http.client import MIKASA_WALLET, NOBODY, Api, fields_of, new_reference
-from wallet.http.imports import NDJSON
+from wallet.http.bulk.imports import NDJSON
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from tests.http.client import GOLD_TREASURY, MIKASA, MIKASA_WALLET, NOBODY, Api, code_of, fields_of, running_api
 from tests.http.conftest import Lanes
-from wallet.service.keys import KEY
+from wallet.service.access.keys import KEY
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

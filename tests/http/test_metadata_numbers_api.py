@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from tests.http.client import MIKASA_WALLET, Api, code_of, fields_of, new_reference
-from wallet.http.imports import NDJSON
+from wallet.http.bulk.imports import NDJSON
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -12,8 +12,8 @@ from httpx import Response
 from tests.http.client import Api, code_of, running_api
 from tests.http.conftest import Lanes
 from wallet.bootstrap import make_app
-from wallet.http.pages import METRICS_SECONDS, Page, metrics_page, open_pages
-from wallet.http.representations import Made, Representation, takes_gzip
+from wallet.http.open.pages import METRICS_SECONDS, Page, metrics_page, open_pages
+from wallet.http.open.representations import Made, Representation, takes_gzip
 from wallet.settings import Settings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from tests.http.client import NOBODY, running_api
 from wallet.errors import SettingsInvalid
-from wallet.http.problems import link_types_to
+from wallet.http.wire.problems import link_types_to
 from wallet.settings import Settings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

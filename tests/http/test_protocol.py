@@ -14,10 +14,10 @@ import pytest
 
 from tests.http.tiny_service import Running, TinyApplication, running
 from wallet.http.answers import Answer
-from wallet.http.authentication import Authentication
-from wallet.http.edge import Edge
-from wallet.http.turns import Turns
-from wallet.service.key_ring import KeyRing
+from wallet.http.edge.authentication import Authentication
+from wallet.http.edge.edge import Edge
+from wallet.http.edge.turns import Turns
+from wallet.service.access.key_ring import KeyRing
 from wallet.telemetry import Telemetry
 
 GET = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"

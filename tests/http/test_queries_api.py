@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from litestar import Request
 
 from tests.http.client import MIKASA_WALLET, Api, code_of, fields_of
-from wallet.http.imports import NDJSON
-from wallet.http.options import parameters
+from wallet.http.bulk.imports import NDJSON
+from wallet.http.wire.query import parameters
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

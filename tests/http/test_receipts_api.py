@@ -19,7 +19,7 @@ from tests.http.client import NOBODY, Api, code_of, new_reference, running_api
 from tests.http.keyed import keyed, person
 from wallet.cli.receipt import command
 from wallet.ledger.receipt import ReceiptInvalid
-from wallet.service.receipts import verify
+from wallet.service.reads.receipts import verify
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 
 from wallet.errors import Malformed
-from wallet.http import batches, decoding
 from wallet.http.bodies import TopUp
-from wallet.http.decoding import METADATA_BYTES_MAX, canonical_metadata, decode
-from wallet.http.lines import LINE_BYTES_MAX
-from wallet.http.portions import ITEM_ERRORS_MAX, SLICE_BYTES, SLICE_ITEMS, read_items
+from wallet.http.bulk import batches
+from wallet.http.bulk.lines import LINE_BYTES_MAX
+from wallet.http.bulk.portions import ITEM_ERRORS_MAX, SLICE_BYTES, SLICE_ITEMS, read_items
+from wallet.http.wire import decoding
+from wallet.http.wire.decoding import METADATA_BYTES_MAX, canonical_metadata, decode
 from wallet.ledger.requests import Single
-from wallet.service.bulk import GROUP_ITEMS_MAX
-from wallet.service.callers import DEVELOPER, Caller
+from wallet.service.access.callers import DEVELOPER, Caller
+from wallet.service.writes.bulk import GROUP_ITEMS_MAX
 
 
 def test_metadata_that_is_too_large_is_not_walked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,9 +22,9 @@ import pytest
 
 from tests.http import tiny_service
 from wallet.errors import SettingsInvalid
-from wallet.http.listening import base_url, listen, within_open_files
-from wallet.http.server import serve
-from wallet.http.supervisor import RESTART_SECONDS_MAX, restart_seconds
+from wallet.http.server.listening import base_url, listen, within_open_files
+from wallet.http.server.serve import serve
+from wallet.http.server.supervisor import RESTART_SECONDS_MAX, restart_seconds
 from wallet.settings import Settings
 
 # No measurement: it ends a test that would hang.

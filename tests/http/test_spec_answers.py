@@ -9,12 +9,12 @@ import pytest
 from tests.http.asked import held, leg, movement, pass_time, step, transaction, with_lot
 from tests.http.client import Api, new_reference
 from wallet.errors import InvariantViolated, OutcomeUnknown, Overloaded, StorageUnavailable, WalletBusy
-from wallet.http.failures import failure
-from wallet.http.problems import PROBLEMS
+from wallet.http.wire.failures import failure
+from wallet.http.wire.problems import PROBLEMS
 from wallet.ledger.draft import UNCOUNTED_TYPES
 from wallet.ledger.fingerprint import LAYOUTS
 from wallet.ledger.rules.refunds import BY_AMOUNT, NEVER
-from wallet.service.commands import BUILT_IN_TYPES
+from wallet.service.writes.commands import BUILT_IN_TYPES
 from wallet.settings import Settings
 
 # What clients were promised. A code may be added; none of these ever moves.

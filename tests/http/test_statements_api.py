@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from tests.http.client import GOLD_REVENUE, GOLD_TREASURY, NOBODY, Api, code_of, fields_of, new_reference
-from wallet.http.statement_answers import _cell
+from wallet.http.routes.statement_answers import _cell
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

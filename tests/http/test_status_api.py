@@ -13,9 +13,9 @@ import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.http.client import MIKASA, MIKASA_WALLET, NOBODY, Api, code_of, new_reference, running_api
-from wallet.http.problems import PROBLEMS
-from wallet.http.writing import AMOUNT_FIELDS
-from wallet.storage.migrate import move_sequences
+from wallet.http.wire.encoding import AMOUNT_FIELDS
+from wallet.http.wire.problems import PROBLEMS
+from wallet.storage.schema.migrate import move_sequences
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

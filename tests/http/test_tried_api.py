@@ -11,13 +11,13 @@ from tests.http.asked import leg, movement, step, transaction
 from tests.http.client import Api, code_of, fields_of, new_reference
 from tests.http.conftest import Lanes
 from wallet.errors import Malformed
-from wallet.http.batches import LOOKED_THROUGH_BYTES_MAX
-from wallet.http.decoding import malformed
-from wallet.http.lines import LINE_BYTES_MAX, Lines
-from wallet.http.portions import read_items
+from wallet.http.bulk.batches import LOOKED_THROUGH_BYTES_MAX
+from wallet.http.bulk.lines import LINE_BYTES_MAX, Lines
+from wallet.http.bulk.portions import read_items
+from wallet.http.wire.decoding import malformed
 from wallet.ledger.requests import Single
-from wallet.service.bulk import GROUP_ITEMS_MAX
-from wallet.service.callers import DEVELOPER, Caller
+from wallet.service.access.callers import DEVELOPER, Caller
+from wallet.service.writes.bulk import GROUP_ITEMS_MAX
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterable
 
 import pytest
 
-from wallet.http.turns import Turn, Turns
+from wallet.http.edge.turns import Turn, Turns
 
 SECONDS = 10.0
 

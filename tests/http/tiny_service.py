@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from wallet.http.listening import listen
-from wallet.http.server import Server, serve
+from wallet.http.server.listening import listen
+from wallet.http.server.serve import Server, serve
 from wallet.settings import Settings
 
 FAULT = "TINY_SERVICE_FAULT"

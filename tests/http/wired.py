@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import uvicorn
 
-from wallet.http.bounds import bounded_protocol
-from wallet.http.protocol import BoundedProtocol
+from wallet.http.server.bounded_protocol import BoundedProtocol
+from wallet.http.server.bounds import bounded_protocol
 from wallet.settings import Settings
 
 # Turns of the loop after which all tasks have done what they can: nothing here waits for anything outside.

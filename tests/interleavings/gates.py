@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import asyncpg
 
-from wallet.storage.database import Database
-from wallet.storage.statements import load_statements
+from wallet.storage.connections.database import Database
+from wallet.storage.connections.sql_files import load_statements
 
 STEP_OF: Final[Mapping[str, Mapping[str, str]]] = {
-    "commit.sql": {
+    "batch/commit.sql": {
         "begin_and_lock": "lock",
         "lock_and_read": "lock",
         "load": "load",
@@ -23,7 +23,7 @@ STEP_OF: Final[Mapping[str, Mapping[str, str]]] = {
         "write_declines": "write",
         "commit": "commit",
     },
-    "load_more.sql": {
+    "batch/load_special.sql": {
         "resolve": "find",
         "load_standings": "more",
         "load_spent": "more",
@@ -33,9 +33,9 @@ STEP_OF: Final[Mapping[str, Mapping[str, str]]] = {
         "lock_refund_states": "mutex",
         "load_originals": "more",
     },
-    "write_more.sql": {"write_more": "write", "name_wallets": "write"},
-    "assets.sql": {"load_by_code": "find"},
-    "resources.sql": {"begin": "begin", "insert_wallet": "make"},
+    "batch/write_special.sql": {"write_more": "write", "name_wallets": "write"},
+    "rows/assets.sql": {"load_by_code": "find"},
+    "registry/resources.sql": {"begin": "begin", "insert_wallet": "make"},
 }
 """The step that a named statement begins, or goes on with."""
 

@@ -15,9 +15,9 @@ from tests.ledger.worlds import system_wallets, wallet_id
 from tests.storage.ledgers import advance, assert_books_balance, make_database, make_writer
 from wallet.ledger.model import Asset, Standing, WalletState
 from wallet.ledger.outcomes import Applied, Grouped, Settled
-from wallet.storage.resources import Resources
-from wallet.storage.verify import verify
-from wallet.storage.writer import BatchWriter
+from wallet.storage.batch.writer import BatchWriter
+from wallet.storage.registry.resources import Resources
+from wallet.storage.verify.ledger import verify
 
 SECONDS_MAX: Final = 60.0
 """How long one order may take before it fails. Nothing that a test says depends on it."""

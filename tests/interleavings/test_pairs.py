@@ -4,7 +4,8 @@ import pytest
 
 from tests.interleavings.playing import play_scene
 from tests.interleavings.scenes import Scene
-from wallet.storage import commit, writing
+from wallet.storage.batch import commit
+from wallet.storage.batch import write as writing
 
 SCENES = [
     # References

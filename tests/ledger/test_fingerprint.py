@@ -25,7 +25,7 @@ from wallet.ledger.fingerprint import (
 )
 from wallet.ledger.model import AMOUNT_MAX, Direction, LotCategory
 from wallet.ledger.requests import NO_OPTIONS, Condition, Leg, LotTerms, Options, Post, Single
-from wallet.service.commands import Commands
+from wallet.service.writes.commands import Commands
 
 A, B = UUID("aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"), UUID("bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb")
 

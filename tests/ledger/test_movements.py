@@ -12,7 +12,7 @@ from wallet.ledger.model import AMOUNT_MAX, Asset, Direction, Entry, WalletKind
 from wallet.ledger.naming import wallets_named
 from wallet.ledger.outcomes import Applied
 from wallet.ledger.requests import Leg, Post
-from wallet.service.commands import Commands
+from wallet.service.writes.commands import Commands
 
 WALLETS = """
 wallet asset balance held version overdraft_limit max_balance

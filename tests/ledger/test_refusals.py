@@ -7,7 +7,7 @@ import pytest
 from tests.ledger.tables import number, rows
 from tests.ledger.worlds import NOON, World, asset, legs, named, post, system_wallets, wallet_id, world
 from wallet.errors import InvariantViolated
-from wallet.http.problems import PROBLEMS
+from wallet.http.wire.problems import PROBLEMS
 from wallet.ledger.apply import apply_batch
 from wallet.ledger.batch import Context
 from wallet.ledger.book import Book

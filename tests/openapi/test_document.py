@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from tests.openapi.asking import ask_by_document
-from wallet.storage.verify import verify
+from wallet.storage.verify.ledger import verify
 
 EXAMPLES = int(os.environ.get("WALLET_DOCUMENT_EXAMPLES", "3"))
 SEED = int(os.environ.get("WALLET_DOCUMENT_SEED", "1"))

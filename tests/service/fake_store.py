@@ -10,7 +10,7 @@ from wallet.ledger.batch import Context
 from wallet.ledger.model import Posted, ReferenceKey
 from wallet.ledger.outcomes import Outcome
 from wallet.ledger.requests import Request
-from wallet.service.committer import Committer
+from wallet.service.writes.committer import Committer
 
 
 class FakeStore:

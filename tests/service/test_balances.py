@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from wallet.errors import NotFound, Overloaded, StorageUnavailable
-from wallet.service.balances import IDS_PER_QUERY_MAX, Balances
-from wallet.storage.balances import Balance
+from wallet.service.reads.balances import IDS_PER_QUERY_MAX, Balances
+from wallet.storage.reads.balances import Balance
 
 ALICE, BOB, NOBODY = UUID(int=1), UUID(int=2), UUID(int=99)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

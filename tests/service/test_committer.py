@@ -13,8 +13,8 @@ from wallet.errors import InvariantViolated, OutcomeUnknown, Overloaded, Storage
 from wallet.ledger.model import Direction
 from wallet.ledger.outcomes import Applied, Grouped, Outcome, RefusalCode, Refused, Replayed
 from wallet.ledger.requests import ORIGIN_WALLET, ChangeWallet, Group, Leg, Post, Request, Settle, Single
-from wallet.service.bulk import Chunk
-from wallet.service.committer import LEGS_PER_ITEM_MAX, OVERLAP_SECONDS, Committer, Writer
+from wallet.service.writes.bulk import Chunk
+from wallet.service.writes.committer import LEGS_PER_ITEM_MAX, OVERLAP_SECONDS, Committer, Writer
 
 LEDGER = make_ledger(wallets=2)
 ALICE, BOB = LEDGER.wallets

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wallet.errors import Malformed
-from wallet.service.cursors import Cursors
+from wallet.service.reads.cursors import Cursors
 
 CURSORS = Cursors(b"k" * 32)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=255)

@@ -16,13 +16,7 @@ from wallet.errors import InvariantViolated, Malformed, OutcomeUnknown, Overload
 from wallet.ledger.model import LotCategory
 from wallet.ledger.outcomes import Outcome, RefusalCode, Refused, Settled
 from wallet.ledger.requests import Grant, Request, Settle
-from wallet.service.clock import (
-    ADVANCE_SECONDS_MAX,
-    OFFSET_SECONDS_MAX,
-    SandboxClock,
-    ensure_real_time,
-)
-from wallet.service.due import (
+from wallet.service.due.keeper import (
     DUE_SECONDS,
     REST_SECONDS,
     RESTING_MAX,
@@ -32,11 +26,17 @@ from wallet.service.due import (
     grant_request,
     settle_request,
 )
-from wallet.service.keepers import Keepers
+from wallet.service.due.sandbox_clock import (
+    ADVANCE_SECONDS_MAX,
+    OFFSET_SECONDS_MAX,
+    SandboxClock,
+    ensure_real_time,
+)
+from wallet.service.keepers.leader import Keepers
 from wallet.settings import Settings
-from wallet.storage.clock import advance_clock, read_clock
-from wallet.storage.due import DueGrant
-from wallet.storage.due_steps import MoreIsDue
+from wallet.storage.batch.due_steps import MoreIsDue
+from wallet.storage.upkeep.clock import advance_clock, read_clock
+from wallet.storage.upkeep.due import DueGrant
 
 THEN = datetime(2024, 1, 31, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -18,16 +18,16 @@ from wallet.errors import OutcomeUnknown, Overloaded
 from wallet.ledger.model import LotCategory
 from wallet.ledger.outcomes import Outcome
 from wallet.ledger.requests import Request
-from wallet.service.committer import Committer
-from wallet.service.cursors import Cursors
-from wallet.service.due import DUE_SECONDS, DueKeeper, DueReport, Submit
+from wallet.service.due.keeper import DUE_SECONDS, DueKeeper, DueReport, Submit
 from wallet.service.programmes import Programmes
-from wallet.storage.assets import AssetCache
-from wallet.storage.clock import advance_clock
-from wallet.storage.programmes import Attached, ProgrammeStore, Terms
-from wallet.storage.reads import ReadStore
-from wallet.storage.resources import Created
-from wallet.storage.writer import BatchWriter
+from wallet.service.reads.cursors import Cursors
+from wallet.service.writes.committer import Committer
+from wallet.storage.batch.writer import BatchWriter
+from wallet.storage.reads.resources import ReadStore
+from wallet.storage.registry.programmes import Attached, ProgrammeStore, Terms
+from wallet.storage.registry.resources import Created
+from wallet.storage.rows.asset_cache import AssetCache
+from wallet.storage.upkeep.clock import advance_clock
 
 DAY = timedelta(days=1)
 MOMENTS = {

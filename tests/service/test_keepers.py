@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from wallet.service.keepers import BLOCKED_LOG_SECONDS, LEAD_SECONDS, PRUNE_SECONDS, KeeperReport, Keepers
+from wallet.service.keepers.leader import BLOCKED_LOG_SECONDS, LEAD_SECONDS, PRUNE_SECONDS, KeeperReport, Keepers
 from wallet.settings import Settings
-from wallet.storage.database import Database
+from wallet.storage.connections.database import Database
 
 INTERVAL = 0.25
 KEEPER_SESSIONS = (
@@ -127,7 +127,7 @@ async def test_a_database_that_is_not_there_is_tried_again_and_logged_once(
     assert [report.is_leader for report in reports] == [False] * 3
     # What is wrong with it, and that the keepers pause.
     said = [record.name for record in caplog.records if record.levelno >= logging.WARNING]
-    assert said == ["wallet.storage.database", "wallet.service.keepers"]
+    assert said == ["wallet.storage.connections.database", "wallet.service.keepers.leader"]
 
 
 async def test_in_the_background_the_watermark_follows_the_batches(

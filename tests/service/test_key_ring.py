@@ -11,11 +11,11 @@ from uuid import UUID, uuid4
 import pytest
 
 from wallet.errors import Overloaded, RateLimited, StorageUnavailable, Unauthenticated
-from wallet.service import key_ring
-from wallet.service.callers import DEVELOPER, Scope
-from wallet.service.key_ring import FRESH_SECONDS, LOOK_UPS_WAITING_MAX, UPKEEP_SECONDS, KeyRing
-from wallet.service.rates import TokenBucket
-from wallet.storage.keys import FoundKey, Revoked
+from wallet.service.access import key_ring
+from wallet.service.access.callers import DEVELOPER, Scope
+from wallet.service.access.key_ring import FRESH_SECONDS, LOOK_UPS_WAITING_MAX, UPKEEP_SECONDS, KeyRing
+from wallet.service.access.rates import TokenBucket
+from wallet.storage.registry.keys import FoundKey, Revoked
 
 
 def key_text(number: int = 0) -> bytes:

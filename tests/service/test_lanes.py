@@ -14,10 +14,10 @@ from wallet.errors import StorageUnavailable
 from wallet.ledger.naming import singles
 from wallet.ledger.outcomes import Applied, Outcome, Refused
 from wallet.ledger.requests import Post, Request
-from wallet.service.committer import Writer
-from wallet.service.lanes import LaneCommitter
-from wallet.storage.assets import AssetCache
-from wallet.storage.named import wallets_locked
+from wallet.service.writes.committer import Writer
+from wallet.service.writes.ordered_committer import LaneCommitter
+from wallet.storage.batch.wallets_to_lock import wallets_locked
+from wallet.storage.rows.asset_cache import AssetCache
 
 LEDGER = make_ledger(wallets=30)
 A, B, C, D, E, F, *_ = LEDGER.wallets

@@ -2,7 +2,7 @@
 
 from wallet.errors import StorageUnavailable
 from wallet.service.outage import SECONDS_LEAST, SECONDS_MAX, Outage
-from wallet.storage.database import CannotConnect
+from wallet.storage.connections.database import CannotConnect
 
 
 class Times:

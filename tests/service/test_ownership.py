@@ -8,9 +8,9 @@ import pytest
 
 from wallet.errors import StorageUnavailable
 from wallet.ledger.model import HoldId, WalletId, WalletKind
-from wallet.service.callers import Caller, Scope
-from wallet.service.ownership import Ownership
-from wallet.storage.owners import Owner
+from wallet.service.access.callers import Caller, Scope
+from wallet.service.access.ownership import Ownership
+from wallet.storage.reads.owners import Owner
 
 USER = uuid4()
 

@@ -7,12 +7,12 @@ from uuid import uuid4
 import pytest
 
 from wallet.ledger.requests import Grant, Post, Refund, Settle, Single
-from wallet.service.callers import BINDABLE, DEVELOPER, Caller, Scope
-from wallet.service.commands import Commands
-from wallet.service.own_reads import OwnReads
-from wallet.service.permissions import Permissions
-from wallet.service.reads import Reads
-from wallet.service.scopes import _BY_KIND, MOVES, scopes_needed, scopes_of
+from wallet.service.access.callers import BINDABLE, DEVELOPER, Caller, Scope
+from wallet.service.access.own_reads import OwnReads
+from wallet.service.access.permissions import Permissions
+from wallet.service.access.scopes import _BY_KIND, MOVES, scopes_needed, scopes_of
+from wallet.service.reads.lists import Reads
+from wallet.service.writes.commands import Commands
 
 TOP_UP = Commands().wallet_movement(
     "topup", wallet_id=uuid4(), asset_code="GOLD", amount=5, reference_id="r", metadata=None

@@ -11,7 +11,7 @@ from tests.storage.ledgers import SECONDS_MAX, make_ledger, soon, topup
 from wallet.errors import Overloaded
 from wallet.ledger.outcomes import Applied, Outcome
 from wallet.ledger.requests import Request
-from wallet.service.committer import Committer
+from wallet.service.writes.committer import Committer
 
 CLIENTS = 300
 REQUESTS_PER_CLIENT = 5

@@ -10,10 +10,10 @@ import pytest
 from tests.storage.posting import commit_all, database_of, make_asset, make_wallets, spend, topup, writer_of
 from wallet.errors import Malformed, NotFound
 from wallet.ledger.model import HoldStatus
-from wallet.service.cursors import Cursors
-from wallet.service.filters import TransactionQuery, WalletQuery
-from wallet.service.reads import Page, PageRequest, Reads
-from wallet.storage.reads import ReadStore
+from wallet.service.reads.cursors import Cursors
+from wallet.service.reads.filters import TransactionQuery, WalletQuery
+from wallet.service.reads.lists import Page, PageRequest, Reads
+from wallet.storage.reads.resources import ReadStore
 
 Ask = Callable[[PageRequest], Coroutine[Any, Any, Page[Any]]]
 

@@ -8,8 +8,8 @@ import pytest
 
 from tests.service.test_keepers import keepers_of, take_seq, until_leader, until_moved
 from tests.storage.test_verify import make_ledger
-from wallet.service.keepers import Keepers
-from wallet.storage.verify_chain import verify_with_chain
+from wallet.service.keepers.leader import Keepers
+from wallet.storage.verify.chain import verify_with_chain
 
 BATCHES = 5
 EMPTY_BATCH = """

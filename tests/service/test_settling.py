@@ -9,8 +9,8 @@ import pytest
 from wallet.errors import OutcomeUnknown, Overloaded, StorageUnavailable
 from wallet.ledger.outcomes import Outcome, Settled
 from wallet.ledger.requests import Request, Settle
-from wallet.service.settling import Settling
-from wallet.storage.due_steps import MoreIsDue
+from wallet.service.due.settling import Settling
+from wallet.storage.batch.due_steps import MoreIsDue
 
 ALICE, BOB = UUID(int=1), UUID(int=2)
 

@@ -7,9 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from wallet.ledger.model import Direction
-from wallet.service.statements import LINES_PER_FETCH, Statements
-from wallet.storage.history import Axis
-from wallet.storage.statement_lines import Bounds, Line, Mark, Opened, Period, Summary
+from wallet.service.reads.statements import LINES_PER_FETCH, Statements
+from wallet.storage.reads.statement_lines import Bounds, Line, Mark, Opened, Period, Summary
+from wallet.storage.reads.wallet_at import Axis
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 LINES = 5 * LINES_PER_FETCH + 1

@@ -13,8 +13,8 @@ from wallet.ledger.model import WalletId
 from wallet.ledger.naming import wallets_named
 from wallet.ledger.outcomes import Applied, Replayed
 from wallet.ledger.requests import Request
-from wallet.service.committer import LATE_TIMES_MAX
-from wallet.storage.due_steps import MoreIsDue
+from wallet.service.writes.committer import LATE_TIMES_MAX
+from wallet.storage.batch.due_steps import MoreIsDue
 
 
 class LateStore(GatedStore):

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from wallet.http.asgi import App
+from wallet.http.wire.asgi import App
 
 PIECE_BYTES = 64 * 1024
 

@@ -8,7 +8,7 @@ from tests.stalls.asking import ask
 from tests.stalls.largest import LARGEST, LAST
 from tests.stalls.turns import watched
 from tests.stalls.world import made
-from wallet.http.server import spare_the_collector
+from wallet.http.server.serve import spare_the_collector
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
-from wallet.storage.sequences import find_behind
+from wallet.storage.schema.sequences import find_behind
 
 BEGIN: Final = datetime(2026, 1, 1, tzinfo=UTC)
 DAY: Final = timedelta(days=1)

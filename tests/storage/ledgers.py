@@ -30,12 +30,12 @@ from wallet.ledger.requests import (
     Single,
     Void,
 )
-from wallet.service.commands import Commands
+from wallet.service.writes.commands import Commands
 from wallet.settings import Settings
-from wallet.storage.assets import AssetCache
-from wallet.storage.database import Database
-from wallet.storage.ids import IdSource
-from wallet.storage.writer import BatchWriter
+from wallet.storage.batch.writer import BatchWriter
+from wallet.storage.connections.database import Database
+from wallet.storage.rows.asset_cache import AssetCache
+from wallet.storage.rows.ids import IdSource
 
 SALTS: Final = Salts(b"of tests that look at no leaf")
 

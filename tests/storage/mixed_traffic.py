@@ -37,8 +37,8 @@ from wallet.ledger.requests import (
     Settle,
     Void,
 )
-from wallet.service.due import DueSteps
-from wallet.storage.ids import IdSource
+from wallet.service.due.keeper import DueSteps
+from wallet.storage.rows.ids import IdSource
 
 WALLETS: Final = 10
 ASSETS: Final = ("GOLD", "GEMS")

@@ -12,10 +12,10 @@ from wallet.ledger.model import Direction, WalletKind
 from wallet.ledger.outcomes import Applied, Refused
 from wallet.ledger.requests import Leg, Post
 from wallet.settings import Settings
-from wallet.storage.assets import AssetCache
-from wallet.storage.database import Database
-from wallet.storage.ids import IdSource
-from wallet.storage.writer import BatchWriter
+from wallet.storage.batch.writer import BatchWriter
+from wallet.storage.connections.database import Database
+from wallet.storage.rows.asset_cache import AssetCache
+from wallet.storage.rows.ids import IdSource
 
 _IDS = IdSource()
 _THEN = datetime(2020, 1, 1, tzinfo=UTC)

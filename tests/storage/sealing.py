@@ -4,9 +4,9 @@ import asyncio
 
 import asyncpg
 
-from wallet.storage.chain import seal
-from wallet.storage.keeping import move_watermark, read_progress, set_fence
-from wallet.storage.leaves import read_salts
+from wallet.storage.chain.leaves import read_salts
+from wallet.storage.chain.seal import seal
+from wallet.storage.upkeep.leadership import move_watermark, read_progress, set_fence
 
 
 async def settle_all(connection: asyncpg.Connection) -> None:

@@ -28,11 +28,11 @@ from wallet.errors import GroupTooLarge, WalletError
 from wallet.ledger.model import Direction
 from wallet.ledger.outcomes import Applied, Grouped, Outcome
 from wallet.ledger.requests import Leg, Post, Request
-from wallet.storage.aside import AT_ONCE_LEGS_MAX, LEGS_MAX, SizedWriter, WriterAside
-from wallet.storage.assets import AssetCache
-from wallet.storage.long_work import at_once, in_a_thread
-from wallet.storage.named import POINTED_MAX
-from wallet.storage.writer import BatchWriter
+from wallet.storage.batch.aside import AT_ONCE_LEGS_MAX, LEGS_MAX, SizedWriter, WriterAside
+from wallet.storage.batch.long_work import at_once, in_a_thread
+from wallet.storage.batch.wallets_to_lock import POINTED_MAX
+from wallet.storage.batch.writer import BatchWriter
+from wallet.storage.rows.asset_cache import AssetCache
 
 IDLE_SECONDS = 1.0
 

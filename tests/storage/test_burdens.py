@@ -29,12 +29,12 @@ from tests.storage.ledgers import (
 from wallet.ledger.batch import Bounds
 from wallet.ledger.outcomes import Applied, Grouped, Refused, Settled
 from wallet.ledger.requests import Group, Request
-from wallet.storage.aside import SizedWriter, WriterAside
-from wallet.storage.assets import AssetCache
-from wallet.storage.statements import load_statements
-from wallet.storage.writer import BatchWriter
+from wallet.storage.batch.aside import SizedWriter, WriterAside
+from wallet.storage.batch.writer import BatchWriter
+from wallet.storage.connections.sql_files import load_statements
+from wallet.storage.rows.asset_cache import AssetCache
 
-VERIFYING = load_statements("verify_transactions.sql")
+VERIFYING = load_statements("verify/transactions.sql")
 SHARD = 0
 
 

@@ -30,11 +30,11 @@ from wallet.ledger.batch import Context
 from wallet.ledger.model import WalletKind, WalletState
 from wallet.ledger.outcomes import Applied, Outcome, RefusalCode, Refused, Replayed
 from wallet.ledger.requests import Request
-from wallet.storage.assets import AssetCache
-from wallet.storage.commit import StepSeconds, commit_batch, prepare
-from wallet.storage.ids import IdSource
-from wallet.storage.loading import Loaded
-from wallet.storage.writing import write_decision
+from wallet.storage.batch.commit import StepSeconds, commit_batch, prepare
+from wallet.storage.batch.load import Loaded
+from wallet.storage.batch.write import write_decision
+from wallet.storage.rows.asset_cache import AssetCache
+from wallet.storage.rows.ids import IdSource
 
 IDS = IdSource()
 

@@ -11,8 +11,8 @@ import pytest
 from tests.storage.libpq import libraries, parsed_by, variables_of
 from tests.storage.tls_server import make_certificates
 from wallet.errors import SettingsInvalid
-from wallet.storage.database_url import ENVIRONMENT, parameters_of
-from wallet.storage.destination import Destination, destination_of
+from wallet.storage.connections.database_url import ENVIRONMENT, parameters_of
+from wallet.storage.connections.destination import Destination, destination_of
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
 ANYWHERE = "/run/postgresql:5432 /var/run/postgresql:5432 /tmp:5432 /private/tmp:5432 localhost:5432"

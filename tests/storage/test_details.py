@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wallet.ledger.model import Details, Drawn, Hold, HoldStatus, LotCategory, Slice
-from wallet.storage.details import changes_text, details_of, details_text
+from wallet.storage.rows.details import changes_text, details_of, details_text
 
 IDS = [UUID(int=number) for number in range(10)]
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)

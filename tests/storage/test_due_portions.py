@@ -31,13 +31,13 @@ from tests.storage.ledgers import (
 from wallet.errors import OutcomeUnknown, StorageUnavailable
 from wallet.ledger.outcomes import Applied, RefusalCode, Settled
 from wallet.ledger.requests import Request, Settle
-from wallet.storage.assets import AssetCache
-from wallet.storage.commit import commit_batch, prepare
-from wallet.storage.due_steps import ManyDue, MoreIsDue
-from wallet.storage.ids import IdSource
-from wallet.storage.loading import load
-from wallet.storage.named import find_named
-from wallet.storage.writer import BatchWriter
+from wallet.storage.batch.commit import commit_batch, prepare
+from wallet.storage.batch.due_steps import ManyDue, MoreIsDue
+from wallet.storage.batch.load import load
+from wallet.storage.batch.wallets_to_lock import find_named
+from wallet.storage.batch.writer import BatchWriter
+from wallet.storage.rows.asset_cache import AssetCache
+from wallet.storage.rows.ids import IdSource
 
 IDS = IdSource()
 PORTION = 20
@@ -423,7 +423,7 @@ async def test_what_has_fallen_due_since_is_no_answer_to_a_lost_commit(
     async def commit_batch(*_: Any, **__: Any) -> Sequence[Any]:
         raise next(came_to)
 
-    monkeypatch.setattr("wallet.storage.writer.commit_batch", commit_batch)
+    monkeypatch.setattr("wallet.storage.batch.writer.commit_batch", commit_batch)
     with pytest.raises(OutcomeUnknown, match="lost"):
         await soon(writer.commit([topup(ledger.wallets[0], 5, "t")]))
     assert next(came_to, None) is None

@@ -19,11 +19,11 @@ import pytest
 
 import wallet
 from wallet.errors import SettingsInvalid
-from wallet.storage import embedded_child
-from wallet.storage.embedded import EmbeddedServer, embedded_postgres, remove_embedded_data
-from wallet.storage.embedded_account import Account, account_for
-from wallet.storage.embedded_binaries import find_binaries
-from wallet.storage.embedded_folder import LOG, UNFINISHED, default_data_dir
+from wallet.storage.embedded.account import Account, account_for
+from wallet.storage.embedded.binaries import find_binaries
+from wallet.storage.embedded.folder import LOG, UNFINISHED, default_data_dir
+from wallet.storage.embedded.server import EmbeddedServer, embedded_postgres, remove_embedded_data
+from wallet.storage.embedded.server import child as embedded_child
 
 AS_ROOT = os.geteuid() == 0
 WAIT_SECONDS_MAX = 60
@@ -34,7 +34,7 @@ PACKAGES = Path(asyncpg.__file__).parents[1]
 COMMAND = """
 import json, os, sys
 from pathlib import Path
-from wallet.storage.embedded import EmbeddedServer, embedded_postgres
+from wallet.storage.embedded.server import EmbeddedServer, embedded_postgres
 if len(sys.argv) > 2:
     os.setgroups([])
     os.setgid(int(sys.argv[2]))
@@ -479,7 +479,7 @@ def test_an_ordinary_user_is_told_whose_folder_it_is(folder: Path) -> None:
 def python_of(user: pwd.struct_passwd) -> str:
     """A Python, our packages and our sources, all within reach of `user`; skips where there is none."""
     account = Account(uid=user.pw_uid, gid=user.pw_gid, name=user.pw_name, dropped=True)
-    tried = f"import sys; sys.path[:0] = {[str(SOURCES), str(PACKAGES)]}; import wallet.storage.embedded"
+    tried = f"import sys; sys.path[:0] = {[str(SOURCES), str(PACKAGES)]}; import wallet.storage.embedded.server"
     for python in (sys.executable, "/usr/bin/python3"):
         if account.can_run([python, "-c", tried]):
             return python

@@ -14,11 +14,11 @@ from tests.storage.posting import database_of, make_asset, make_wallets, spend, 
 from wallet.ledger.model import Posted
 from wallet.ledger.outcomes import Applied
 from wallet.ledger.requests import PlaceHold, Post
-from wallet.storage.ids import first_id_at
-from wallet.storage.listings import TransactionFilter
-from wallet.storage.reads import ReadStore, UserFilter, WalletFilter
-from wallet.storage.statements import load_statements
-from wallet.storage.writer import BatchWriter
+from wallet.storage.batch.writer import BatchWriter
+from wallet.storage.connections.sql_files import load_statements
+from wallet.storage.reads.listings import TransactionFilter
+from wallet.storage.reads.resources import ReadStore, UserFilter, WalletFilter
+from wallet.storage.rows.ids import first_id_at
 
 
 class House(NamedTuple):

@@ -24,7 +24,7 @@ from tests.storage.tcp_proxy import is_commit, proxy_to
 from wallet.errors import BadData, StorageUnavailable
 from wallet.ledger.outcomes import Applied, Grouped, Refused, Replayed
 from wallet.ledger.requests import Group
-from wallet.storage.writer import Answer
+from wallet.storage.batch.writer import Answer
 
 
 @pytest.fixture

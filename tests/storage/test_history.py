@@ -13,9 +13,9 @@ import pytest
 from tests.postgres import Server
 from tests.storage.posting import database_of, topup, writer_of
 from tests.storage.timeline import START, Timeline, after, make_timeline
-from wallet.storage.history import Axis, BalanceAt, HistoryStore
-from wallet.storage.statement_lines import Line, Opened, StatementStore, next_mark
-from wallet.storage.statements import load_statements
+from wallet.storage.connections.sql_files import load_statements
+from wallet.storage.reads.statement_lines import Line, Opened, StatementStore, next_mark
+from wallet.storage.reads.wallet_at import Axis, BalanceAt, HistoryStore
 
 MICROSECOND = timedelta(microseconds=1)
 EFFECTIVE, POSTED = Axis.EFFECTIVE, Axis.POSTED
@@ -462,7 +462,7 @@ async def add_long_history(connection: asyncpg.Connection, house: House, entries
 
 async def test_instants_and_pages_are_looked_up_by_key(house: House, connection: asyncpg.Connection) -> None:
     await add_long_history(connection, house, _MANY)
-    sql = {**load_statements("history.sql"), **load_statements("statement_lines.sql")}
+    sql = {**load_statements("reads/wallet_at.sql"), **load_statements("reads/statement_lines.sql")}
     middle, at = _MANY // 2, after(_MANY / 2)
     near_end = after(_MANY - 5)
     questions = {

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from tests.storage.posting import commit_all, make_asset, make_wallets, spend, topup, transfer, writer_of
-from wallet.storage.keeping import (
+from wallet.storage.upkeep.leadership import (
     PRUNED_MAX,
     Fence,
     analyze_outgrown,

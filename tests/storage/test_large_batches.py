@@ -26,11 +26,11 @@ from tests.storage.ledgers import (
 from wallet.errors import BadData
 from wallet.ledger.outcomes import Applied, RefusalCode, Refused, Replayed
 from wallet.ledger.requests import Post, Request
-from wallet.service.lanes import LaneCommitter
-from wallet.storage.assets import AssetCache
-from wallet.storage.commit import WALLETS_READ_LEAST
-from wallet.storage.copying import ENTRIES_LEAST
-from wallet.storage.named import wallets_locked
+from wallet.service.writes.ordered_committer import LaneCommitter
+from wallet.storage.batch.commit import WALLETS_READ_LEAST
+from wallet.storage.batch.wallets_to_lock import wallets_locked
+from wallet.storage.batch.write_by_copy import ENTRIES_LEAST
+from wallet.storage.rows.asset_cache import AssetCache
 
 WALLETS = WALLETS_READ_LEAST + 44
 

@@ -37,17 +37,17 @@ from wallet.errors import StaleContext
 from wallet.ledger.model import ORIGIN_SERVICE, Attachment, LotCategory
 from wallet.ledger.outcomes import Applied, RefusalCode
 from wallet.ledger.requests import Grant, Request
-from wallet.storage.assets import AssetCache
-from wallet.storage.attachments import net_grants, net_moves
-from wallet.storage.commit import BEGINNINGS_MAX, commit_batch, prepare
-from wallet.storage.ids import IdSource
-from wallet.storage.loading import Loaded, load
-from wallet.storage.named import find_named
-from wallet.storage.statements import load_statements
-from wallet.storage.writer import BatchWriter
+from wallet.storage.batch.commit import BEGINNINGS_MAX, commit_batch, prepare
+from wallet.storage.batch.load import Loaded, load
+from wallet.storage.batch.wallets_to_lock import find_named
+from wallet.storage.batch.write_attachments import net_grants, net_moves
+from wallet.storage.batch.writer import BatchWriter
+from wallet.storage.connections.sql_files import load_statements
+from wallet.storage.rows.asset_cache import AssetCache
+from wallet.storage.rows.ids import IdSource
 
 IDS = IdSource()
-LOAD_SPENT = load_statements("load_more.sql")["load_spent"]
+LOAD_SPENT = load_statements("batch/load_special.sql")["load_spent"]
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import pytest
 from tests.postgres import postgres_bindirs
 from tests.storage.test_migrations import dumped_schema, every_revision
 from wallet.errors import StorageUnavailable
-from wallet.storage.migrate import migrate
-from wallet.storage.upgrade import MIGRATIONS, upgrade
+from wallet.storage.schema.migrate import migrate
+from wallet.storage.schema.upgrade import MIGRATIONS, upgrade
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 

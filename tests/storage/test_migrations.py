@@ -15,11 +15,11 @@ from alembic.script import ScriptDirectory
 from tests.postgres import postgres_bindirs
 from wallet.errors import SettingsInvalid, StorageUnavailable
 from wallet.settings import SERVICE_ROLE
-from wallet.storage.migrate import ADVISORY_LOCK_KEY, migrate
-from wallet.storage.revision import EXPECTED_REVISION, is_current
-from wallet.storage.upgrade import MIGRATIONS, alembic_config, revision_beside, upgrade
+from wallet.storage.schema.migrate import ADVISORY_LOCK_KEY, migrate
+from wallet.storage.schema.revision import EXPECTED_REVISION, is_current
+from wallet.storage.schema.upgrade import MIGRATIONS, alembic_config, revision_beside, upgrade
 
-SCHEMA = MIGRATIONS.parent / "schema.sql"
+SCHEMA = MIGRATIONS.parent / "schema/schema.sql"
 
 
 async def current(dsn: str) -> bool:
@@ -122,9 +122,7 @@ async def test_migrating_again_changes_nothing(empty_database_url: str) -> None:
 
 
 async def test_of_several_starts_at_once_one_migrates_and_all_succeed(empty_database_url: str) -> None:
-    program = (
-        "import asyncio, sys; from wallet.storage.migrate import migrate; print(asyncio.run(migrate(sys.argv[1])))"
-    )
+    program = "import asyncio, sys; from wallet.storage.schema.migrate import migrate; print(asyncio.run(migrate(sys.argv[1])))"
     answers = await asyncio.gather(*(run_python(program, empty_database_url) for _ in range(3)))
     assert sorted(answers, key=len) == ["[]", "[]", str(every_revision())]
 
@@ -137,7 +135,7 @@ async def test_a_newer_schema_is_left_alone_and_counts_as_current(database_url: 
 
 async def test_a_start_with_nothing_to_apply_imports_no_migration_library(database_url: str) -> None:
     program = (
-        "import asyncio, sys; from wallet.storage.migrate import migrate\n"
+        "import asyncio, sys; from wallet.storage.schema.migrate import migrate\n"
         "assert asyncio.run(migrate(sys.argv[1])) == []\n"
         "print(sorted({'alembic', 'sqlalchemy'} & set(sys.modules)))"
     )

@@ -42,8 +42,8 @@ from tests.storage.tcp_proxy import Proxy, is_commit, proxy_to
 from wallet.errors import StorageUnavailable, WalletError
 from wallet.ledger.outcomes import Applied, Grouped, RefusalCode, Refused, Replayed, Settled
 from wallet.ledger.requests import Request
-from wallet.service.committer import Committer
-from wallet.storage.writer import BatchWriter
+from wallet.service.writes.committer import Committer
+from wallet.storage.batch.writer import BatchWriter
 
 
 @pytest.fixture

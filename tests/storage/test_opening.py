@@ -19,9 +19,9 @@ from tests.storage.ledgers import until
 from tests.storage.tls_server import NAME, PASSWORD, TlsServer, bindir_with_tls, tls_server
 from wallet.errors import SettingsInvalid, StorageUnavailable
 from wallet.settings import Settings
-from wallet.storage.database import Database, driver_errors
-from wallet.storage.migrate import migrate
-from wallet.storage.opening import open_connection
+from wallet.storage.connections.database import Database, driver_errors
+from wallet.storage.connections.opening import open_connection
+from wallet.storage.schema.migrate import migrate
 
 SECRET = quote(PASSWORD, safe="")
 PSQL = shutil.which("psql")
@@ -182,7 +182,7 @@ async def test_what_may_pass_is_waited_for_and_said_in_words(server: TlsServer) 
 
 UNDER_UVLOOP = """
 import sys, uvloop
-from wallet.storage.opening import open_connection
+from wallet.storage.connections.opening import open_connection
 try:
     print(uvloop.run(open_connection(sys.argv[1], seconds_max=20, server_settings={})).is_closed())
 except Exception as error:

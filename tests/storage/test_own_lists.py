@@ -13,8 +13,8 @@ from tests.storage.posting import database_of, make_asset, make_wallets, topup, 
 from wallet.ledger.model import Posted
 from wallet.ledger.outcomes import Applied
 from wallet.ledger.requests import Capture, Merge, PlaceHold, Post, Request, Void
-from wallet.storage.own_lists import LinePlace, OwnFilter, OwnLists
-from wallet.storage.writer import BatchWriter
+from wallet.storage.batch.writer import BatchWriter
+from wallet.storage.reads.own_lists import LinePlace, OwnFilter, OwnLists
 
 
 class House(NamedTuple):

@@ -11,9 +11,9 @@ import pytest
 
 from tests.storage.test_migrations import current, every_revision, execute, tables
 from wallet.errors import SettingsInvalid, StorageUnavailable
-from wallet.storage.migrate import migrate
-from wallet.storage.revision import EXPECTED_REVISION, is_later
-from wallet.storage.upgrade import MIGRATIONS, upgrade
+from wallet.storage.schema.migrate import migrate
+from wallet.storage.schema.revision import EXPECTED_REVISION, is_later
+from wallet.storage.schema.upgrade import MIGRATIONS, upgrade
 
 SHARED = "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY); INSERT INTO alembic_version VALUES ('{}')"
 

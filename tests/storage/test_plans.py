@@ -9,14 +9,14 @@ import asyncpg
 import pytest
 
 from tests.storage.ledgers import insert_ledger, make_database, make_ledger
-from wallet.storage.commit import prepare
-from wallet.storage.statements import load_statements
+from wallet.storage.batch.commit import prepare
+from wallet.storage.connections.sql_files import load_statements
 
 ROWS_FEW, ROWS_MANY = 8, 20_000
 
 STATEMENTS: Final = {
     name: sql
-    for file_name in ("commit.sql", "load_more.sql", "write_more.sql")
+    for file_name in ("batch/commit.sql", "batch/load_special.sql", "batch/write_special.sql")
     for name, sql in load_statements(file_name).items()
     if name not in ("prepare_lock", "begin_and_lock", "sign_of_life", "commit", "rollback")
 }

@@ -14,15 +14,15 @@ from tests.storage.posting import database_of, make_asset, make_wallets
 from wallet.errors import AlreadyExists, NotFound, StorageUnavailable
 from wallet.ledger.model import LotCategory
 from wallet.ledger.outcomes import RefusalCode, Refused
-from wallet.storage.clock import advance_clock, read_clock, try_lock_clock
-from wallet.storage.due import (
+from wallet.storage.registry.programmes import Attached, Programme, ProgrammeStore, Terms
+from wallet.storage.upkeep.clock import advance_clock, read_clock, try_lock_clock
+from wallet.storage.upkeep.due import (
     find_due_grants,
     find_due_wallets,
     find_first_grant,
     look_ahead,
     stop_attachments,
 )
-from wallet.storage.programmes import Attached, Programme, ProgrammeStore, Terms
 
 THEN = datetime(2024, 1, 31, 12, tzinfo=UTC)
 LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)

@@ -25,9 +25,9 @@ from wallet.errors import StorageUnavailable
 from wallet.ledger.model import Direction, WalletKind
 from wallet.ledger.outcomes import Applied
 from wallet.ledger.requests import Leg, Post
-from wallet.storage.balances import BalanceConnection
-from wallet.storage.reads import ReadStore
-from wallet.storage.writer import BatchWriter
+from wallet.storage.batch.writer import BatchWriter
+from wallet.storage.reads.balances import BalanceConnection
+from wallet.storage.reads.resources import ReadStore
 
 END_ALL_OTHERS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()

@@ -10,8 +10,8 @@ import pytest
 from wallet.errors import AlreadyExists, Malformed, NotFound, OutcomeUnknown
 from wallet.ledger.model import WalletKind
 from wallet.settings import Settings
-from wallet.storage.database import Database
-from wallet.storage.resources import Resources
+from wallet.storage.connections.database import Database
+from wallet.storage.registry.resources import Resources
 
 ONE, TWO, THREE = (UUID(int=number) for number in (1, 2, 3))
 NIL = UUID(int=0)

@@ -16,7 +16,7 @@ from tests.storage.ledgers import (
     topup,
 )
 from wallet.ledger.outcomes import Applied
-from wallet.storage import commit as commit_module
+from wallet.storage.batch import commit as commit_module
 
 
 async def test_a_wallet_made_between_lock_and_load_is_locked_before_it_is_decided_on(

@@ -19,7 +19,7 @@ from tests.storage.ledgers import (
     until_waiting,
 )
 from wallet.ledger.outcomes import Applied, Replayed
-from wallet.storage import commit as commit_module
+from wallet.storage.batch import commit as commit_module
 
 
 async def test_a_second_try_that_waited_for_the_first_ones_mutex_is_answered_its_replay(

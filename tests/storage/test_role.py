@@ -10,10 +10,10 @@ import pytest
 
 from wallet.errors import SettingsInvalid
 from wallet.settings import SERVICE_ROLE, Settings
-from wallet.storage.database import Database
-from wallet.storage.migrate import migrate
-from wallet.storage.role import are_given
-from wallet.storage.setup import Missing, find_missing
+from wallet.storage.connections.database import Database
+from wallet.storage.schema.migrate import migrate
+from wallet.storage.schema.role import are_given
+from wallet.storage.schema.setup import Missing, find_missing
 
 CHANGEABLE = {
     "wallets": (

@@ -14,16 +14,16 @@ from tests.storage.sealing import seal_all, settle_all
 from tests.storage.test_keeping import slow_batch
 from wallet.errors import StorageUnavailable
 from wallet.ledger.outcomes import Applied, Refused
-from wallet.storage.database import SequenceBehind
-from wallet.storage.keeping import append_snapshots, read_progress
-from wallet.storage.made import TABLES
-from wallet.storage.migrate import move_sequences
-from wallet.storage.resources import Resources
-from wallet.storage.sequences import find_behind, move_forward
-from wallet.storage.setup import sequences_behind
-from wallet.storage.statements import load_statements
-from wallet.storage.verify import verify
-from wallet.storage.writer import BatchWriter
+from wallet.storage.batch.writer import BatchWriter
+from wallet.storage.connections.database import SequenceBehind
+from wallet.storage.connections.sql_files import load_statements
+from wallet.storage.registry.resources import Resources
+from wallet.storage.schema.made import TABLES
+from wallet.storage.schema.migrate import move_sequences
+from wallet.storage.schema.sequences import find_behind, move_forward
+from wallet.storage.schema.setup import sequences_behind
+from wallet.storage.upkeep.leadership import append_snapshots, read_progress
+from wallet.storage.verify.ledger import verify
 
 SEQUENCES = {"assets_id_seq": "assets.id", "batch_seq": "batches.seq", "declines_id_seq": "declines.id"}
 
@@ -76,7 +76,7 @@ async def test_every_sequence_of_the_schema_is_known_by_the_column_that_it_numbe
     connection: asyncpg.Connection,
 ) -> None:
     every = await connection.fetch("SELECT relname FROM pg_class WHERE relkind = 'S' AND relname !~ '^pg_'")
-    known = await connection.fetch(load_statements("sequences.sql")["find_sequences"], TABLES)
+    known = await connection.fetch(load_statements("schema/sequences.sql")["find_sequences"], TABLES)
     assert {row["sequence_name"]: row["place"] for row in known} == SEQUENCES
     assert {row["relname"] for row in every} == SEQUENCES.keys()
 
@@ -120,7 +120,7 @@ async def test_the_watermark_counts_where_a_batch_was_rolled_back(
 
 async def test_a_look_is_a_step_to_the_end_of_an_index(connection: asyncpg.Connection, wallets: Sequence[UUID]) -> None:
     await connection.execute("SET enable_seqscan = off")
-    sql = load_statements("sequences.sql")
+    sql = load_statements("schema/sequences.sql")
     for found in await connection.fetch(sql["find_sequences"], TABLES):
         look = sql["look_at_batches" if found["sequence_name"] == "batch_seq" else "look_at"].format(**found)
         plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {look}"))

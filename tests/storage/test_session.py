@@ -15,11 +15,11 @@ from tests.storage.pooler import PGBOUNCER, pooled
 from tests.storage.posting import commit_all, make_asset, make_wallets, topup, writer_of
 from wallet.errors import SettingsInvalid
 from wallet.settings import SERVICE_ROLE, Settings
-from wallet.storage.database import Database
-from wallet.storage.migrate import migrate
-from wallet.storage.session import settle
-from wallet.storage.setup import find_missing, sequences_behind
-from wallet.storage.verify import verify
+from wallet.storage.connections.database import Database
+from wallet.storage.connections.session import settle
+from wallet.storage.schema.migrate import migrate
+from wallet.storage.schema.setup import find_missing, sequences_behind
+from wallet.storage.verify.ledger import verify
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 # As docs/operations.md gives it.

@@ -17,9 +17,9 @@ from tests.storage.posting import commit_all, make_wallets, topup, writer_of
 from tests.storage.sealing import seal_all
 from tests.storage.tampering_chain import DERIVED, NAMED, ROWS, WHOLES, ChainTampering, tamperings_of_column
 from tests.storage.test_verify import make_ledger
-from wallet.storage.chain import Checkpoint, find_checkpoints
-from wallet.storage.verify import SESSION, Finding
-from wallet.storage.verify_chain import ChainReport, verify_chain_seen, verify_with_chain
+from wallet.storage.chain.seal import Checkpoint, find_checkpoints
+from wallet.storage.verify.chain import ChainReport, verify_chain_seen, verify_with_chain
+from wallet.storage.verify.ledger import SESSION, Finding
 
 
 class SealedLedger(NamedTuple):

@@ -19,8 +19,8 @@ from tests.storage.tampering_holdings import HOLDS, LOTS
 from tests.storage.tampering_refunds import PROGRAMMES, REFUNDS, UNREADABLE
 from wallet.ledger.model import LotCategory
 from wallet.ledger.requests import Capture, Increase, LotTerms, Options, PlaceHold, Settle
-from wallet.storage.statements import load_statements
-from wallet.storage.verify import FILES, SESSION, VerifyReport, verify, verify_seen
+from wallet.storage.connections.sql_files import load_statements
+from wallet.storage.verify.ledger import FILES, SESSION, VerifyReport, verify, verify_seen
 
 TAMPERINGS_OF_MOVEMENTS = [*HISTORY, *WALLETS, *HOLDS, *LOTS, *REFUNDS, *PROGRAMMES, *UNREADABLE]
 

@@ -37,8 +37,8 @@ from tests.storage.ledgers import (
 from wallet.ledger.model import HoldStatus
 from wallet.ledger.outcomes import Applied, Grouped, Predicted, RefusalCode, Refused, Replayed, Settled
 from wallet.ledger.requests import Options, Request
-from wallet.storage.ids import IdSource
-from wallet.storage.writer import BatchWriter
+from wallet.storage.batch.writer import BatchWriter
+from wallet.storage.rows.ids import IdSource
 
 IDS = IdSource()
 

@@ -42,12 +42,12 @@ from tests.storage.tcp_proxy import Message, Proxy, executes, is_commit, mention
 from wallet.errors import BadData, InvariantViolated, OutcomeUnknown, StorageUnavailable, WalletBusy, WalletError
 from wallet.ledger.outcomes import Applied, Outcome, RefusalCode, Refused, Replayed
 from wallet.ledger.requests import Post, Request
-from wallet.service.committer import Committer
-from wallet.storage.assets import AssetCache
-from wallet.storage.database import Database
-from wallet.storage.embedded import embedded_postgres
-from wallet.storage.migrate import migrate
-from wallet.storage.writer import Answer, BatchWriter
+from wallet.service.writes.committer import Committer
+from wallet.storage.batch.writer import Answer, BatchWriter
+from wallet.storage.connections.database import Database
+from wallet.storage.embedded.server import embedded_postgres
+from wallet.storage.rows.asset_cache import AssetCache
+from wallet.storage.schema.migrate import migrate
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from tests.storage.ledgers import (
 from wallet.ledger.model import Direction
 from wallet.ledger.outcomes import Applied, Outcome, RefusalCode, Refused, Replayed
 from wallet.ledger.requests import Leg, Post
-from wallet.service.commands import Commands
-from wallet.service.committer import Writer
+from wallet.service.writes.commands import Commands
+from wallet.service.writes.committer import Writer
 
 
 class Store:

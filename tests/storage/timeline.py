@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from tests.storage.posting import make_asset, make_wallets
-from wallet.storage.ids import IdSource
+from wallet.storage.rows.ids import IdSource
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 _IDS = IdSource()

@@ -20,10 +20,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.postgres import postgres_bindirs
-from wallet.storage.embedded import USER, embedded_postgres
-from wallet.storage.embedded_account import Account, account_for
-from wallet.storage.embedded_folder import LOG, read_postmaster_file
-from wallet.storage.embedded_process import launched, stop
+from wallet.storage.embedded.account import Account, account_for
+from wallet.storage.embedded.folder import LOG, read_postmaster_file
+from wallet.storage.embedded.process import launched, stop
+from wallet.storage.embedded.server import USER, embedded_postgres
 
 START_SECONDS_MAX = 60.0
 PASSWORD = "a:b\\c d/e@f%g"

@@ -16,8 +16,8 @@ from wallet.cli.options import DATABASE, EMBEDDED, with_settings
 from wallet.errors import SettingsInvalid
 from wallet.ledger.instants import rfc3339
 from wallet.settings import Settings
-from wallet.storage.chain import Checkpoint, find_checkpoints
-from wallet.storage.database import close
+from wallet.storage.chain.seal import Checkpoint, find_checkpoints
+from wallet.storage.connections.database import close
 
 
 @click.command("checkpoint")

@@ -20,10 +20,10 @@ from tenacity import (
 
 from wallet.errors import SettingsInvalid, StorageUnavailable
 from wallet.settings import Settings
-from wallet.storage.database import Database
-from wallet.storage.embedded import embedded_postgres
-from wallet.storage.embedded_folder import default_data_dir, major_of
-from wallet.storage.setup import Missing, find_missing
+from wallet.storage.connections.database import Database
+from wallet.storage.embedded.folder import default_data_dir, major_of
+from wallet.storage.embedded.server import embedded_postgres
+from wallet.storage.schema.setup import Missing, find_missing
 
 _RETRY_SECONDS_MAX = 1.0
 

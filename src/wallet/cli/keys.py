@@ -13,10 +13,10 @@ from wallet.cli.database import existing_database
 from wallet.cli.keys_of import act_on_keys
 from wallet.cli.options import DATABASE, EMBEDDED, Function, json_option, with_settings
 from wallet.errors import Malformed
-from wallet.service.callers import Scope
-from wallet.service.keys import KeyRequest, Keys, MadeKey
+from wallet.service.access.callers import Scope
+from wallet.service.access.keys import KeyRequest, Keys, MadeKey
 from wallet.settings import Settings
-from wallet.storage.keys import ApiKey
+from wallet.storage.registry.keys import ApiKey
 
 _OPTIONS = {"scopes": "--scope", "user_id": "--user", "wallet_ids": "--wallet"}
 _PAGE_ROWS = 200

@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 
 from wallet.cli.database import database_of, ensure_set_up
 from wallet.errors import Malformed, NotFound, SettingsInvalid, WalletError
-from wallet.service.acts import Acts
-from wallet.service.callers import COMMAND_LINE
-from wallet.service.keys import Keys
+from wallet.service.access.acts import Acts
+from wallet.service.access.callers import COMMAND_LINE
+from wallet.service.access.keys import Keys
 from wallet.settings import Settings
-from wallet.storage.acts import ActStore
-from wallet.storage.keys import KeyStore
+from wallet.storage.registry.acts import ActStore
+from wallet.storage.registry.keys import KeyStore
 
 Result = TypeVar("Result")
 

@@ -10,9 +10,9 @@ import click
 from wallet.cli.database import database_of, existing_database, wait_for_missing
 from wallet.cli.options import DATABASE, EMBEDDED, json_option, with_settings
 from wallet.settings import Settings
-from wallet.storage.migrate import migrate, move_sequences
-from wallet.storage.sequences import Behind
-from wallet.storage.setup import login_of, sequences_behind
+from wallet.storage.schema.migrate import migrate, move_sequences
+from wallet.storage.schema.sequences import Behind
+from wallet.storage.schema.setup import login_of, sequences_behind
 
 
 @click.command("migrate")

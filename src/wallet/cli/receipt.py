@@ -7,7 +7,7 @@ import click
 from wallet.cli.options import json_option
 from wallet.errors import SettingsInvalid
 from wallet.ledger.receipt import Proved, ReceiptInvalid
-from wallet.service.receipts import verify as verify_receipt
+from wallet.service.reads.receipts import verify as verify_receipt
 
 
 @click.group("receipt")

@@ -5,7 +5,7 @@ import click
 from wallet.cli.database import data_dir_of
 from wallet.cli.options import with_settings
 from wallet.settings import Settings
-from wallet.storage.embedded import remove_embedded_data
+from wallet.storage.embedded.server import remove_embedded_data
 
 
 @click.command("reset")

@@ -10,10 +10,10 @@ from wallet.cli.keys_of import ensure_a_key
 from wallet.cli.migrate import migrate_when_there
 from wallet.cli.options import EMBEDDED, SETTING_NAMES, flag, with_settings
 from wallet.errors import SettingsInvalid
-from wallet.http.server import serve
+from wallet.http.server.serve import serve
 from wallet.service.demo import make_demo_data
 from wallet.settings import Settings
-from wallet.storage.setup import sequences_behind
+from wallet.storage.schema.setup import sequences_behind
 
 
 @click.command("serve")

@@ -14,9 +14,9 @@ from wallet.cli.checkpoint import read_checkpoints
 from wallet.cli.database import database_of, ensure_set_up, existing_database
 from wallet.cli.options import DATABASE, EMBEDDED, flag, json_option, with_settings
 from wallet.settings import Settings
-from wallet.storage.chain import Checkpoint
-from wallet.storage.verify import VerifyProgress, VerifyReport, verify
-from wallet.storage.verify_chain import ChainReport, verify_with_chain
+from wallet.storage.chain.seal import Checkpoint
+from wallet.storage.verify.chain import ChainReport, verify_with_chain
+from wallet.storage.verify.ledger import VerifyProgress, VerifyReport, verify
 
 OnProgress = Callable[[VerifyProgress], None]
 

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from wallet.http.movement_answers import (
+from wallet.http.operations.answers import (
     EntryAnswer,
     HoldAnswer,
     RefundAnswer,
@@ -19,12 +19,12 @@ from wallet.http.movement_answers import (
     transaction_answer,
     transaction_detail_answer,
 )
-from wallet.http.writing import AMOUNT_FIELDS, JSON, Answer, rfc3339, written
+from wallet.http.wire.encoding import AMOUNT_FIELDS, JSON, Answer, rfc3339, written
 from wallet.ledger.model import Lot
-from wallet.storage.balances import Balance
-from wallet.storage.history import BalanceAt
-from wallet.storage.listings import Decline, LedgerEntry
-from wallet.storage.reads import AssetSummary, User, Wallet
+from wallet.storage.reads.balances import Balance
+from wallet.storage.reads.listings import Decline, LedgerEntry
+from wallet.storage.reads.resources import AssetSummary, User, Wallet
+from wallet.storage.reads.wallet_at import BalanceAt
 
 __all__ = [
     "AMOUNT_FIELDS",

@@ -9,15 +9,15 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ControllerRouterHandler
 
 from wallet.errors import FieldError, Malformed
-from wallet.http.administration import act_guard
-from wallet.http.asgi import ClientGone
-from wallet.http.balances import Balances
-from wallet.http.batches import Batches
-from wallet.http.failures import failure, problem
-from wallet.http.imports import Imports
-from wallet.http.movements import Movements
-from wallet.http.openapi import openapi_config
-from wallet.http.pages import Pages
+from wallet.http.bulk.batches import Batches
+from wallet.http.bulk.imports import Imports
+from wallet.http.document.openapi import openapi_config
+from wallet.http.edge.act_guard import act_guard
+from wallet.http.edge.needs import check_scopes, open_to_all
+from wallet.http.open.pages import Pages
+from wallet.http.operations.balances import Balances
+from wallet.http.operations.perform import Movements
+from wallet.http.operations.wallet_changes import WalletChanges
 from wallet.http.routes.bulk import bulk_routes
 from wallet.http.routes.documentation import page_routes
 from wallet.http.routes.history import history_routes
@@ -41,9 +41,9 @@ from wallet.http.routes.shared import (
 from wallet.http.routes.statements import statement_routes
 from wallet.http.routes.status import metrics_route, status_routes
 from wallet.http.routes.wallet_changes import wallet_change_routes
-from wallet.http.scopes import check_scopes, open_to_all
-from wallet.http.wallet_changes import WalletChanges
-from wallet.service.wallets import WalletService
+from wallet.http.wire.asgi import ClientGone
+from wallet.http.wire.failures import failure, problem
+from wallet.service.wallet_service import WalletService
 
 COMPRESSED_FROM_BYTES = 4096
 _HOT = r"/(topup|bonus|spend|transfers|balance)$"

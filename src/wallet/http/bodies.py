@@ -8,8 +8,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from wallet.http.fields import Amount, AssetCode, Id, Label, Metadata, amount, reference
-from wallet.http.movement_bodies import (
+from wallet.http.operations.bodies import (
     Bonus,
     Capture,
     Condition,
@@ -30,6 +29,7 @@ from wallet.http.movement_bodies import (
     WalletMovement,
     WalletStep,
 )
+from wallet.http.wire.fields import Amount, AssetCode, Id, Label, Metadata, amount, reference
 
 __all__ = [
     "Amount",

@@ -18,8 +18,8 @@ from wallet.ledger.movements.posts import move_post
 from wallet.ledger.movements.refunds import move_refund
 from wallet.ledger.movements.wallets import move_change, move_grant, move_merge, move_settle
 from wallet.ledger.naming import wallets_named
+from wallet.ledger.ordinary import move_if_plain
 from wallet.ledger.outcomes import Applied, Grouped, Outcome, Predicted, RefusalCode, Refused, Replayed, Settled
-from wallet.ledger.plain import move_if_plain
 from wallet.ledger.requests import (
     Capture,
     ChangeWallet,

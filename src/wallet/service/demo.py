@@ -9,12 +9,12 @@ from uuid import UUID
 from wallet.errors import AlreadyExists
 from wallet.ledger.outcomes import Refused
 from wallet.ledger.requests import Request
-from wallet.service.commands import Commands
-from wallet.storage.assets import AssetCache
-from wallet.storage.database import Database
-from wallet.storage.reads import ReadStore
-from wallet.storage.resources import Resources
-from wallet.storage.writer import BatchWriter
+from wallet.service.writes.commands import Commands
+from wallet.storage.batch.writer import BatchWriter
+from wallet.storage.connections.database import Database
+from wallet.storage.reads.resources import ReadStore
+from wallet.storage.registry.resources import Resources
+from wallet.storage.rows.asset_cache import AssetCache
 
 GOLD: Final = "GOLD"
 GOLD_ID: Final = 1

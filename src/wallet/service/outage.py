@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from wallet.storage.database import CannotConnect
+from wallet.storage.connections.database import CannotConnect
 
 SECONDS_LEAST: Final = 1.0
 """How long there must have been no connection: one that was lost is replaced sooner."""

@@ -6,13 +6,13 @@ from typing import Any
 from wallet.errors import BadData, OutcomeUnknown, Overloaded, StorageUnavailable
 from wallet.ledger.model import ProgrammeId, WalletId
 from wallet.ledger.outcomes import Refused
-from wallet.service.cursors import Cursors
-from wallet.service.due import Submit, grant_request
-from wallet.service.reads import FIRST_PAGE, Page, PageRequest, Reads
-from wallet.storage.ids import parse_id
-from wallet.storage.programmes import Attached, Programme, ProgrammeStore, Terms
-from wallet.storage.reads import ReadStore
-from wallet.storage.resources import Created
+from wallet.service.due.keeper import Submit, grant_request
+from wallet.service.reads.cursors import Cursors
+from wallet.service.reads.lists import FIRST_PAGE, Page, PageRequest, Reads
+from wallet.storage.reads.resources import ReadStore
+from wallet.storage.registry.programmes import Attached, Programme, ProgrammeStore, Terms
+from wallet.storage.registry.resources import Created
+from wallet.storage.rows.ids import parse_id
 
 
 class Programmes(Reads):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from wallet.errors import WalletError
-from wallet.storage.database import Database, NotPrimary, close, driver_errors
-from wallet.storage.readiness import CHECKS, Check, Obstacle
-from wallet.storage.role import login_owns_tables
+from wallet.storage.connections.database import Database, NotPrimary, close, driver_errors
+from wallet.storage.schema.readiness import CHECKS, Check, Obstacle
+from wallet.storage.schema.role import login_owns_tables
 
 ANSWER_SECONDS_MAX: Final = 1.5
 """How long who asks waits for a look that is under way. A probe usually waits for two seconds or more."""

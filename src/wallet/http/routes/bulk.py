@@ -11,13 +11,12 @@ from litestar.params import QueryParameter
 from litestar.types import Receive, Send
 from litestar.types import Scope as AsgiScope
 
-from wallet.http import asgi
-from wallet.http.administration import STREAMED
-from wallet.http.authentication import caller_of
-from wallet.http.batches import Batch, BatchAnswer, Batches
-from wallet.http.decoding import malformed
-from wallet.http.imports import NDJSON, Imports, ImportSummary, ensure_ndjson
-from wallet.http.items import ITEM_TYPES, ItemResult
+from wallet.http.bulk.batches import Batch, BatchAnswer, Batches
+from wallet.http.bulk.imports import NDJSON, Imports, ImportSummary, ensure_ndjson
+from wallet.http.bulk.items import ITEM_TYPES, ItemResult
+from wallet.http.edge.act_guard import STREAMED
+from wallet.http.edge.authentication import caller_of
+from wallet.http.edge.needs import needs
 from wallet.http.routes.shared import (
     as_response,
     body_of,
@@ -27,8 +26,9 @@ from wallet.http.routes.shared import (
     request_id,
     wants_string_amounts,
 )
-from wallet.http.scopes import needs
-from wallet.service.callers import Scope
+from wallet.http.wire import asgi
+from wallet.http.wire.decoding import malformed
+from wallet.service.access.callers import Scope
 
 _Request = Request[Any, Any, Any]
 _ANSWERS: Final = ("all", "failures")

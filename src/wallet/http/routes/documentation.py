@@ -9,9 +9,9 @@ from litestar.exceptions import NotFoundException
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ControllerRouterHandler
 
-from wallet.http.pages import Page, Pages
+from wallet.http.edge.needs import open_to_all
+from wallet.http.open.pages import Page, Pages
 from wallet.http.routes.shared import SENT_AS_IT_IS, headers_of, whole_response
-from wallet.http.scopes import open_to_all
 
 FOLDER: Final = "/docs"
 _IN_FOLDER: Final = (FOLDER, f"{FOLDER}/")

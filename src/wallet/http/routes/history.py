@@ -21,11 +21,9 @@ from wallet.http.answers import (
     transaction_detail_answer,
     written,
 )
-from wallet.http.authentication import caller_of
 from wallet.http.bodies import reference
-from wallet.http.decoding import malformed
-from wallet.http.instants import Wrong, instant
-from wallet.http.options import members, path_id
+from wallet.http.edge.authentication import caller_of
+from wallet.http.edge.needs import needs
 from wallet.http.routes.pages import (
     Cursor,
     Limit,
@@ -37,12 +35,14 @@ from wallet.http.routes.pages import (
     written_page,
 )
 from wallet.http.routes.shared import as_response, problems, wants_string_amounts
-from wallet.http.scopes import needs
+from wallet.http.wire.decoding import malformed
+from wallet.http.wire.instants import Wrong, instant
+from wallet.http.wire.query import members, path_id
 from wallet.ledger.model import AssetId, Posted
-from wallet.service.callers import Scope
-from wallet.service.filters import TransactionQuery
-from wallet.service.reads import Reads
-from wallet.service.wallets import WalletService
+from wallet.service.access.callers import Scope
+from wallet.service.reads.filters import TransactionQuery
+from wallet.service.reads.lists import Reads
+from wallet.service.wallet_service import WalletService
 
 _Request = Request[Any, Any, Any]
 _Id = Annotated[str, PathParameter(description="A UUID.")]

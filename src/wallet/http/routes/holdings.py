@@ -16,16 +16,16 @@ from wallet.http.answers import (
     lot_answer,
     written,
 )
-from wallet.http.authentication import caller_of
-from wallet.http.decoding import malformed
-from wallet.http.options import path_id
+from wallet.http.edge.authentication import caller_of
+from wallet.http.edge.needs import needs
 from wallet.http.routes.pages import Cursor, Limit, page_answer, page_request
 from wallet.http.routes.shared import as_response, problems, wants_string_amounts
-from wallet.http.scopes import needs
+from wallet.http.wire.decoding import malformed
+from wallet.http.wire.query import path_id
 from wallet.ledger.model import Hold, HoldStatus
-from wallet.service.callers import Scope
-from wallet.service.reads import Reads
-from wallet.service.wallets import WalletService
+from wallet.service.access.callers import Scope
+from wallet.service.reads.lists import Reads
+from wallet.service.wallet_service import WalletService
 
 _Request = Request[Any, Any, Any]
 _Id = Annotated[str, PathParameter(description="A UUID.")]

@@ -8,9 +8,9 @@ from litestar.params import PathParameter
 
 from wallet.http import bodies
 from wallet.http.answers import HoldAnswer, TransactionAnswer
-from wallet.http.movements import Movements
+from wallet.http.operations.perform import Movements
 from wallet.http.routes.shared import as_response, asked, documented_movement
-from wallet.service.callers import Scope
+from wallet.service.access.callers import Scope
 
 _Request = Request[Any, Any, Any]
 _HoldId = Annotated[str, PathParameter(description="The hold.")]

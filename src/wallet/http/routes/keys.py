@@ -8,16 +8,16 @@ from litestar.params import PathParameter
 from msgspec import Struct
 
 from wallet.http.answers import Answer, PageAnswer, written
-from wallet.http.decoding import decode
-from wallet.http.key_answers import ActAnswer, KeyAnswer, NewKeyAnswer, act_answer, key_answer, new_key_answer
-from wallet.http.key_bodies import NewKey
-from wallet.http.options import ensure_json, path_id
+from wallet.http.edge.needs import needs
+from wallet.http.routes.key_answers import ActAnswer, KeyAnswer, NewKeyAnswer, act_answer, key_answer, new_key_answer
+from wallet.http.routes.key_bodies import NewKey
 from wallet.http.routes.pages import Cursor, Limit, page_answer, page_request
 from wallet.http.routes.shared import as_response, body_of, documented, headers_of, problems
-from wallet.http.scopes import needs
-from wallet.service.callers import Scope
-from wallet.service.keys import KeyRequest
-from wallet.service.wallets import WalletService
+from wallet.http.wire.decoding import decode
+from wallet.http.wire.query import ensure_json, path_id
+from wallet.service.access.callers import Scope
+from wallet.service.access.keys import KeyRequest
+from wallet.service.wallet_service import WalletService
 
 _Request = Request[Any, Any, Any]
 _KeyId = Annotated[str, PathParameter(description="A UUID.")]

@@ -11,14 +11,14 @@ from litestar.params import QueryParameter
 from msgspec import Raw
 
 from wallet.http.answers import PageAnswer
-from wallet.http.decoding import malformed
-from wallet.http.options import MEMBER
+from wallet.http.edge.needs import needs
 from wallet.http.routes.shared import FILTERS_MEMBERS
-from wallet.http.scopes import needs
-from wallet.http.writing import written
-from wallet.service.callers import Scope
-from wallet.service.filters import MEMBER_LENGTH_MAX
-from wallet.service.reads import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX, Page, PageRequest
+from wallet.http.wire.decoding import malformed
+from wallet.http.wire.encoding import written
+from wallet.http.wire.query import MEMBER
+from wallet.service.access.callers import Scope
+from wallet.service.reads.filters import MEMBER_LENGTH_MAX
+from wallet.service.reads.lists import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX, Page, PageRequest
 from wallet.service.turns import Turn
 
 # Text: the framework's rules would take " 1_0" for a number.

@@ -8,16 +8,12 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import PathParameter
 from msgspec import Struct
 
-from wallet.http import fields
 from wallet.http.answers import Answer, PageAnswer, written
-from wallet.http.authentication import caller_of
-from wallet.http.decoding import decode
-from wallet.http.failures import refusal
-from wallet.http.instants import kept_instant
-from wallet.http.options import ensure_json, path_id
-from wallet.http.programme_answers import AttachmentAnswer, ProgrammeAnswer, attachment_answer, programme_answer
-from wallet.http.programme_bodies import NewProgramme
+from wallet.http.edge.authentication import caller_of
+from wallet.http.edge.needs import needs
 from wallet.http.routes.pages import Cursor, Limit, page_answer, page_request
+from wallet.http.routes.programme_answers import AttachmentAnswer, ProgrammeAnswer, attachment_answer, programme_answer
+from wallet.http.routes.programme_bodies import NewProgramme
 from wallet.http.routes.shared import (
     as_response,
     body_of,
@@ -27,12 +23,16 @@ from wallet.http.routes.shared import (
     request_id,
     wants_string_amounts,
 )
-from wallet.http.scopes import needs
+from wallet.http.wire import fields
+from wallet.http.wire.decoding import decode
+from wallet.http.wire.failures import refusal
+from wallet.http.wire.instants import kept_instant
+from wallet.http.wire.query import ensure_json, path_id
 from wallet.ledger.model import LotCategory
 from wallet.ledger.outcomes import Refused
-from wallet.service.callers import Scope
-from wallet.service.wallets import WalletService
-from wallet.storage.programmes import Terms
+from wallet.service.access.callers import Scope
+from wallet.service.wallet_service import WalletService
+from wallet.storage.registry.programmes import Terms
 
 _Request = Request[Any, Any, Any]
 _ProgrammeId = Annotated[str, PathParameter(description="A UUID.")]

@@ -7,9 +7,9 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter
 
 from wallet.http.answers import Answer
-from wallet.http.authentication import caller_of
-from wallet.http.options import path_id
-from wallet.http.receipt_answers import (
+from wallet.http.edge.authentication import caller_of
+from wallet.http.edge.needs import needs
+from wallet.http.routes.receipt_answers import (
     ReceiptAnswer,
     ReceiptKeyAnswer,
     encoded,
@@ -17,10 +17,10 @@ from wallet.http.receipt_answers import (
     receipt_key_answer,
 )
 from wallet.http.routes.shared import as_response, problems
-from wallet.http.scopes import needs
-from wallet.service.callers import Scope
-from wallet.service.masking import wallets_of
-from wallet.service.wallets import WalletService
+from wallet.http.wire.query import path_id
+from wallet.service.access.callers import Scope
+from wallet.service.access.masking import wallets_of
+from wallet.service.wallet_service import WalletService
 
 _Request = Request[Any, Any, Any]
 _Id = Annotated[str, PathParameter(description="A UUID.")]

@@ -22,11 +22,9 @@ from wallet.http.answers import (
     wallet_answer,
     written,
 )
-from wallet.http.authentication import caller_of
-from wallet.http.balances import Balances
-from wallet.http.decoding import canonical_metadata, decode, malformed
-from wallet.http.instants import Wrong
-from wallet.http.options import ensure_json, members, path_id
+from wallet.http.edge.authentication import caller_of
+from wallet.http.edge.needs import needs
+from wallet.http.operations.balances import Balances
 from wallet.http.routes.pages import (
     Cursor,
     Limit,
@@ -45,12 +43,14 @@ from wallet.http.routes.shared import (
     wants_string_amounts,
 )
 from wallet.http.routes.statements import At, AxisName
-from wallet.http.scopes import needs
-from wallet.service.callers import Scope
-from wallet.service.filters import UserQuery, WalletQuery
-from wallet.service.reads import Reads
-from wallet.service.wallets import WalletService
-from wallet.storage.resources import LotPolicy
+from wallet.http.wire.decoding import canonical_metadata, decode, malformed
+from wallet.http.wire.instants import Wrong
+from wallet.http.wire.query import ensure_json, members, path_id
+from wallet.service.access.callers import Scope
+from wallet.service.reads.filters import UserQuery, WalletQuery
+from wallet.service.reads.lists import Reads
+from wallet.service.wallet_service import WalletService
+from wallet.storage.registry.resources import LotPolicy
 
 _Request = Request[Any, Any, Any]
 _Body = TypeVar("_Body", bound=Struct)

@@ -8,15 +8,15 @@ from litestar.handlers import HTTPRouteHandler
 from msgspec import Struct
 
 from wallet.http.answers import Answer, written
-from wallet.http.decoding import decode
-from wallet.http.options import ensure_json
-from wallet.http.programme_answers import AdvanceAnswer, ClockAnswer, advance_answer, clock_answer
-from wallet.http.programme_bodies import ClockAdvance
+from wallet.http.edge.needs import needs
+from wallet.http.routes.programme_answers import AdvanceAnswer, ClockAnswer, advance_answer, clock_answer
+from wallet.http.routes.programme_bodies import ClockAdvance
 from wallet.http.routes.shared import as_response, body_of, documented, headers_of, problems
-from wallet.http.scopes import needs
-from wallet.service.callers import Scope
-from wallet.service.clock import SandboxClock
-from wallet.service.wallets import WalletService
+from wallet.http.wire.decoding import decode
+from wallet.http.wire.query import ensure_json
+from wallet.service.access.callers import Scope
+from wallet.service.due.sandbox_clock import SandboxClock
+from wallet.service.wallet_service import WalletService
 
 _Request = Request[Any, Any, Any]
 _NO_STORE = (b"cache-control", b"no-store")

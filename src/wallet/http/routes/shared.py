@@ -17,13 +17,13 @@ from litestar.response import Stream
 from msgspec import UNSET, Struct, UnsetType
 
 from wallet.http.answers import Answer
-from wallet.http.asgi import BODILESS, BODY_READ, read_body
-from wallet.http.authentication import caller_of
-from wallet.http.decoding import may_be_left_out
-from wallet.http.items import ItemResult
-from wallet.http.options import AMOUNTS, Headers, parameters, refuse_key
-from wallet.http.scopes import needs
-from wallet.service.callers import Caller, Scope
+from wallet.http.bulk.items import ItemResult
+from wallet.http.edge.authentication import caller_of
+from wallet.http.edge.needs import needs
+from wallet.http.wire.asgi import BODILESS, BODY_READ, read_body
+from wallet.http.wire.decoding import may_be_left_out
+from wallet.http.wire.query import AMOUNTS, Headers, parameters, refuse_key
+from wallet.service.access.callers import Caller, Scope
 
 FILTERS_MEMBERS: Final = "filters_members"
 """The option of a handler whose list can be filtered by members of metadata."""

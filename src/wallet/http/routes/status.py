@@ -8,11 +8,11 @@ from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from wallet.http.options import Headers
+from wallet.http.edge.needs import open_to_all
 from wallet.http.routes.shared import SENT_AS_IT_IS, as_response, headers_of
-from wallet.http.scopes import open_to_all
-from wallet.http.writing import Answer, written
-from wallet.service.wallets import WalletService
+from wallet.http.wire.encoding import Answer, written
+from wallet.http.wire.query import Headers
+from wallet.service.wallet_service import WalletService
 
 
 class Health(msgspec.Struct):

@@ -8,10 +8,10 @@ from litestar.params import PathParameter
 
 from wallet.http import bodies
 from wallet.http.answers import MergeAnswer, WalletAnswer
+from wallet.http.edge.needs import needs
+from wallet.http.operations.wallet_changes import WalletChanges
 from wallet.http.routes.shared import as_response, asked, documented, documented_movement, problems
-from wallet.http.scopes import needs
-from wallet.http.wallet_changes import WalletChanges
-from wallet.service.callers import Scope
+from wallet.service.access.callers import Scope
 
 _Request = Request[Any, Any, Any]
 _WalletId = Annotated[str, PathParameter(description="The wallet.")]

@@ -1,0 +1,284 @@
+"""POST /batches: up to 10,000 items, all or none, or each for itself."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain, islice
+from typing import Annotated, Final, Literal, Union
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from wallet.errors import (
+    FieldError,
+    Forbidden,
+    GroupTooLarge,
+    Malformed,
+    OutcomeUnknown,
+    Overloaded,
+    StorageUnavailable,
+    WalletError,
+)
+from wallet.http.bulk.items import ITEM_TYPES, ItemResult, Items, written_item
+from wallet.http.bulk.portions import Portion, Slices, read_items
+from wallet.http.wire.decoding import ERRORS_MAX, decode, malformed
+from wallet.http.wire.encoding import JSON, Answer
+from wallet.http.wire.failures import problem
+from wallet.http.wire.query import Headers, amounts_as_strings, ensure_json
+from wallet.ledger.outcomes import Grouped, RefusalCode, Refused
+from wallet.ledger.requests import Single, legs_of
+from wallet.service.access.callers import Caller
+from wallet.service.turns import Turn
+from wallet.service.wallet_service import WalletService
+from wallet.service.writes.bulk import GROUP_ITEMS_MAX, GROUP_LEGS_MAX
+
+PORTIONS_IN_FLIGHT_MAX: Final = 2
+"""Of one independent batch: one is being decided, the next one is there when that is done."""
+
+UNDER_WAY_BYTES_MAX: Final = 96 * 1024 * 1024
+"""Of all batches that have arrived and are not answered, in one process."""
+
+ITEM_BYTES_MIN: Final = 2048
+"""What an item counts for at least: about what it takes with its answer, however short its text was."""
+
+LOOKED_THROUGH_BYTES_MAX: Final = 64 * 1024
+"""Of a body that is wrong around its items and is looked through for everything that is. Of a larger one the first
+wrong field is named: millions of values would be made for the rest, while nobody else is served."""
+
+_log = logging.getLogger(__name__)
+
+
+_MODE: Final = "`atomic`: all items or none. `independent`: each for itself. Either way in order."
+
+
+Batch: Final = msgspec.defstruct(
+    "Batch",
+    [
+        ("mode", Annotated[Literal["atomic", "independent"], Meta(description=_MODE)]),
+        ("items", Annotated[list[Union[ITEM_TYPES]], Meta(min_length=1, max_length=GROUP_ITEMS_MAX)]),  # type: ignore[valid-type]  # noqa: UP007  # made from a tuple
+        ("dry_run", bool | None, False),
+    ],
+    kw_only=True,
+    forbid_unknown_fields=True,
+    namespace={
+        "__doc__": "Up to 10,000 items: the bodies of single operations, with what their paths name. If `mode` is"
+        " `atomic`, they have up to 20,000 legs together, an item without legs counting as two: 422 `group_too_large`."
+    },
+)
+"""What a batch is, for the OpenAPI document."""
+
+
+class BatchAnswer(Struct, kw_only=True):
+    """One per item, in order."""
+
+    items: list[ItemResult]
+
+
+class _Batch(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Batch, whose items are read one by one."""
+
+    mode: Literal["atomic", "independent"]
+    items: Annotated[list[Raw], Meta(min_length=1, max_length=GROUP_ITEMS_MAX)]
+    dry_run: bool | UnsetType | None = UNSET
+
+
+class _Shape(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Batch, for finding everything that is wrong around the items."""
+
+    mode: Literal["atomic", "independent"]
+    items: Annotated[list[object], Meta(min_length=1, max_length=GROUP_ITEMS_MAX)]
+    dry_run: bool | UnsetType | None = UNSET
+
+
+# An array of which no more than one item too many becomes an object. Of a list, each becomes one before its length is
+# looked at: those of sixteen megabytes of `{},` take a second.
+_Items: Final = msgspec.defstruct(
+    "_Items", [(f"item_{at}", Raw | UnsetType, UNSET) for at in range(GROUP_ITEMS_MAX + 1)], array_like=True
+)
+
+
+class _LargeBatch(Struct, forbid_unknown_fields=True, kw_only=True):
+    """The same in a large body. Reading it costs a small one a tenth of a millisecond more than it should."""
+
+    mode: Literal["atomic", "independent"]
+    items: _Items  # type: ignore[valid-type]
+    dry_run: bool | UnsetType | None = UNSET
+
+
+_decode: Final = msgspec.json.Decoder(_Batch).decode
+_decode_large: Final = msgspec.json.Decoder(_LargeBatch).decode
+
+
+class Batches:
+    """Answers whole batches."""
+
+    def __init__(self, service: WalletService) -> None:
+        self._bulk = service.bulk
+        self._items = Items(service)
+        self._begin_seconds_max = service.step_seconds_max
+        self._bytes_under_way = 0
+
+    async def batch(self, body: bytes, *, caller: Caller, headers: Headers, query: bytes, request_id: str) -> Answer:
+        """Raises WalletError where there is nothing to answer with."""
+        ensure_json(headers)
+        as_strings = amounts_as_strings(query)
+        with self._under_way(len(body)):
+            batch = _decoded(body)
+            await asyncio.sleep(0)  # reading 16 MiB takes 40 ms, and looking for colons in it 20
+            _refuse_duplicates(body, batch)
+            with self._under_way(max(0, len(batch.items) * ITEM_BYTES_MIN - len(body))):
+                answering = self._atomic if batch.mode == "atomic" else self._independent
+                try:
+                    return await answering(batch, caller, request_id, as_strings)
+                except WalletError:
+                    raise
+                except Exception as error:
+                    # Money may have moved: whatever keeps us from saying so must not look like a no.
+                    _log.exception("batch of request %s failed", request_id)
+                    raise OutcomeUnknown("the batch could not be answered") from error
+
+    @contextmanager
+    def _under_way(self, size: int) -> Iterator[None]:
+        if self._bytes_under_way and self._bytes_under_way + size > UNDER_WAY_BYTES_MAX:
+            raise Overloaded("Too many large batches are under way.")
+        self._bytes_under_way += size
+        try:
+            yield
+        finally:
+            self._bytes_under_way -= size
+
+    async def _atomic(self, batch: _Batch, caller: Caller, request_id: str, as_strings: bool) -> Answer:
+        is_dry = batch.dry_run is True
+        requests: list[Single] = []
+        errors: list[FieldError] = []
+        slices = Slices()
+        legs = 0
+        for index, text in enumerate(map(bytes, batch.items)):
+            if slices.is_over(text):
+                await asyncio.sleep(0)
+            try:
+                requests.append(self._request_of_group(index, text, is_dry=is_dry))
+                legs += legs_of(requests[-1])
+            except Malformed as error:
+                errors += error.errors
+                if len(errors) >= ERRORS_MAX:
+                    break
+            if legs > GROUP_LEGS_MAX:
+                raise GroupTooLarge(f"With items[{index}] the group has more than {GROUP_LEGS_MAX} legs")
+        if errors:
+            raise Malformed(errors[:ERRORS_MAX])
+        grouped = await self._decided(requests, caller, is_dry=is_dry)
+        await self._items.prepare_answers(grouped.outcomes)
+        written: list[bytes] = []
+        statuses: set[int] = set()
+        turn = Turn()
+        for index, (request, outcome) in enumerate(zip(requests, grouped.outcomes, strict=True)):
+            if turn.is_over:
+                await turn.next()
+            answer = self._items.answer(request, outcome, request_id=request_id, amounts_as_strings=as_strings)
+            statuses.add(answer.status)
+            written.append(written_item(index, request.reference_id, answer))
+        if grouped.is_refused:
+            return _refused(written, grouped, request_id)
+        return _answered(201 if 201 in statuses else 200, written)
+
+    async def _decided(self, requests: Sequence[Single], caller: Caller, *, is_dry: bool) -> Grouped:
+        """Raises Forbidden, naming the item, if the caller may not ask for one of them: then for none."""
+        admitted: list[Single] = []
+        refused: tuple[int, Refused] | None = None
+        for index, each in enumerate(await self._items.admit(caller, requests)):
+            if isinstance(each, Forbidden):
+                raise Forbidden(f"items[{index}]: {each}")
+            if isinstance(each, WalletError):
+                raise each
+            if isinstance(each, Refused):
+                refused = refused or (index, each)
+            else:
+                admitted.append(each)
+        if refused is None:
+            return await self._items.mask_group(caller, await self._bulk.all_or_none(admitted, dry_run=is_dry))
+        first, why = refused
+        others = Refused(RefusalCode.GROUP_REFUSED, f"Nothing was applied, because items[{first}] was refused.")
+        return Grouped(tuple(why if index == first else others for index in range(len(requests))))
+
+    def _request_of_group(self, index: int, text: bytes, *, is_dry: bool) -> Single:
+        path = f"items[{index}]."
+        request = self._items.request(text, path=path, dry_run=is_dry)
+        if request.options.dry_run and not is_dry:
+            # All of an atomic batch happens, or none: a part that only might cannot be asked for.
+            raise malformed(f"{path}dry_run", "Only an atomic batch as a whole can be dry.")
+        return request
+
+    async def _independent(self, batch: _Batch, caller: Caller, request_id: str, as_strings: bool) -> Answer:
+        written: list[bytes] = []
+        in_flight: deque[Portion] = deque()
+
+        async def answer_oldest() -> None:
+            portion = in_flight.popleft()
+            answered = await portion.answered(self._items, caller, request_id=request_id, amounts_as_strings=as_strings)
+            written.extend(written_item(item.place, item.reference_id, answer) for item, answer in answered)
+
+        begun_at_latest = time.monotonic() + self._begin_seconds_max
+        texts = ((index, bytes(item)) for index, item in enumerate(batch.items))
+        while portion := tuple(islice(texts, self._bulk.chunk_items_max)):
+            items = await read_items(self._items, portion, caller, dry_run=batch.dry_run is True)
+            if time.monotonic() > begun_at_latest:
+                items = [item._replace(denied=StorageUnavailable("its turn did not come in time")) for item in items]
+            if len(in_flight) >= PORTIONS_IN_FLIGHT_MAX:
+                await answer_oldest()
+            in_flight.append(await Portion.begin(self._bulk, items))
+        while in_flight:
+            await answer_oldest()
+        return _answered(200, written)
+
+
+def _decoded(body: bytes) -> _Batch:
+    if len(body) > LOOKED_THROUGH_BYTES_MAX:
+        return _decoded_large(body)
+    try:
+        return _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        decode(_Shape, body)  # knows everything that is wrong
+        raise malformed("", "The body does not fit.") from None
+
+
+def _decoded_large(body: bytes) -> _Batch:
+    try:
+        batch = _decode_large(body)
+    except msgspec.ValidationError as error:
+        reason, _, field = str(error).partition(" - at `$")
+        raise malformed(field.strip(".`"), f"{reason}.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise malformed("", "The body is not valid JSON in UTF-8.") from None
+    items = [each for each in msgspec.structs.astuple(batch.items) if each is not UNSET]
+    if not 1 <= len(items) <= GROUP_ITEMS_MAX:
+        raise malformed("items", f"Must have 1 to {GROUP_ITEMS_MAX} items.")
+    return _Batch(mode=batch.mode, items=items, dry_run=batch.dry_run)
+
+
+def _refuse_duplicates(body: bytes, batch: _Batch) -> None:
+    # Around the items there is nothing that could hold a colon but the members' own.
+    colons = body.count(b":") - sum(bytes(item).count(b":") for item in batch.items)
+    if colons != len(("mode", "items")) + (batch.dry_run is not UNSET):
+        raise malformed("", "A key appears twice in one object.")
+
+
+def _answered(status: int, written: Sequence[bytes]) -> Answer:
+    # Of many megabytes each copy takes milliseconds, so there is one.
+    pieces = [b'{"items":[', *chain.from_iterable((each, b",") for each in written)]
+    pieces[-1] = b"]}"
+    return Answer(status, b"".join(pieces), (JSON,))
+
+
+def _refused(written: Sequence[bytes], grouped: Grouped, request_id: str) -> Answer:
+    """A problem, as every refusal is one, with the items as a member of its own."""
+    index, first = next(
+        (index, outcome)
+        for index, outcome in enumerate(grouped.outcomes)
+        if isinstance(outcome, Refused) and outcome.code is not RefusalCode.GROUP_REFUSED
+    )
+    detail = f"Nothing was applied, because items[{index}] was refused: {first.detail}"
+    return problem("group_refused", detail, request_id=request_id, items=[Raw(each) for each in written])

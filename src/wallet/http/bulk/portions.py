@@ -1,0 +1,148 @@
+"""Portions of a batch or an import: items that are read together, decided in one database transaction, and answered.
+
+Reading and answering make way for others in this process after every few items.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from wallet.errors import Malformed, WalletError
+from wallet.http.bulk.items import ItemAnswer, Items, no_answer, reference_of
+from wallet.http.bulk.lines import LINE_BYTES_MAX
+from wallet.http.wire.decoding import malformed
+from wallet.ledger.outcomes import Applied, Predicted, Refused, Replayed
+from wallet.ledger.requests import Single
+from wallet.service.access.callers import Caller
+from wallet.service.access.permissions import Admitted
+from wallet.service.turns import Turn
+from wallet.service.writes.bulk import Bulk, Chunk
+
+SLICE_ITEMS: Final = 50
+"""Items that are read before others in this process get their turn: well below a millisecond."""
+
+SLICE_BYTES: Final = 64 * 1024
+"""Of text that is read before others get their turn, however few items it is: 15 ms, if all of it has to be refused."""
+
+ITEM_ERRORS_MAX: Final = 10
+"""Of a malformed item among others: an answer is to be no longer than what it answers."""
+
+_WITHOUT_BODY: Final[Mapping[type, ItemAnswer]] = {
+    Applied: ItemAnswer(201, False, b""),
+    Replayed: ItemAnswer(200, True, b""),
+    Predicted: ItemAnswer(200, False, b""),
+}
+
+
+class Slices:
+    """Counts what is read in one go."""
+
+    def __init__(self) -> None:
+        self._items = 0
+        self._bytes = 0
+
+    def is_over(self, text: bytes) -> bool:
+        """Whether to make way for others before this is read, too."""
+        self._items += 1
+        self._bytes += len(text)
+        if self._items <= SLICE_ITEMS and self._bytes <= SLICE_BYTES:
+            return False
+        self._items, self._bytes = 1, len(text)
+        return True
+
+
+class Item(NamedTuple):
+    """An item as it was read: its place, its reference if it has one, and its request or what is wrong with it.
+
+    denied: what it came to without being asked of the ledger, if its caller may not ask it.
+    """
+
+    place: int
+    reference_id: str | None
+    request: Single | Malformed
+    denied: Refused | WalletError | None = None
+
+
+class AnsweredItem(NamedTuple):
+    """An item and what it came to."""
+
+    item: Item
+    answer: ItemAnswer
+
+
+async def read_items(
+    items: Items, texts: Iterable[tuple[int, bytes | None]], caller: Caller, *, dry_run: bool = False
+) -> list[Item]:
+    """The items at these places, as this caller may ask for them; None for a text that was too long to be kept."""
+    made: list[Item] = []
+    slices = Slices()
+    for place, text in texts:
+        if slices.is_over(text or b""):
+            await asyncio.sleep(0)
+        if text is None:
+            made.append(Item(place, None, malformed("", f"A line may have {LINE_BYTES_MAX} bytes.")))
+        else:
+            try:
+                request = items.request(text, dry_run=dry_run)
+                made.append(Item(place, request.reference_id, request))
+            except Malformed as error:
+                # A new one: the traceback of this one leads to this frame, which leads to it again.
+                made.append(Item(place, reference_of(text), Malformed(error.errors[:ITEM_ERRORS_MAX])))
+    return await _admitted(items, made, caller)
+
+
+async def _admitted(items: Items, made: list[Item], caller: Caller) -> list[Item]:
+    requests = [item.request for item in made if not isinstance(item.request, Malformed)]
+    admitted = await items.admit(caller, requests)
+    if admitted is requests:
+        return made
+    rest = iter(admitted)
+    return [item if isinstance(item.request, Malformed) else _with(item, next(rest)) for item in made]
+
+
+def _with(item: Item, admitted: Admitted | WalletError) -> Item:
+    if isinstance(admitted, Refused | WalletError):
+        return item._replace(denied=admitted)
+    return item._replace(request=admitted)
+
+
+class Portion:
+    """Items under way."""
+
+    def __init__(self, items: Sequence[Item], chunk: Chunk) -> None:
+        self._items = items
+        self._chunk = chunk
+
+    @classmethod
+    async def begin(cls, bulk: Bulk, items: Sequence[Item]) -> "Portion":
+        """Have the items decided, in order, after all that was begun before. Waits for a place in the queue."""
+        requests = [item.request for item in items if item.denied is None and not isinstance(item.request, Malformed)]
+        return cls(items, await bulk.begin(requests))
+
+    @property
+    def refusal(self) -> WalletError | None:
+        """Why nothing of it was begun, if so."""
+        return self._chunk.refusal
+
+    async def answered(
+        self, maker: Items, caller: Caller, *, request_id: str, amounts_as_strings: bool, failures_only: bool = False
+    ) -> list[AnsweredItem]:
+        """All of the items, in order, once they are decided. `failures_only`: successes have no body."""
+        outcomes = await maker.mask(caller, await self._chunk.answers())
+        if not failures_only:
+            await maker.prepare_answers(outcomes)
+        rest = iter(outcomes)
+        answered: list[AnsweredItem] = []
+        turn = Turn()
+        for item in self._items:
+            if isinstance(item.request, Malformed):
+                answer = no_answer(item.request, request_id=request_id)
+            else:
+                outcome = next(rest) if item.denied is None else item.denied
+                answer = (failures_only and _WITHOUT_BODY.get(type(outcome))) or maker.answer(
+                    item.request, outcome, request_id=request_id, amounts_as_strings=amounts_as_strings
+                )
+            answered.append(AnsweredItem(item, answer))
+            if turn.is_over:
+                await turn.next()
+        return answered

@@ -1,0 +1,112 @@
+"""The OpenAPI document, made from the routes and the types of bodies and answers."""
+
+from typing import Any, Final
+
+import msgspec
+from litestar import Litestar
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.spec import Server
+
+from wallet import __version__
+from wallet.http import bodies
+from wallet.http.bulk.batches import Batch
+from wallet.http.document.parameters import described
+from wallet.http.document.security import add_security
+from wallet.http.open.pages import Pages
+from wallet.http.routes.documentation import NoPage, folder_router
+from wallet.http.routes.key_bodies import NewKey
+from wallet.http.routes.programme_bodies import ClockAdvance, NewProgramme
+from wallet.http.wire.encoding import AMOUNT_FIELDS
+
+BODIES: Final = (
+    bodies.TopUp,
+    bodies.Bonus,
+    bodies.Spend,
+    bodies.Transfer,
+    bodies.Transaction,
+    bodies.NewHold,
+    bodies.Capture,
+    bodies.Void,
+    bodies.Increase,
+    bodies.Extend,
+    bodies.Refund,
+    bodies.Merge,
+    bodies.WalletChange,
+    bodies.WalletStep,
+    bodies.NewUser,
+    bodies.NewWallet,
+    bodies.NewAsset,
+    bodies.AssetChange,
+    NewProgramme,
+    ClockAdvance,
+    Batch,
+    NewKey,
+)
+_REFERENCE: Final = "#/components/schemas/{name}"
+# Read by our own rules on every request, so no handler's signature has them.
+_SHARED_PARAMETERS: Final = {
+    "amounts": {
+        "name": "amounts",
+        "in": "query",
+        "description": "Answer amounts as strings, for clients whose numbers are doubles.",
+        "schema": {"type": "string", "enum": ["string"]},
+    },
+    "idempotency_key": {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "The reference_id, if it is not in the body; if it is in both, they must agree.",
+        "schema": {"type": "string", "pattern": "^[ !#-~]{1,255}$"},
+    },
+}
+# Stored as it was sent, so its answer is bytes that no type describes.
+_UNDESCRIBED: Final[dict[str, Any]] = {}
+_AS_IT_WAS_GIVEN: Final = {"description": "As it was given: any JSON."}
+_METADATA_AS_IT_WAS_GIVEN: Final = {"description": "As it was given.", "type": ["object", "null"]}
+_AMOUNT_AS_STRING: Final = {"type": "string", "pattern": "^-?[0-9]+$", "description": "With ?amounts=string."}
+# What a route answers besides JSON, for who prefers it.
+_OTHER_MEDIA_TYPES: Final = {"/wallets/{wallet_id}/statement": "text/csv"}
+
+
+def document(app: Litestar) -> bytes:
+    """The whole document, in a stable order. Request bodies are described by the types that decode them."""
+    schema = app.openapi_schema.to_schema()
+    _, components = msgspec.json.schema_components(BODIES, ref_template=_REFERENCE)
+    answers = schema.setdefault("components", {}).setdefault("schemas", {})
+    for each in answers.values():
+        properties = each.get("properties", {})
+        _let_amounts_be_strings(properties)
+        for name, property_ in properties.items():
+            if _UNDESCRIBED in property_.get("oneOf", ()):
+                properties[name] = _METADATA_AS_IT_WAS_GIVEN if name == "metadata" else _AS_IT_WAS_GIVEN
+    answers.update(components)
+    for path, media_type in _OTHER_MEDIA_TYPES.items():
+        schema["paths"][path]["get"]["responses"]["200"]["content"][media_type] = {"schema": {"type": "string"}}
+    schema["components"]["parameters"] = _SHARED_PARAMETERS
+    add_security(app, schema)
+    for path, operations in schema["paths"].items():
+        for operation in operations.values():
+            own = [described(path, each) for each in operation.get("parameters", ())]
+            shared = {"operations": (), "movements": _SHARED_PARAMETERS}.get(operation["tags"][0], ("amounts",))
+            operation["parameters"] = own + [{"$ref": f"#/components/parameters/{name}"} for name in shared]
+    return msgspec.json.format(msgspec.json.encode(schema, order="sorted"), indent=2) + b"\n"
+
+
+def _let_amounts_be_strings(properties: dict[str, Any]) -> None:
+    """Amounts in answers are integers, or strings for who asks with ?amounts=string."""
+    for name in AMOUNT_FIELDS & properties.keys():
+        kinds = properties[name].get("oneOf", [properties[name]])
+        if {"type": "integer"} in kinds:
+            properties[name] = {"oneOf": [*kinds, _AMOUNT_AS_STRING]}
+
+
+def openapi_config(pages: Pages, *, public_url: str) -> OpenAPIConfig:
+    """public_url: where clients reach the service. Empty: where they got the document, less its last part."""
+    return OpenAPIConfig(
+        title="Wallet service",
+        version=__version__,
+        description="Double-entry wallets: top up, reward, spend and transfer; every movement once, whatever happens.",
+        servers=[Server(url=public_url or ".")],
+        use_handler_docstrings=True,
+        render_plugins=[NoPage()],
+        openapi_router=folder_router(pages),
+    )

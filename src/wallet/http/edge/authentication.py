@@ -1,0 +1,113 @@
+"""Who asks: from the header Authorization to a caller, before anything else of the request is read."""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from wallet.errors import Unauthenticated
+from wallet.service.access.callers import DEVELOPER, Caller
+from wallet.service.access.key_ring import KeyRing
+from wallet.settings import is_loopback
+
+CALLER: Final = "caller"
+"""Key of the ASGI scope under which the edge says who asks."""
+
+OPEN_PATHS: Final = frozenset({"/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"})
+"""Where no key is asked for, nor looked at; so it is below OPEN_FOLDER, and with the method OPTIONS."""
+OPEN_FOLDER: Final = "/docs/"
+
+NOBODY: Final = Caller("nobody", frozenset())
+"""Whoever asks for what is open to all."""
+
+# What proxies, tunnels and balancers add. A request that came through one may be anybody's, wherever the proxy is.
+_FORWARDED: Final = frozenset(
+    {b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"x-cluster-client-ip", b"true-client-ip", b"fastly-client-ip",
+     b"x-varnish", b"x-cloud-trace-context", b"proxy-connection"}
+)  # fmt: skip
+_FORWARDED_BEGIN: Final = (
+    b"x-forwarded", b"x-original-", b"x-proxy", b"cf-", b"cdn-", b"fly-", b"x-envoy-", b"x-amz", b"x-azure-", b"x-arr-",
+    b"x-appengine-", b"x-goog-", b"x-vercel-", b"x-railway-",
+)  # fmt: skip
+
+_SCHEME: Final = b"bearer "
+_KEY_BEGIN: Final = len(_SCHEME)
+
+
+def caller_of(scope: Mapping[str, Any]) -> Caller:
+    """Who sent the request of this ASGI scope."""
+    caller: Caller = scope[CALLER]
+    return caller
+
+
+class Authentication:
+    """Knows callers by their keys. In development mode, who brings none may do everything.
+
+    origins: those of pages that may do so as well, besides this machine's.
+    """
+
+    def __init__(self, ring: KeyRing, *, is_development: bool, origins: Collection[str] = ()) -> None:
+        self._ring = ring
+        self._is_development = is_development
+        self._origins = {origin.encode() for origin in origins}
+
+    def known(
+        self, method: str, path: str, authorization: bytes | None, headers: Iterable[tuple[bytes, bytes]]
+    ) -> Caller | None:
+        """Who asks, where that is known without asking the database; else use `found`.
+
+        authorization: that of the headers, None if there is none. Raises Unauthenticated and RateLimited.
+        """
+        if path in OPEN_PATHS or method == "OPTIONS" or path.startswith(OPEN_FOLDER):
+            return NOBODY
+        if authorization is None:
+            if self._is_development:
+                self._ensure_from_here(headers)
+                return DEVELOPER
+            raise Unauthenticated("The header Authorization is missing: it must be Bearer and a key")
+        if authorization[:_KEY_BEGIN].lower() != _SCHEME:
+            raise Unauthenticated("The header Authorization must be Bearer and a key, and given once")
+        return self._ring.known(_key_in(authorization))
+
+    def _ensure_from_here(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Raise Unauthenticated for what came through a proxy, and for what a page of another site makes a developer's
+        browser send. The browser says so: by the page's origin, or where it sends none by Sec-Fetch-Site; or the page
+        has let a name of its own mean this machine (DNS rebinding). What is of the same site as this machine is on it.
+        """
+        is_foreign = has_origin = False
+        for name, value in headers:
+            if name == b"origin":
+                has_origin = True
+                is_allowed = value in self._origins or _names_loopback(value)
+            elif name == b"host":
+                is_allowed = _names_loopback(b"//" + value)
+            elif name == b"sec-fetch-site":
+                is_allowed, is_foreign = True, value == b"cross-site"
+            else:
+                is_allowed = name not in _FORWARDED and not name.startswith(_FORWARDED_BEGIN)
+            if not is_allowed:
+                raise _not_from_here()
+        if is_foreign and not has_origin:
+            raise _not_from_here()
+
+    async def found(self, authorization: bytes | None) -> Caller:
+        """Who asks with this header, which `known` has let through. Raises as KeyRing.found does."""
+        return await self._ring.found(_key_in(authorization or b""))
+
+
+def _key_in(authorization: bytes) -> bytes:
+    # Any number of blanks may be between the two (RFC 9110, 11.4).
+    return authorization[_KEY_BEGIN:].lstrip(b" ")
+
+
+def _not_from_here() -> Unauthenticated:
+    return Unauthenticated(
+        "Without a key, development mode answers who asks for localhost: no page of another site, no proxy"
+    )
+
+
+def _names_loopback(url: bytes) -> bool:
+    try:
+        host = urlsplit(url.decode("latin-1")).hostname or ""
+    except ValueError:
+        return False
+    return is_loopback(host) or host.endswith(".localhost")

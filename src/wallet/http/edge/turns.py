@@ -1,0 +1,66 @@
+"""The time that an answer may take, whatever it waits for: one look at all requests now and then, no timer for each."""
+
+import asyncio
+import time
+from typing import Any, Final
+
+from wallet.http.wire.asgi import WholeSender
+
+SWEEP_SECONDS_MAX: Final = 0.5
+
+
+class Turn:
+    """A request that is ours to answer. `is_late`: its task was cancelled, because it took too long."""
+
+    __slots__ = ("begun_at", "is_late", "sender", "task")
+
+    def __init__(self, task: "asyncio.Task[Any]", begun_at: float, sender: WholeSender | None) -> None:
+        self.task = task
+        self.begun_at = begun_at
+        self.sender = sender
+        self.is_late = False
+
+
+class Turns:
+    """All requests of this process that have no answer yet, the oldest first. Times are of time.perf_counter."""
+
+    def __init__(self, *, seconds_max: float) -> None:
+        self._seconds_max = seconds_max
+        self._under_way: dict[Turn, None] = {}
+        self._sweeping: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._sweeping = asyncio.create_task(self._sweep(), name="sweep of late answers")
+
+    def close(self) -> None:
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+
+    def begin(self, task: "asyncio.Task[Any]", begun_at: float, sender: WholeSender | None) -> Turn:
+        """`sender`: what knows whether the request has arrived whole; None: it has."""
+        turn = Turn(task, begun_at, sender)
+        self._under_way[turn] = None
+        return turn
+
+    def end(self, turn: Turn) -> None:
+        """Its answer is made, or has begun. May be called again."""
+        self._under_way.pop(turn, None)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(min(SWEEP_SECONDS_MAX, self._seconds_max / 4))
+            self.give_up_on_late(time.perf_counter())
+
+    def give_up_on_late(self, now: float) -> None:
+        """Cancel the tasks of those that have taken too long from when they had arrived whole."""
+        for turn in list(self._under_way):
+            if now - turn.begun_at < self._seconds_max:
+                return
+            del self._under_way[turn]
+            if turn.sender is not None and turn.sender.is_arriving:
+                # Our turn has not come. How long a request may take to arrive is the protocol's business.
+                turn.begun_at = now
+                self._under_way[turn] = None
+            else:
+                turn.is_late = True
+                turn.task.cancel()

@@ -1,0 +1,64 @@
+"""The balance of a wallet, as a whole answer. Both lanes call exactly this."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from wallet.http.answers import JSON, Answer, balance_answer, balance_at_answer, written
+from wallet.http.wire.instants import Wrong, axis_named, instant
+from wallet.http.wire.query import AMOUNTS, Headers, parameters, path_id, refuse_key
+from wallet.ledger.model import WalletId
+from wallet.service.access.callers import Caller
+from wallet.service.wallet_service import WalletService
+from wallet.storage.reads.balances import Balance
+from wallet.storage.reads.wallet_at import Axis
+
+_FRESH: Final = (JSON, (b"cache-control", b"no-store"))
+_KNOWN: Final = ("at", "axis")
+_NOTHING: Final[Mapping[str, str]] = {}
+
+
+class Balances:
+    def __init__(self, service: WalletService) -> None:
+        self._service = service
+
+    async def balance(self, wallet_id: str, *, caller: Caller, headers: Headers, query: bytes) -> Answer:
+        """Raises WalletError where there is nothing to answer with."""
+        asked = parameters(query, known=_KNOWN) if query else _NOTHING
+        refuse_key(headers)
+        strings = AMOUNTS in asked
+        if len(asked) > strings:
+            return await self._on_an_axis(wallet_id, asked, caller, strings=strings)
+        id_ = path_id("wallet_id", wallet_id)
+        if caller.is_bound:
+            await self._service.permissions.ensure_sees_wallet(caller, id_)
+        balance = await self._current(id_)
+        return Answer(200, written(balance_answer(balance), amounts_as_strings=strings), _FRESH)
+
+    async def _current(self, wallet_id: WalletId) -> Balance:
+        balance = await self._service.balances.balance(wallet_id)
+        if balance.is_due:
+            await self._service.settle(wallet_id)
+            # Once: what has become due meanwhile is later than the request.
+            balance = await self._service.balances.balance(wallet_id)
+        return balance
+
+    async def _on_an_axis(self, wallet_id: str, asked: Mapping[str, str], caller: Caller, *, strings: bool) -> Answer:
+        """At an instant, or on the axis that is not the one by default."""
+        at, axis, wrong = None, Axis.POSTED, Wrong()
+        id_ = path_id("wallet_id", wallet_id)
+        if "at" in asked:
+            with wrong:
+                at = instant("at", asked["at"])
+        if "axis" in asked:
+            with wrong:
+                axis = axis_named(asked["axis"])
+        wrong.raise_if_any()
+        await self._service.permissions.ensure_sees_wallet(caller, id_)
+        if at is None:
+            answer = balance_answer(await self._current(id_))
+            if axis is Axis.EFFECTIVE:
+                # Nothing is effective later than it was posted: now, the axes agree.
+                answer.held = answer.available = answer.version = None
+        else:
+            answer = balance_at_answer(await self._service.statements.balance_at(id_, at, axis))
+        return Answer(200, written(answer, amounts_as_strings=strings), _FRESH)

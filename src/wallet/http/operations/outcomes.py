@@ -1,0 +1,73 @@
+"""From what a request came to, to an answer: the same for single routes and for the items of batches."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from wallet.errors import InvariantViolated, OutcomeUnknown
+from wallet.http.operations.answers import hold_answer, transaction_answer
+from wallet.http.wire.encoding import JSON, REPLAYED, Answer, written
+from wallet.http.wire.failures import refusal
+from wallet.ledger.model import Asset, AssetId, Posted
+from wallet.ledger.outcomes import Applied, Outcome, Predicted, Refused, Replayed
+from wallet.ledger.requests import Extend, Increase, PlaceHold, Request, Void
+
+_ANSWERED_BY_A_HOLD: Final = frozenset({PlaceHold, Void, Increase, Extend})
+
+
+def outcome_answer(
+    request: Request,
+    outcome: Outcome,
+    assets: Mapping[AssetId, Asset],
+    *,
+    request_id: str,
+    amounts_as_strings: bool,
+) -> Answer:
+    """The whole answer to a movement or a step of a hold. `assets`: no missing_assets.
+
+    Raises OutcomeUnknown if an answer cannot be written after the money has moved.
+    """
+    match outcome:
+        case Applied(posted):
+            return _written(201, (JSON,), request, posted, assets, amounts_as_strings, dry_run=False)
+        case Replayed(posted):
+            return _written(200, REPLAYED, request, posted, assets, amounts_as_strings, dry_run=False)
+        case Predicted(posted):
+            return _written(200, (JSON,), request, posted, assets, amounts_as_strings, dry_run=True)
+        case Refused():
+            return refusal(outcome, request_id=request_id, amounts_as_strings=amounts_as_strings)
+    raise InvariantViolated(f"{outcome!r} is no outcome of a single movement")
+
+
+def missing_assets(outcome: Outcome, assets: Mapping[AssetId, Asset]) -> list[AssetId]:
+    """The assets that the answer to an outcome names and that are not among these: another process made them."""
+    if not isinstance(outcome, Applied | Replayed | Predicted):
+        return []
+    posted = outcome.posted
+    named = [entry.asset_id for entry in posted.entries]
+    if posted.details is not None and posted.details.hold is not None:
+        named.append(posted.details.hold.asset_id)
+    return [asset_id for asset_id in named if asset_id not in assets]
+
+
+def _written(
+    status: int,
+    headers: tuple[tuple[bytes, bytes], ...],
+    request: Request,
+    posted: Posted,
+    assets: Mapping[AssetId, Asset],
+    amounts_as_strings: bool,
+    *,
+    dry_run: bool,
+) -> Answer:
+    try:
+        body: Struct
+        if type(request) in _ANSWERED_BY_A_HOLD and posted.details is not None and posted.details.hold is not None:
+            body = hold_answer(posted.details.hold, assets, dry_run=dry_run)
+        else:
+            body = transaction_answer(posted, assets, dry_run=dry_run)
+        return Answer(status, written(body, amounts_as_strings=amounts_as_strings), headers)
+    except Exception as error:
+        # The money has moved. Whatever keeps us from saying so, it must not look like a no.
+        raise OutcomeUnknown("the answer could not be written") from error

@@ -1,0 +1,94 @@
+"""The movements, from a body's bytes to a whole answer. Both lanes call exactly this, so they cannot differ."""
+
+from collections.abc import Iterable
+from typing import Any, Final, Protocol, TypeVar
+
+import msgspec
+
+from wallet.errors import OutcomeUnknown
+from wallet.http.operations.kinds import OPERATIONS, Operations
+from wallet.http.operations.outcomes import missing_assets, outcome_answer
+from wallet.http.wire.decoding import decode, malformed, may_be_left_out
+from wallet.http.wire.encoding import Answer
+from wallet.http.wire.query import Headers, Options, ensure_json, path_id, read_options
+from wallet.ledger.model import AssetId
+from wallet.service.access.callers import Caller
+from wallet.service.wallet_service import WalletService
+
+_REFERENCE: Final = ("reference_id",)
+
+
+class Referenced(Protocol):
+    reference_id: Any
+
+
+_Body = TypeVar("_Body", bound=msgspec.Struct)
+
+
+class Movements:
+    """Answers movements in full. Raises WalletError where there is nothing to answer with.
+
+    operations: what makes their requests, for whoever has other ways to say them.
+    """
+
+    def __init__(self, service: WalletService) -> None:
+        self._service = service
+        self._assets = service.assets.by_id
+        self.operations = Operations(service.commands, service.assets.by_code)
+
+    async def perform(
+        self,
+        op: str,
+        target: str | None,
+        body: bytes,
+        *,
+        caller: Caller,
+        headers: Headers,
+        query: bytes,
+        request_id: str,
+    ) -> Answer:
+        """Perform one of OPERATIONS. `target`: the id that its path names, None where there is none."""
+        options = read_options(headers, query)
+        operation = OPERATIONS[op]
+        given: Any = decoded(operation.body, body, headers, options)
+        target_id = None if target is None else path_id(operation.target, target)
+        if given.conditions and hasattr(given, "asset_code"):
+            # Whether a condition is on a stranger must not depend on what this process has seen so far.
+            await self._service.load_asset_code(given.asset_code.upper())
+        request = operation.build(self.operations, given, target_id, reference_of(given, options))
+        outcome = await self._service.perform(caller, request)
+        if missing := missing_assets(outcome, self._assets):
+            await self._load(missing)
+        return outcome_answer(
+            request, outcome, self._assets, request_id=request_id, amounts_as_strings=options.amounts_as_strings
+        )
+
+    async def _load(self, missing: Iterable[AssetId]) -> None:
+        try:
+            await self._service.load_assets(missing)
+        except Exception as error:
+            raise OutcomeUnknown("the answer could not be written") from error
+
+
+def decoded(type_: type[_Body], body: bytes, headers: Headers, options: Options) -> _Body:
+    """The body of a movement, which has a reference unless the header has it. Raises Malformed and
+    UnsupportedMediaType.
+
+    No body at all, of whatever type, is an empty object where nothing in it is required but the reference.
+    """
+    if not body and may_be_left_out(type_):
+        body = b"{}"
+    else:
+        ensure_json(headers)
+    return decode(type_, body, also_required=() if options.idempotency_key is not None else _REFERENCE)
+
+
+def reference_of(given: Referenced, options: Options) -> str:
+    """The reference, from the field or the header. Raises Malformed if they disagree."""
+    reference = given.reference_id
+    key = options.idempotency_key
+    if key is None:
+        return str(reference)
+    if reference is not msgspec.UNSET and reference is not None and reference != key:
+        raise malformed("reference_id", "Differs from the header Idempotency-Key.")
+    return key

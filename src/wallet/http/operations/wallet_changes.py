@@ -1,0 +1,166 @@
+"""Changes of a wallet as whole answers: PATCH, close, reopen, merge. All answer the wallet as it is afterwards."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import UNSET
+
+from wallet.errors import FieldError, InvariantViolated, Malformed, OutcomeUnknown
+from wallet.http import bodies
+from wallet.http.answers import MergeAnswer, wallet_answer
+from wallet.http.operations.kinds import Operations
+from wallet.http.operations.perform import decoded, reference_of
+from wallet.http.wire.decoding import canonical_metadata, decode, malformed
+from wallet.http.wire.encoding import JSON, REPLAYED, Answer, written
+from wallet.http.wire.failures import refusal
+from wallet.http.wire.fields import amount
+from wallet.http.wire.query import Headers, amounts_as_strings, ensure_json, path_id, read_options
+from wallet.ledger.model import WalletId
+from wallet.ledger.outcomes import Applied, Predicted, Refused, Replayed
+from wallet.service.access.callers import Caller
+from wallet.service.wallet_service import WalletService
+
+Change: TypeAlias = tuple[str, str | int | bool | None]
+
+# What null means where there is a value for "none".
+_CLEARED: Final[dict[str, int | bool]] = {"overdraft_limit": 0, "freeze_outgoing": False, "freeze_incoming": False}
+
+
+class WalletChanges:
+    """Raises WalletError where there is nothing to answer with."""
+
+    def __init__(self, service: WalletService, operations: Operations) -> None:
+        self._service = service
+        self._operations = operations
+
+    async def change(
+        self, wallet_id: str, body: bytes, *, caller: Caller, headers: Headers, query: bytes, request_id: str
+    ) -> Answer:
+        """Change what a wallet is called and what it may do."""
+        strings = amounts_as_strings(query)
+        ensure_json(headers)
+        given = decode(bodies.WalletChange, body)
+        changes = wallet_changes(given)
+        return await self._submit(
+            "change", wallet_id, changes, given.expected_version, caller, request_id=request_id, strings=strings
+        )
+
+    async def close_or_reopen(
+        self,
+        type_: Literal["close", "reopen"],
+        wallet_id: str,
+        body: bytes,
+        *,
+        caller: Caller,
+        headers: Headers,
+        query: bytes,
+        request_id: str,
+    ) -> Answer:
+        """The body may be left out."""
+        strings = amounts_as_strings(query)
+        expected = None
+        if body:
+            ensure_json(headers)
+            expected = decode(bodies.WalletStep, body).expected_version
+        return await self._submit(type_, wallet_id, (), expected, caller, request_id=request_id, strings=strings)
+
+    async def merge(
+        self,
+        source: str,
+        target: str,
+        body: bytes,
+        *,
+        caller: Caller,
+        headers: Headers,
+        query: bytes,
+        request_id: str,
+    ) -> Answer:
+        """Unlike the others it moves money, and so it has a reference."""
+        options = read_options(headers, query)
+        given = decoded(bodies.Merge, body, headers, options)
+        source_id, target_id = path_id("wallet_id", source), path_id("target_wallet_id", target)
+        request = self._operations.merge(given, source_id, target_id, reference_of(given, options))
+        outcome = await self._service.perform(caller, request)
+        strings = options.amounts_as_strings
+        match outcome:
+            case Applied():
+                return await self._wallet(source_id, 201, (JSON,), strings=strings)
+            case Replayed():
+                return await self._wallet(source_id, 200, REPLAYED, strings=strings)
+            case Predicted(posted):
+                ended = {"merged_into": target_id, "closed_at": posted.created_at}
+                return await self._wallet(source_id, 200, (JSON,), strings=strings, predicted=ended)
+            case Refused():
+                return refusal(outcome, request_id=request_id, amounts_as_strings=strings)
+        raise InvariantViolated(f"{outcome!r} is no outcome of a merge")
+
+    async def _submit(
+        self,
+        type_: str,
+        wallet_id: str,
+        changes: tuple[Change, ...],
+        expected_version: int | None,
+        caller: Caller,
+        *,
+        request_id: str,
+        strings: bool,
+    ) -> Answer:
+        id_ = path_id("wallet_id", wallet_id)
+        request = self._service.commands.change_wallet(
+            type_, wallet_id=id_, changes=changes, expected_version=expected_version
+        )
+        outcome = await self._service.perform(caller, request)
+        if isinstance(outcome, Refused):
+            return refusal(outcome, request_id=request_id, amounts_as_strings=strings)
+        return await self._wallet(id_, 200, (JSON,), strings=strings)
+
+    async def _wallet(
+        self,
+        wallet_id: WalletId,
+        status: int,
+        headers: tuple[tuple[bytes, bytes], ...],
+        *,
+        strings: bool,
+        predicted: dict[str, Any] | None = None,
+    ) -> Answer:
+        """The wallet as it is; in a dry run, with what would be different about it."""
+        try:
+            wallet = await self._service.reads.wallet(wallet_id)
+            body: Any = wallet_answer(wallet if predicted is None else replace(wallet, **predicted))
+            if predicted is not None:
+                body = MergeAnswer(**msgspec.structs.asdict(body), dry_run=True)
+            return Answer(status, written(body, amounts_as_strings=strings), headers)
+        except Exception as error:
+            # It has happened. Whatever keeps us from saying so, it must not look like a no.
+            raise OutcomeUnknown("the wallet was changed, and could not be read afterwards") from error
+
+
+def wallet_changes(given: bodies.WalletChange) -> tuple[Change, ...]:
+    """Pairs of requests.WALLET_FIELDS and new values. Raises Malformed if there are none."""
+    changes: list[Change] = []
+    if given.label is not UNSET:
+        changes.append(("label", given.label))
+    if given.metadata is not UNSET:
+        changes.append(("metadata", canonical_metadata(given.metadata)))
+    for name, bound in (("overdraft_limit", given.overdraft_limit), ("max_balance", given.max_balance)):
+        if bound is not UNSET:
+            changes.append((name, _CLEARED.get(name) if bound is None else amount(bound, name)))
+    for name, flag in (("freeze_outgoing", given.freeze_outgoing), ("freeze_incoming", given.freeze_incoming)):
+        if flag is not UNSET:
+            changes.append((name, _CLEARED[name] if flag is None else flag))
+    if given.spending_limits is not UNSET:
+        changes += _limits(given.spending_limits or ())
+    if not changes:
+        raise malformed("", "Must change something.")
+    return tuple(changes)
+
+
+def _limits(given: Sequence[bodies.SpendingLimit]) -> list[Change]:
+    limits: dict[str, int | None] = {"day": None, "month": None}
+    for at, each in enumerate(given):
+        if limits[each.per] is not None:
+            raise Malformed([FieldError(f"spending_limits[{at}].per", "There is one of these already.")])
+        limits[each.per] = amount(each.amount, f"spending_limits[{at}].amount")
+    return [("limit_day", limits["day"]), ("limit_month", limits["month"])]

@@ -1,0 +1,186 @@
+"""One request and its answer: uvicorn's, with answers sent by one write and the connection's own way of closing."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol, cast
+from urllib.parse import unquote
+
+import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+from wallet.http.server.request_parser import Head
+from wallet.http.wire.asgi import BODY_STREAM, SEND_WHOLE, BodyStream, Scope, last_headers, new_request_id
+from wallet.http.wire.problems import render_problem
+
+# A larger body is not copied: all who read one page slowly wait for the same bytes.
+WHOLE_BYTES_MAX: Final = 65_536
+_ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
+_log = logging.getLogger(__name__)
+
+
+class Channel(Protocol):
+    """What an exchange may do with its connection."""
+
+    write: Callable[[Any], None]
+
+    def close(self) -> None:
+        """The last answer is written: end the connection so that the client can read it."""
+
+    def is_closing(self) -> bool: ...
+
+
+class Exchange(RequestResponseCycle):
+    """What the application receives and sends for one request.
+
+    stream: of a body without a bound, which the application may answer while it still arrives.
+    """
+
+    stream: BodyStream | None = None
+
+    def __init__(
+        self,
+        *,
+        scope: Scope,
+        head: Head,
+        channel: Channel,
+        flow: FlowControl,
+        default_headers: list[tuple[bytes, bytes]],
+        on_response: Callable[[], None],
+    ) -> None:
+        is_newest = head.version == "1.1"
+        super().__init__(
+            scope=cast("Any", scope),
+            transport=cast("Any", channel),
+            flow=flow,
+            logger=_log,
+            access_logger=_log,
+            access_log=False,
+            default_headers=default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=is_newest and _expects_100(head),
+            keep_alive=is_newest and head.keeps_alive,
+            on_response=on_response,
+        )
+        scope[SEND_WHOLE] = WholeAnswer(self)
+
+    def hang_up(self) -> None:
+        """The client is gone, or will not be answered by the application: `receive` says disconnected."""
+        if not self.response_complete:
+            self.disconnected = True
+        if self.stream is not None:
+            self.stream.is_gone = True
+        self.message_event.set()
+
+    def begin_stream(self) -> None:
+        self.stream = BodyStream()
+        cast("Scope", self.scope)[BODY_STREAM] = self.stream
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the application works on a part of a streamed body, so that the client may wait with the rest."""
+        return self.stream is not None and self.stream.busy
+
+    async def send(self, message: Any) -> None:
+        """ASGI's send. An answer that does not wait for the body is the last of its connection."""
+        if self.more_body and self.stream is None and not self.response_started:
+            self.keep_alive = False
+        await super().send(message)
+
+    async def send_500_response(self) -> None:
+        """The answer where the application ended without one, which its edge never does by intention."""
+        request_id = new_request_id()
+        status, headers, body = _problem("internal_error", detail="Something went wrong.", request_id=request_id)
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
+
+    def send_whole(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
+        """Send a whole answer by one write, and tell whether that was done; `send` makes two, and more calls.
+
+        `headers` are lower-case and hold the content-length. Where anything is out of the ordinary, `send` is to do it.
+        """
+        if (
+            self.response_started
+            or self.more_body
+            or self.disconnected
+            or self.flow.write_paused
+            or not self.keep_alive
+            or len(body) > WHOLE_BYTES_MAX
+        ):
+            return False
+        answer = _written(status, (*self.default_headers, *headers), body if self.scope["method"] != "HEAD" else b"")
+        self.waiting_for_100_continue = False
+        self.response_started = self.response_complete = True
+        self.transport.write(answer)
+        self.message_event.set()
+        self.on_response()
+        return True
+
+
+class WholeAnswer:
+    """Sends the whole answer of an exchange, and knows whether its request has arrived whole."""
+
+    __slots__ = ("_exchange",)
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    def __call__(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
+        return self._exchange.send_whole(status, headers, body)
+
+    @property
+    def is_arriving(self) -> bool:
+        """Whether the client is still to send a part of the body."""
+        return self._exchange.more_body
+
+
+def scope_of(
+    head: Head, *, server: tuple[str, int | None] | None, client: tuple[str, int] | None, state: dict[str, Any]
+) -> Scope:
+    """The ASGI scope of a request."""
+    url = httptools.parse_url(head.target)
+    raw_path = url.path or b"/"
+    path = raw_path.decode("ascii")
+    return {
+        "type": "http",
+        "asgi": _ASGI,
+        "http_version": head.version,
+        "server": server,
+        "client": client,
+        "scheme": "http",
+        "root_path": "",
+        "method": head.method,
+        "path": unquote(path) if "%" in path else path,
+        "raw_path": raw_path,
+        "query_string": url.query or b"",
+        "headers": head.headers,
+        "state": state.copy(),
+    }
+
+
+def written_problem(
+    code: str, *, detail: str, request_id: bytes, default_headers: Iterable[tuple[bytes, bytes]]
+) -> bytes:
+    """A whole answer that the server gives itself, the last of its connection."""
+    status, headers, body = _problem(code, detail=detail, request_id=request_id)
+    return _written(status, (*default_headers, *headers), body)
+
+
+def _problem(code: str, *, detail: str, request_id: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    status, body, headers = render_problem(code, detail=detail, request_id=request_id.decode())
+    length = (b"content-length", b"%d" % len(body))
+    last = last_headers(headers, request_id=request_id)
+    return status, [*headers, length, *last, (b"connection", b"close")], body
+
+
+def _written(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bytes:
+    content = [STATUS_LINE[status]]
+    for name, value in headers:
+        content += (name, b": ", value, b"\r\n")
+    content += (b"\r\n", body)
+    return b"".join(content)
+
+
+def _expects_100(head: Head) -> bool:
+    return any(name == b"expect" and value.lower() == b"100-continue" for name, value in head.headers)

@@ -1,0 +1,160 @@
+"""From the bytes of a connection to requests: llhttp decides where each begins and ends, within the bounds.
+
+What llhttp cannot decide, an offer to go on in another protocol, is taken out of the head, and llhttp reads that head
+again. Nothing else reads on where llhttp has stopped.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple, Protocol
+
+import httptools
+
+from wallet.http.server.framing import AmbiguousHead, ensure_one_reading, without_offer
+from wallet.http.server.request_meter import Refused, RequestMeter, Sizes
+
+# How far the current request has arrived.
+NOTHING: Final = 0
+HEAD: Final = 1
+BODY: Final = 2
+
+
+class Head(NamedTuple):
+    """Names of headers are in lower case, their values without blanks at the ends."""
+
+    method: str
+    target: bytes
+    version: str
+    headers: Sequence[tuple[bytes, bytes]]
+    keeps_alive: bool
+    """Whether the client wants to send another request on this connection."""
+
+
+class RequestListener(Protocol):
+    """What a connection does with the requests that arrive on it. Each call may raise Refused."""
+
+    def request_begins(self) -> None: ...
+
+    def head_arrived(self, head: Head) -> None: ...
+
+    def body_arrived(self, piece: bytes) -> None: ...
+
+    def request_is_whole(self) -> None: ...
+
+
+class RequestParser:
+    """Feed it pieces. `phase` is how far the current request has come; `headers` and `body_bytes` are its own."""
+
+    def __init__(self, listener: RequestListener, sizes: Sizes) -> None:
+        self._listener = listener
+        self._meter = RequestMeter(sizes)
+        self._parser = self._new_parser()
+        self._target = b""
+        # The parser stops behind this head, because it offers to go on in another protocol.
+        self._offers_upgrade = False
+        self.phase = NOTHING
+        self.headers: list[tuple[bytes, bytes]] = []
+
+    @property
+    def body_bytes(self) -> int:
+        return self._meter.body_bytes
+
+    @property
+    def body_bytes_left(self) -> int:
+        """Of the current body, what its head has declared and has not arrived; 0 where no body is."""
+        return self._meter.body_bytes_left if self.phase == BODY else 0
+
+    def feed(self, piece: bytes | memoryview) -> None:
+        """Parse a piece of what has arrived. Raises Refused, after which nothing more can be parsed."""
+        self._meter.begin_piece(len(piece))
+        try:
+            self._feed(piece)
+        except httptools.HttpParserError as error:
+            if isinstance(error.__context__, Refused):
+                raise error.__context__ from None
+            raise Refused("invalid_request", "This is not valid HTTP/1.1.") from None
+        if self.phase != NOTHING:
+            self._meter.end_piece(in_body=self.phase == BODY)
+
+    def close(self) -> None:
+        """Nothing more will come. Without this, parser and connection keep each other in memory."""
+        del self._parser, self._listener
+
+    def _feed(self, rest: bytes | memoryview) -> None:
+        while True:
+            try:
+                self._parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as offer:
+                rest = memoryview(rest)[offer.args[0] :]
+                self._decline_offer()
+                if rest:
+                    continue
+            return
+
+    def _decline_offer(self) -> None:
+        """Let a new parser read this head without the offer, so that the body is read as the head says."""
+        head = without_offer(
+            method=self._parser.get_method(),
+            target=self._target,
+            version=self._parser.get_http_version(),
+            headers=self.headers,
+        )
+        self._parser = self._new_parser()
+        self._parser.feed_data(head)
+
+    def _new_parser(self) -> httptools.HttpRequestParser:
+        parser = httptools.HttpRequestParser(self)
+        # What follows a request that was said to be the last is thrown away instead of refused.
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return parser
+
+    # llhttp's callbacks
+
+    def on_message_begin(self) -> None:
+        self._target = b""
+        self._offers_upgrade = False
+        self.headers = []
+        self.phase = HEAD
+        self._meter.begin_request()
+        self._listener.request_begins()
+
+    def on_url(self, part: bytes) -> None:
+        self._target += part
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.phase != HEAD:
+            self._meter.add_trailer(name, value)  # and no more: the head has been handed on
+            return
+        name = name.lower()
+        # llhttp leaves the blanks behind a value (RFC 9110, 5.5, says that they are no part of it).
+        value = value.strip(b" \t")
+        if name == b"content-length":  # digits, and given once: llhttp has checked
+            self._meter.announce_body(int(value), self._target)
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        method, version = parser.get_method(), parser.get_http_version()
+        self._meter.add_head(method, self._target, self.headers)
+        head = Head(method.decode("ascii"), self._target, version, self.headers, parser.should_keep_alive())
+        try:
+            ensure_one_reading(method=head.method, target=head.target, version=version, headers=self.headers)
+        except AmbiguousHead as ambiguous:
+            raise Refused("invalid_request", str(ambiguous)) from None
+        if parser.should_upgrade():
+            if head.method == "CONNECT":
+                raise Refused("invalid_request", "This is no proxy: CONNECT is not spoken here.")
+            self._offers_upgrade = True
+            return
+        self._listener.head_arrived(head)
+        self.phase = BODY
+
+    def on_body(self, piece: bytes) -> None:
+        self._meter.add_body(len(piece), self._target)
+        self._listener.body_arrived(piece)
+
+    def on_message_complete(self) -> None:
+        if self._offers_upgrade:
+            return
+        self.phase = NOTHING
+        self._meter.end_request()
+        self._listener.request_is_whole()

@@ -1,0 +1,152 @@
+"""What a request says besides its path and body, read in the same way by both lanes."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Final, NamedTuple
+from urllib.parse import unquote_to_bytes
+from uuid import UUID
+
+from wallet.errors import WalletError
+from wallet.http.wire.decoding import NAME_LENGTH_MAX, malformed
+from wallet.service.reads.filters import MEMBER_LENGTH_MAX
+from wallet.storage.rows.ids import parse_id
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+AMOUNTS: Final = "amounts"
+MEMBER: Final = "metadata."
+"""What the name of a parameter begins with that filters by a member of metadata."""
+
+_MEMBER_LENGTHS: Final = range(1, MEMBER_LENGTH_MAX + 1)
+# Printable ASCII without quotes: the header's draft standard wraps keys in them, and guessing would part clients.
+_AS_IT_IS: Final = (b"identity", b"")
+_NOT_ENCODED: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})|[\x80-\xff]")
+_KEY: Final = re.compile(rb"\A[ !#-~]{1,255}\Z")
+
+
+class UnsupportedMediaType(WalletError):
+    """The body is declared to be of another media type than is taken here, or compressed."""
+
+
+class Options(NamedTuple):
+    """The reference given as a header, and how amounts are to be written."""
+
+    idempotency_key: str | None = None
+    amounts_as_strings: bool = False
+
+
+_NONE: Final = Options()
+
+
+def read_options(headers: Headers, query: bytes) -> Options:
+    """The options of a movement. Raises Malformed."""
+    keys = [value for name, value in headers if name == b"idempotency-key"]
+    if not keys and not query:
+        return _NONE
+    strings = amounts_as_strings(query)
+    if len(keys) > 1:
+        raise malformed("Idempotency-Key", "This header is given more than once.")
+    return Options(_key(keys[0]) if keys else None, strings)
+
+
+def refuse_key(headers: Headers) -> None:
+    """Raise Malformed if a request that moves nothing carries a reference."""
+    if any(name == b"idempotency-key" for name, _ in headers):
+        raise malformed("Idempotency-Key", "Only movements take this header.")
+
+
+def amounts_as_strings(query: bytes) -> bool:
+    """Whether ?amounts=string was asked for. Raises Malformed for anything else in the query."""
+    return bool(query) and AMOUNTS in parameters(query, known=())
+
+
+def members(query: bytes) -> Mapping[str, str]:
+    """The members of metadata that a query filters by. Raises Malformed for those that no filter can find."""
+    found = {}
+    for name, value in _pairs(query):
+        if name.startswith(MEMBER):
+            key = name.removeprefix(MEMBER)
+            if len(key) not in _MEMBER_LENGTHS or len(value) > MEMBER_LENGTH_MAX or "\x00" in key + value:
+                raise malformed(
+                    name[:NAME_LENGTH_MAX], f"A key of 1 to {MEMBER_LENGTH_MAX} characters, and as many of a value."
+                )
+            found[key] = value
+    return found
+
+
+def parameters(query: bytes, *, known: Collection[str], filters_members: bool = False) -> Mapping[str, str]:
+    """The parameters of a query. All requests take `amounts`, whose only value is `string`.
+
+    `filters_members`: any that begins with MEMBER is known.
+
+    Raises Malformed for one that is not known: an unsupported filter is an error, never a list that ignores it.
+    So it is for one that is given twice.
+    """
+    found: dict[str, str] = {}
+    for name, value in _pairs(query):
+        if name != AMOUNTS and name not in known and not (filters_members and name.startswith(MEMBER)):
+            raise malformed(name, "There is no such parameter.")
+        if name in found:
+            raise malformed(name, "This parameter is given more than once.")
+        found[name] = value
+    if found.get(AMOUNTS, "string") != "string":
+        raise malformed(AMOUNTS, "May only be 'string'.")
+    return found
+
+
+def _pairs(query: bytes) -> Iterator[tuple[str, str]]:
+    """Names and values of a query, which are UTF-8, percent-encoded, with + for a blank.
+
+    Raises Malformed for anything else: it would be read as something that nobody has written.
+    """
+    for part in query.split(b"&"):
+        if part:
+            name, _, value = part.partition(b"=")
+            named = _text(name, "")
+            yield named, _text(value, named)
+
+
+def _text(encoded: bytes, field: str) -> str:
+    if _NOT_ENCODED.search(encoded) is None:
+        with suppress(UnicodeDecodeError):
+            return unquote_to_bytes(encoded.replace(b"+", b" ")).decode()
+    raise malformed(field[:NAME_LENGTH_MAX], "Must be UTF-8, percent-encoded; a percent sign is %25.")
+
+
+def ensure_json(headers: Headers) -> None:
+    """Raise UnsupportedMediaType unless the body is declared as JSON, in UTF-8, and not compressed."""
+    declared = declared_type(headers)
+    if declared == b"application/json":
+        return
+    media_type, _, parameters = declared.lower().partition(b";")
+    charset = parameters.strip().replace(b'"', b"")
+    if media_type.strip() != b"application/json" or charset not in (b"", b"charset=utf-8"):
+        raise UnsupportedMediaType("Bodies must be application/json, in UTF-8.")
+
+
+def declared_type(headers: Headers) -> bytes:
+    """The header Content-Type; empty if there is none. Raises UnsupportedMediaType if the body is compressed."""
+    declared = None
+    for name, value in headers:
+        if name == b"content-type":
+            declared = value if declared is None else declared
+        elif name == b"content-encoding" and value.strip().lower() not in _AS_IT_IS:
+            raise UnsupportedMediaType(
+                "Compressed bodies are not taken: send them as they are, without Content-Encoding."
+            )
+    return declared or b""
+
+
+def path_id(name: str, text: str) -> UUID:
+    """An id from the path. Raises Malformed if it is none."""
+    parsed = parse_id(text)
+    if parsed is None:
+        raise malformed(name, "Must be a UUID.")
+    return parsed
+
+
+def _key(value: bytes) -> str:
+    if _KEY.match(value) is None:
+        raise malformed("Idempotency-Key", "Must be 1 to 255 printable ASCII characters without quotes.")
+    return value.decode("ascii")

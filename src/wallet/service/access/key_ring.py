@@ -1,0 +1,302 @@
+"""Who may come in: the keys that this process has found, and what becomes of them in the database.
+
+A key is looked up once. From then on it is let in without asking, as long as a poll has told within the last second
+that it was not revoked; so a revocation is obeyed by every process within a second. If the database cannot be asked,
+nobody is let in. All times are real ones, not the ledger's.
+"""
+
+import asyncio
+import hmac
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from hashlib import sha256
+from typing import Final, Protocol, TypeAlias
+from uuid import UUID
+
+from wallet.errors import Overloaded, RateLimited, StorageUnavailable, Unauthenticated, WalletError
+from wallet.service.access.callers import Caller, Scope
+from wallet.service.access.keys import KEY
+from wallet.service.access.rates import TokenBucket
+from wallet.storage.registry.keys import FoundKey, Revoked
+
+POLL_SECONDS: Final = 0.4
+FRESH_SECONDS: Final = 1.0
+"""How long what a poll has told is believed, from before it was asked."""
+UPKEEP_SECONDS: Final = 30.0
+"""How often the keys held are read anew, and their use is noted."""
+KEYS_HELD_MAX: Final = 10_000
+MISSES_HELD_MAX: Final = 1_000
+MISS_SECONDS: Final = 60.0
+LOOK_UPS_AT_ONCE: Final = 2
+LOOK_UPS_WAITING_MAX: Final = 64
+LOOK_UP_SECONDS_MAX: Final = 3.0
+CONNECTIONS_MAX: Final = LOOK_UPS_AT_ONCE + 1
+"""That a ring uses at once: a poll never waits for look-ups."""
+
+Clock: TypeAlias = Callable[[], float]
+
+# Compared with where there is no key, so that both cases take the same steps.
+_NO_HASH: Final = bytes(32)
+_REFUSED: Final = "No key that is valid came with the request, as Authorization: Bearer"
+_NOT_IN_TIME: Final = "the key could not be looked up in time"
+
+_log = logging.getLogger(__name__)
+
+
+class KeySource(Protocol):
+    """Where keys are asked for. See storage.keys.KeyStore."""
+
+    async def find(self, prefix: str) -> FoundKey | None: ...
+    async def load(self, ids: Sequence[UUID]) -> Sequence[FoundKey]: ...
+    async def revoked_since(self, clock: datetime | None) -> Revoked: ...
+    async def note_use(self, ids: Sequence[UUID]) -> None: ...
+
+
+class _Held:
+    """A key that was found. Times are on the ring's clock."""
+
+    __slots__ = ("bucket", "caller", "expires_at", "is_used")
+
+    def __init__(self, caller: Caller, bucket: TokenBucket | None, expires_at: float) -> None:
+        self.caller = caller
+        self.bucket = bucket
+        self.expires_at = expires_at
+        self.is_used = False
+
+
+class KeyRing:
+    """The keys of one process. `workers`: how many processes share each key's rate.
+
+    requests_per_second_max: of keys that have no rate of their own; 0: they have none.
+    """
+
+    def __init__(
+        self,
+        *,
+        workers: int,
+        requests_per_second_max: int,
+        now: Clock = time.monotonic,
+        time_of_day: Clock = time.time,
+        observe_clock: Callable[[float], None] = lambda offset_seconds: None,
+    ) -> None:
+        self._workers = workers
+        self._requests_per_second_max = requests_per_second_max
+        self._now = now
+        self._time_of_day = time_of_day
+        self._observe_clock = observe_clock
+        self.clock_offset_seconds = 0.0
+        """How far this process's clock is ahead of the database's, by the last poll; negative: behind."""
+        self._held: dict[bytes, _Held] = {}
+        self._digests: dict[UUID, bytes] = {}
+        self._misses: dict[bytes, float] = {}
+        self._looking_up: dict[bytes, asyncio.Task[_Held | None]] = {}
+        self._fresh_until = -math.inf
+        self._upkeep_at = now() + UPKEEP_SECONDS
+        self._clock: datetime | None = None
+        self._revoked: Sequence[UUID] = ()
+        self._polling: asyncio.Task[None] | None = None
+        self._is_trouble_known = False
+
+    def start(self, source: KeySource) -> None:
+        """Begin to poll in the background."""
+        self.use(source)
+        self._polling = asyncio.create_task(self._run(), name="key ring")
+
+    def use(self, source: KeySource) -> None:
+        """Ask there, and poll only when `step` is called."""
+        self._source = source
+        self._room = asyncio.Semaphore(LOOK_UPS_AT_ONCE)
+
+    async def close(self) -> None:
+        """Stop polling, and note what was used."""
+        if self._polling is not None:
+            self._polling.cancel()
+            await asyncio.wait([self._polling])
+            self._polling = None
+            with suppress(WalletError, TimeoutError):
+                async with asyncio.timeout(1):
+                    await self._note_use()
+
+    # Coming in
+
+    def known(self, key: bytes) -> Caller | None:
+        """Whose key this is, if that is known here and now; else ask for it. Raises RateLimited."""
+        # By its digest: how long a look-up takes tells nothing of the keys held.
+        held = self._held.get(sha256(key).digest())
+        if held is None:
+            return None
+        now = self._now()
+        if now >= self._fresh_until or now >= held.expires_at:
+            return None
+        return self._let_in(held, now)
+
+    async def found(self, key: bytes) -> Caller:
+        """Whose key this is, by the database.
+
+        Raises Unauthenticated, RateLimited, StorageUnavailable, and Overloaded when too many others ask.
+        """
+        parts = KEY.fullmatch(key)
+        if parts is None:
+            raise Unauthenticated(_REFUSED)
+        digest = sha256(key).digest()
+        if self._misses.get(digest, -math.inf) > self._now():
+            raise Unauthenticated(_REFUSED)
+        look_up = self._looking_up.get(digest)
+        if look_up is None:
+            # Who was let in before does not stand in line with wrong keys.
+            if digest not in self._held and len(self._looking_up) >= LOOK_UPS_WAITING_MAX:
+                raise Overloaded("too many keys are being looked up")
+            look_up = asyncio.create_task(self._look_up(parts[1].decode(), digest))
+            self._looking_up[digest] = look_up
+            look_up.add_done_callback(lambda done: self._looked_up(digest, done))
+        # Others may wait for it, too: it goes on when this caller is gone.
+        held = await asyncio.shield(look_up)
+        if held is None:
+            raise Unauthenticated(_REFUSED)
+        return self._let_in(held, self._now())
+
+    async def ensure_still_in(self, caller: Caller) -> None:
+        """For whoever was let in and stays: raise Unauthenticated once their key is revoked or has expired.
+
+        Asks the database only where what is held is not believed. Raises StorageUnavailable.
+        """
+        if caller.key_id is None:
+            return
+        digest, now = self._digests.get(caller.key_id), self._now()
+        if digest is not None and now < self._fresh_until and now < self._held[digest].expires_at:
+            return
+        try:
+            async with asyncio.timeout(LOOK_UP_SECONDS_MAX), self._room:
+                found = await self._source.load([caller.key_id])
+        except TimeoutError:
+            raise StorageUnavailable(_NOT_IN_TIME) from None
+        if not any(key.is_usable for key in found):
+            raise Unauthenticated(_REFUSED)
+
+    def _let_in(self, held: _Held, now: float) -> Caller:
+        held.is_used = True
+        if held.bucket is not None and (seconds := held.bucket.take(now)):
+            raise RateLimited(
+                f"This key may ask {held.bucket.per_second:g} times per second here",
+                retry_after_seconds=max(1, math.ceil(seconds)),
+            )
+        return held.caller
+
+    # Looking up
+
+    async def _look_up(self, prefix: str, digest: bytes) -> _Held | None:
+        try:
+            async with asyncio.timeout(LOOK_UP_SECONDS_MAX), self._room:
+                asked_at = self._now()
+                found = await self._source.find(prefix)
+        except TimeoutError:
+            raise StorageUnavailable(_NOT_IN_TIME) from None
+        is_it = hmac.compare_digest(digest, _NO_HASH if found is None else found.hash)
+        # A poll may have told meanwhile of what was not so yet when this was asked.
+        if found is None or not is_it or not found.is_usable or found.id in self._revoked:
+            self._drop(digest)
+            self._note_miss(digest)
+            return None
+        return self._hold(digest, found, asked_at)
+
+    def _looked_up(self, digest: bytes, done: "asyncio.Task[_Held | None]") -> None:
+        del self._looking_up[digest]
+        if not done.cancelled():
+            done.exception()  # whoever waited has it; nobody need have waited to the end
+
+    def _hold(self, digest: bytes, found: FoundKey, asked_at: float) -> _Held:
+        expires_in = math.inf if found.expires_in_seconds is None else found.expires_in_seconds
+        rate = (found.requests_per_second or self._requests_per_second_max) / self._workers
+        held = self._held.get(digest)
+        if held is None:
+            while len(self._held) >= KEYS_HELD_MAX:
+                self._drop(next(iter(self._held)))
+            held = self._held[digest] = _Held(_caller(found), None, asked_at + expires_in)
+            self._digests[found.id] = digest
+        held.caller, held.expires_at = _caller(found), asked_at + expires_in
+        if held.bucket is None or held.bucket.per_second != rate:
+            held.bucket = TokenBucket(rate, self._now()) if rate else None
+        return held
+
+    def _drop(self, digest: bytes) -> None:
+        held = self._held.pop(digest, None)
+        if held is not None and held.caller.key_id is not None:
+            del self._digests[held.caller.key_id]
+
+    def _note_miss(self, digest: bytes) -> None:
+        # Safe to remember: a key is made of random bits after it was refused by nobody, and none becomes valid again.
+        while len(self._misses) >= MISSES_HELD_MAX:
+            del self._misses[next(iter(self._misses))]
+        self._misses[digest] = self._now() + MISS_SECONDS
+
+    # Keeping up
+
+    async def step(self) -> None:
+        """One poll, and the upkeep when its time has come. Raises StorageUnavailable; then nothing held is believed
+        for longer than before.
+        """
+        asked_at, earliest = self._now(), self._time_of_day()
+        revoked = await self._source.revoked_since(self._clock)
+        self._compare_clocks(revoked.now.timestamp(), earliest, self._time_of_day())
+        for key_id in revoked.ids:
+            if (digest := self._digests.get(key_id)) is not None:
+                self._drop(digest)
+        self._clock, self._revoked = revoked.now, revoked.ids
+        self._fresh_until = asked_at + FRESH_SECONDS
+        if asked_at >= self._upkeep_at:
+            self._upkeep_at = asked_at + UPKEEP_SECONDS
+            await self._read_anew()
+            await self._note_use()
+
+    def _compare_clocks(self, database: float, earliest: float, latest: float) -> None:
+        """The database read its clock between these two readings of ours. Within them, the clocks agree."""
+        self.clock_offset_seconds = max(0.0, earliest - database) + min(0.0, latest - database)
+        self._observe_clock(self.clock_offset_seconds)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.step()
+                self._is_trouble_known = False
+            except Exception as error:
+                # Of whatever kind: who stops polling keeps everybody out, and nobody would know why.
+                if not self._is_trouble_known:
+                    fault = None if isinstance(error, WalletError) else error
+                    _log.warning("keys cannot be polled, so none is let in unasked: %s", error, exc_info=fault)
+                    self._is_trouble_known = True
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _read_anew(self) -> None:
+        """What was changed by hand, or revoked while this process stood still."""
+        if not self._digests:
+            return
+        asked_at = self._now()
+        found = {key.id: key for key in await self._source.load(list(self._digests))}
+        for key_id, digest in list(self._digests.items()):
+            key = found.get(key_id)
+            if key is not None and key.is_usable and hmac.compare_digest(key.hash, digest):
+                self._hold(digest, key, asked_at)
+            else:
+                self._drop(digest)
+
+    async def _note_use(self) -> None:
+        used = {key_id: self._held[digest] for key_id, digest in self._digests.items() if self._held[digest].is_used}
+        if used:
+            await self._source.note_use(list(used))
+            for held in used.values():
+                held.is_used = False
+
+
+def _caller(key: FoundKey) -> Caller:
+    return Caller(
+        name=key.name,
+        scopes=frozenset(Scope(text) for text in key.scopes),
+        origin=key.origin,
+        key_id=key.id,
+        user_id=key.user_id,
+        wallet_ids=None if key.wallet_ids is None else frozenset(key.wallet_ids),
+    )

@@ -1,0 +1,220 @@
+"""What a bound caller may ask: the same as everybody, answered as if all wallets but its own were not there."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from wallet.errors import NotFound
+from wallet.ledger.model import AssetId, Hold, HoldId, HoldStatus, Lot, Posted, TransactionId, WalletId
+from wallet.service.access.callers import Caller
+from wallet.service.access.masking import masked_decline, masked_posted, wallets_of
+from wallet.service.access.permissions import Permissions
+from wallet.service.reads.cursors import Cursors, KeyPart
+from wallet.service.reads.filters import TransactionQuery, UserQuery, WalletQuery
+from wallet.service.reads.lists import FIRST_PAGE, LIMIT_DEFAULT, Page, PageRequest, Reads, Settle, check_page
+from wallet.storage.reads.listings import Decline, LedgerEntry, Refunded
+from wallet.storage.reads.own_lists import LinePlace, OwnFilter, OwnLists
+from wallet.storage.reads.resources import AssetSummary, ReadStore, User, Wallet
+
+_ALL_TRANSACTIONS: Final = TransactionQuery()
+_ALL_USERS: Final = UserQuery()
+_ALL_WALLETS: Final = WalletQuery()
+
+# Lists in an order of their own have names of their own, so that no cursor of the others is taken for one of theirs.
+_TRANSACTIONS: Final = "own_transactions"
+_ENTRIES: Final = "own_ledger_entries"
+
+
+class OwnReads(Reads):
+    """Reads of one bound caller. Every method of Reads is here: a test sees to that."""
+
+    def __init__(
+        self,
+        store: ReadStore,
+        cursors: Cursors,
+        *,
+        settle: Settle,
+        lists: OwnLists,
+        permissions: Permissions,
+        caller: Caller,
+    ) -> None:
+        super().__init__(store, cursors, settle=settle)
+        self._lists = lists
+        self._permissions = permissions
+        self._caller = caller
+
+    async def user(self, user_id: UUID) -> User:
+        """The user that the caller is bound to. There is no other."""
+        self._ensure_is_own(user_id)
+        return await super().user(user_id)
+
+    async def users(self, page: PageRequest = FIRST_PAGE, query: UserQuery = _ALL_USERS) -> Page[User]:
+        wanted, own = query.filter(), self._caller.user_id
+
+        async def fetch(key: Sequence[Any] | None, limit: int, _: int) -> Sequence[User]:
+            # By descending id, from the one that is next to the caller's.
+            before = None if own is None or own.int == _ID_MAX else UUID(int=own.int + 1)
+            found = () if own is None or key else await self._store.users(wanted, before=before, limit=1)
+            return [user for user in found if user.id == own]
+
+        return await self._page("users", query.texts, page, fetch, lambda last: (str(last.id),))
+
+    async def wallet(self, wallet_id: WalletId) -> Wallet:
+        await self._ensure_sees(wallet_id)
+        return await super().wallet(wallet_id)
+
+    async def wallets(self, page: PageRequest = FIRST_PAGE, query: WalletQuery = _ALL_WALLETS) -> Page[Wallet]:
+        wanted = query.filter()
+        own = await self._permissions.all_own(self._caller)
+
+        async def fetch(key: Sequence[Any] | None, limit: int, _: int) -> Sequence[Wallet]:
+            before = UUID(key[0]) if key else None
+            return await self._lists.wallets(own, wanted, before=before, limit=limit)
+
+        return await self._page("wallets", query.texts, page, self._settled(fetch), lambda last: (str(last.id),))
+
+    async def wallets_of_user(self, user_id: UUID, page: PageRequest = FIRST_PAGE) -> Page[Wallet]:
+        self._ensure_is_own(user_id)
+        return await super().wallets_of_user(user_id, page)
+
+    async def asset(self, asset_id: AssetId) -> AssetSummary:
+        return _without_totals(await super().asset(asset_id))
+
+    async def assets(self, page: PageRequest = FIRST_PAGE) -> Page[AssetSummary]:
+        found = await super().assets(page)
+        return replace(found, data=[_without_totals(asset) for asset in found.data])
+
+    async def hold(self, hold_id: HoldId) -> Hold:
+        hold = await self._store.hold(hold_id)
+        if hold is None or not await self._permissions.own(self._caller, (hold.wallet_id,)):
+            raise NotFound("hold_not_found", f"there is no hold {hold_id}")
+        return await super().hold(hold_id)
+
+    async def holds(
+        self, wallet_id: WalletId, page: PageRequest = FIRST_PAGE, *, status: HoldStatus | None = None
+    ) -> Page[Hold]:
+        await self._ensure_sees(wallet_id)
+        return await super().holds(wallet_id, page, status=status)
+
+    async def lots(self, wallet_id: WalletId, page: PageRequest = FIRST_PAGE, *, only_live: bool = True) -> Page[Lot]:
+        await self._ensure_sees(wallet_id)
+        return await super().lots(wallet_id, page, only_live=only_live)
+
+    async def transaction(self, transaction_id: TransactionId) -> Posted:
+        """One with an entry on a wallet of the caller's, or that is a step of a hold there."""
+        posted = await self._store.transaction(transaction_id)
+        own = frozenset() if posted is None else await self._permissions.own(self._caller, wallets_of(posted))
+        if posted is None or not (own or await self._has_steps(transaction_id)):
+            raise NotFound("transaction_not_found", f"there is no transaction {transaction_id}")
+        return masked_posted(posted, own)
+
+    async def refunds_of(self, transaction_id: TransactionId) -> Refunded:
+        """Of the refunds, those that the caller sees. How much was refunded is the transaction's."""
+        refunded = await super().refunds_of(transaction_id)
+        own = await self._permissions.all_own(self._caller)
+        seen = await self._lists.touching(own, [each.id for each in refunded.refunds])
+        return refunded._replace(refunds=[each for each in refunded.refunds if each.id in seen])
+
+    async def transactions(
+        self, page: PageRequest = FIRST_PAGE, query: TransactionQuery = _ALL_TRANSACTIONS
+    ) -> Page[Posted]:
+        """Newest first, also those by the beginning of a reference."""
+        query.check()
+        if query.wallet_id is not None:
+            await self._ensure_sees(query.wallet_id)
+            found = await super().transactions(page, query)
+        else:
+            found = await self._own_transactions(page, query)
+        return replace(found, data=await self._permissions.mask_all(self._caller, found.data))
+
+    async def ledger_entries(self, page: PageRequest = FIRST_PAGE) -> Page[LedgerEntry]:
+        """Of the caller's wallets, newest first."""
+        own = await self._permissions.all_own(self._caller)
+
+        async def fetch(key: Sequence[Any] | None, limit: int, offset: int) -> Sequence[LedgerEntry]:
+            before = None if key is None else _place(key)
+            return await self._lists.entries(own, before=before, limit=limit, skip=offset)
+
+        return await self._page(
+            _ENTRIES,
+            {},
+            page,
+            fetch,
+            lambda last: _key(LinePlace(last.created_at, last.wallet_id, last.position)),
+            takes_offset=True,
+        )
+
+    async def entries_of_wallet(self, wallet_id: WalletId, page: PageRequest = FIRST_PAGE) -> Page[LedgerEntry]:
+        await self._ensure_sees(wallet_id)
+        return await super().entries_of_wallet(wallet_id, page)
+
+    async def declines(self, reference_id: str, page: PageRequest = FIRST_PAGE) -> Page[Decline]:
+        """Refusals of the caller's own requests."""
+
+        async def fetch(key: Sequence[Any] | None, limit: int, _: int) -> Sequence[Decline]:
+            before = key[0] if key else None
+            return await self._store.declines(reference_id, before=before, limit=limit, origin=self._caller.origin)
+
+        found = await self._page("declines", {"reference_id": reference_id}, page, fetch, lambda last: (last.id,))
+        named = {decline.wallet_id for decline in found.data if decline.wallet_id is not None}
+        own = await self._permissions.own(self._caller, named)
+        return replace(found, data=[masked_decline(decline, own) for decline in found.data])
+
+    async def _own_transactions(self, page: PageRequest, query: TransactionQuery) -> Page[Posted]:
+        limit, skip = LIMIT_DEFAULT if page.limit is None else page.limit, page.offset or 0
+        check_page(page, limit, takes_offset=not query.is_walk and query.reference_prefix is None)
+        filters = query.texts
+        before = None if page.cursor is None else _place(self._cursors.read(page.cursor, _TRANSACTIONS, filters))
+        own = await self._permissions.all_own(self._caller)
+        if query.reference_id is not None and before is None:
+            found = await self._lists.transactions_with_reference(own, query.reference_id)
+            if found is not None and len(found) <= skip + limit:
+                return Page(data=found[skip:], next=None, has_more=False)
+        wanted = OwnFilter(
+            type=query.type,
+            since=query.since,
+            until=query.until,
+            reference_id=query.reference_id,
+            reference_prefix=query.reference_prefix,
+            member=next(iter(query.metadata.items()), None),
+        )
+        walk = await self._lists.walk_transactions(own, wanted, before=before, limit=limit + 1, skip=skip)
+        shown, more = walk.rows[:limit], walk.rows[limit:]
+        end = shown[-1][0] if more else walk.end
+        return Page(
+            data=[posted for _, posted in shown],
+            next=None if end is None else self._cursors.sign(_TRANSACTIONS, filters, _key(end)),
+            has_more=end is not None,
+        )
+
+    async def _has_steps(self, transaction_id: TransactionId) -> bool:
+        """Whether it moved a hold of the caller's although it has no entry, as the merge of an empty wallet may."""
+        own = await self._permissions.all_own(self._caller)
+        return bool(await self._lists.touching(own, [transaction_id]))
+
+    async def _ensure_sees(self, wallet_id: WalletId) -> None:
+        await self._permissions.ensure_sees_wallet(self._caller, wallet_id)
+
+    def _ensure_is_own(self, user_id: UUID) -> None:
+        if user_id != self._caller.user_id:
+            raise NotFound("user_not_found", f"there is no user {user_id}")
+
+
+_ID_MAX: Final = 2**128 - 1
+
+
+def _without_totals(asset: AssetSummary) -> AssetSummary:
+    """What all wallets of an asset add up to tells of those that are not the caller's."""
+    return replace(asset, issued=None, revenue=None, breakage=None, circulating=None)
+
+
+def _key(place: LinePlace) -> Sequence[KeyPart]:
+    return place.at.isoformat(), str(place.wallet_id), place.position
+
+
+def _place(key: Sequence[KeyPart]) -> LinePlace:
+    """The inverse of _key, on what was signed here."""
+    at, wallet_id, position = key
+    return LinePlace(datetime.fromisoformat(str(at)), UUID(str(wallet_id)), int(position))

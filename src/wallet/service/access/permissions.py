@@ -1,0 +1,249 @@
+"""What a caller may do and see.
+
+Scopes say which kinds of requests a key may send (service.scopes). A key that is bound to a user or to wallets debits
+and sees those only: to it, all others are not there. That is decided here, before the ledger is asked, by whether a
+wallet is the caller's own, and so in the same way for one of somebody else's and for one that does not exist. What it
+moves carries lots, so that no credit gets better by being moved.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from wallet.errors import Forbidden, NotFound, OutcomeUnknown, StorageUnavailable, WalletError
+from wallet.ledger.model import Direction, HoldId, Posted, ProgrammeId, WalletId, WalletKind
+from wallet.ledger.outcomes import Applied, Grouped, Outcome, Predicted, RefusalCode, Refused, Replayed
+from wallet.ledger.requests import Capture, Extend, Increase, PlaceHold, Post, Single, Void, legs_of
+from wallet.service.access.callers import Caller, Scope
+from wallet.service.access.masking import masked, masked_posted, wallets_of, wallets_shown
+from wallet.service.access.ownership import Ownership
+from wallet.service.access.scopes import ISSUE, ISSUES, MOVES, forbidden, scopes_needed, scopes_of
+from wallet.service.turns import parts
+
+Admitted: TypeAlias = Single | Refused | Forbidden
+"""A request as it may be submitted; or as if something that it names were not there; or why it may not be sent."""
+
+PART_LEGS_MAX: Final = 1_000
+"""Legs, or entries, that are looked at before others in the process get their turn: some milliseconds."""
+
+_STEPS: Final = (Capture, Void, Increase, Extend)
+_CARRYING: Final = (Post, PlaceHold, Capture, Increase)
+
+
+class _Facts(NamedTuple):
+    """What is known of what a batch of requests names. `system`: debited wallets that are no user's."""
+
+    own: frozenset[WalletId]
+    homes: Mapping[HoldId, WalletId]
+    system: frozenset[WalletId]
+
+
+class Permissions:
+    """Raises StorageUnavailable where it has to ask."""
+
+    def __init__(self, ownership: Ownership) -> None:
+        self._ownership = ownership
+
+    async def admit(self, caller: Caller, request: Single) -> Single | Refused:
+        """The request as this caller may submit it, with its origin.
+
+        Refused, as the ledger would do it, if a bound caller names what is not its own. Raises Forbidden. For an
+        unbound caller that may issue it asks nobody.
+        """
+        if self.admits_at_once(caller, request):
+            return request
+        (admitted,) = await self._admit_part(caller, (request,))
+        if isinstance(admitted, Forbidden):
+            raise admitted
+        return admitted
+
+    def admits_at_once(self, caller: Caller, request: Single) -> bool:
+        """Whether a request may be submitted as it is, as far as that is known without asking."""
+        return (
+            caller.user_id is None
+            and caller.wallet_ids is None
+            and caller.scopes >= ISSUE
+            and caller.scopes >= scopes_needed(request)
+        )
+
+    def admits_whatever(self, caller: Caller) -> bool:
+        """Whether admit_all would let all items pass as they are."""
+        return not caller.is_bound and caller.scopes >= MOVES
+
+    async def admit_all(self, caller: Caller, requests: Sequence[Single]) -> list[Admitted]:
+        """The same of many, one for one."""
+        admitted: list[Admitted] = []
+        for part in parts(requests, weight_of=legs_of, weight_max=PART_LEGS_MAX):
+            admitted += await self._admit_part(caller, part)
+            await asyncio.sleep(0)
+        return admitted
+
+    async def _admit_part(self, caller: Caller, requests: Sequence[Single]) -> list[Admitted]:
+        """By one question each about wallets, holds and references."""
+        scopes = scopes_of(caller)
+        lacking = [scopes_needed(request) - scopes for request in requests]
+        let_in = [request for request, lacks in zip(requests, lacking, strict=True) if not lacks]
+        facts = await self._facts(caller, let_in)
+        admitted: list[Admitted] = []
+        for request, lacks in zip(requests, lacking, strict=True):
+            if lacks:
+                admitted.append(forbidden(lacks))
+            elif caller.is_bound:
+                admitted.append(_first_not_there(request, facts) or _of_bound(caller, request))
+            elif Scope.ISSUE not in scopes and any(wallet in facts.system for wallet in _debited(request)):
+                admitted.append(forbidden((Scope.ISSUE,)))
+            else:
+                admitted.append(request)
+        return await self._let_repeated(caller, requests, admitted) if caller.is_bound else admitted
+
+    async def mask(self, caller: Caller, outcome: Outcome) -> Outcome:
+        """What a bound caller is told of an outcome. Raises OutcomeUnknown where that cannot be found out: it may
+        stand.
+        """
+        (told,) = await self.mask_each(caller, (outcome,))
+        if isinstance(told, WalletError):
+            raise told
+        return told
+
+    async def mask_each(self, caller: Caller, outcomes: Sequence[Outcome | WalletError]) -> list[Outcome | WalletError]:
+        """The same of many, one for one: what there is to be told, or why there is nothing."""
+        told: list[Outcome | WalletError] = []
+        for part in parts(outcomes, weight_of=_entries, weight_max=PART_LEGS_MAX):
+            try:
+                told += await self._masked(caller, part)
+            except StorageUnavailable as error:
+                told += [_untold(outcome, error) for outcome in part]
+            await asyncio.sleep(0)
+        return told
+
+    async def mask_group(self, caller: Caller, grouped: Grouped) -> Grouped:
+        """The same of a group. Raises OutcomeUnknown or StorageUnavailable where that cannot be found out."""
+        told: list[Any] = []
+        try:
+            for part in parts(grouped.outcomes, weight_of=_entries, weight_max=PART_LEGS_MAX):
+                told += await self._masked(caller, part)
+                await asyncio.sleep(0)
+        except StorageUnavailable as error:
+            raise _untold(grouped, error) from error
+        return Grouped(tuple(told))
+
+    async def _masked(self, caller: Caller, outcomes: Sequence[Outcome | WalletError]) -> list[Outcome | WalletError]:
+        shown = {
+            wallet_id
+            for outcome in outcomes
+            if not isinstance(outcome, WalletError)
+            for wallet_id in wallets_shown(outcome)
+        }
+        own = await self._ownership.own(caller, shown)
+        return [outcome if isinstance(outcome, WalletError) else masked(outcome, own) for outcome in outcomes]
+
+    async def mask_all(self, caller: Caller, transactions: Sequence[Posted]) -> Sequence[Posted]:
+        """What a caller is told of transactions that it sees."""
+        if not caller.is_bound:
+            return transactions
+        told: list[Posted] = []
+        for part in parts(transactions, weight_of=_entries_of, weight_max=PART_LEGS_MAX):
+            own = await self._ownership.own(caller, {wallet_id for posted in part for wallet_id in wallets_of(posted)})
+            told += [masked_posted(posted, own) for posted in part]
+            await asyncio.sleep(0)
+        return told
+
+    async def ensure_sees_wallet(self, caller: Caller, wallet_id: WalletId) -> None:
+        """Raise NotFound for a bound caller unless the wallet is its own."""
+        if caller.is_bound and wallet_id not in await self._ownership.own(caller, (wallet_id,)):
+            raise NotFound("wallet_not_found", f"there is no wallet {wallet_id}")
+
+    async def ensure_sees_attachment(self, caller: Caller, programme_id: ProgrammeId, wallet_id: WalletId) -> None:
+        """Raise NotFound for a bound caller unless the wallet is its own."""
+        if caller.is_bound and wallet_id not in await self._ownership.own(caller, (wallet_id,)):
+            raise NotFound("programme_not_found", f"wallet {wallet_id} is not attached to programme {programme_id}")
+
+    async def own(self, caller: Caller, wallet_ids: Iterable[WalletId]) -> frozenset[WalletId]:
+        """Those of these wallets that are a bound caller's own."""
+        return await self._ownership.own(caller, wallet_ids)
+
+    async def all_own(self, caller: Caller) -> Sequence[WalletId]:
+        """All wallets that are a bound caller's own, in order of id."""
+        return await self._ownership.all_own(caller)
+
+    async def _facts(self, caller: Caller, requests: Sequence[Single]) -> _Facts:
+        if not caller.is_bound:
+            if Scope.ISSUE in caller.scopes:
+                return _NO_FACTS
+            owners = await self._ownership.owners({wallet for request in requests for wallet in _debited(request)})
+            system = (wallet for wallet, owner in owners.items() if owner.kind is not WalletKind.USER)
+            return _Facts(frozenset(), {}, frozenset(system))
+        hold_ids = {request.hold_id for request in requests if isinstance(request, _STEPS)}
+        homes = await self._ownership.homes(hold_ids)
+        named = {wallet for request in requests for wallet in _looked_into(request)}
+        return _Facts(await self._ownership.own(caller, named | set(homes.values())), homes, frozenset())
+
+    async def _let_repeated(
+        self, caller: Caller, requests: Sequence[Single], admitted: list[Admitted]
+    ) -> list[Admitted]:
+        """What was posted under a reference of this caller's is its own to hear of again, whatever became of wallets
+        and bindings since: the ledger answers such a request from what was, and moves nothing.
+        """
+        refused = {
+            request.reference_id for request, each in zip(requests, admitted, strict=True) if isinstance(each, Refused)
+        }
+        if not refused:
+            return admitted
+        used = await self._ownership.references_used(caller.origin, refused)
+        return [
+            _of_bound(caller, request) if isinstance(each, Refused) and request.reference_id in used else each
+            for request, each in zip(requests, admitted, strict=True)
+        ]
+
+
+def _entries(outcome: Outcome | WalletError) -> int:
+    return _entries_of(outcome.posted) if isinstance(outcome, Applied | Replayed | Predicted) else 1
+
+
+def _entries_of(posted: Posted) -> int:
+    return len(posted.entries)
+
+
+def _untold(outcome: Outcome | WalletError, error: StorageUnavailable) -> WalletError:
+    if isinstance(outcome, WalletError):
+        return outcome
+    if isinstance(outcome, Refused) or (isinstance(outcome, Grouped) and outcome.is_refused):
+        return StorageUnavailable(str(error))
+    return OutcomeUnknown("the answer could not be written")
+
+
+_NO_FACTS: Final = _Facts(frozenset(), {}, frozenset())
+
+
+def _debited(request: Single) -> Iterator[WalletId]:
+    """The wallets that a movement names to take from. What issues needs its scope whatever it takes from."""
+    if type(request) is Post and request.type not in ISSUES:
+        for leg in request.legs:
+            if leg.direction is Direction.DEBIT and not isinstance(leg.wallet, WalletKind):
+                yield leg.wallet
+
+
+def _looked_into(request: Single) -> Iterator[WalletId]:
+    """The wallets that a request by a bound caller takes from, or asks the numbers of."""
+    if type(request) is PlaceHold:
+        yield request.wallet_id
+    yield from _debited(request)
+    for condition in request.options.conditions:
+        yield condition.wallet_id
+
+
+def _of_bound(caller: Caller, request: Single) -> Single:
+    """As a bound caller's request is submitted: under its own references, and with credit that stays what it is."""
+    if isinstance(request, _CARRYING):
+        return request._replace(origin=caller.origin, carries_lots=True)
+    return request._replace(origin=caller.origin)
+
+
+def _first_not_there(request: Single, facts: _Facts) -> Refused | None:
+    """What the ledger would say of the first thing that is not the caller's own, if it did not exist."""
+    if isinstance(request, _STEPS) and facts.homes.get(request.hold_id) not in facts.own:
+        return Refused(RefusalCode.HOLD_NOT_FOUND, f"There is no hold {request.hold_id}.")
+    for wallet_id in _looked_into(request):
+        if wallet_id not in facts.own:
+            return Refused(RefusalCode.WALLET_NOT_FOUND, f"There is no wallet {wallet_id}.", wallet_id)
+    return None

@@ -1,0 +1,56 @@
+"""The keeper of the audit chain: the leader links settled batches to it, some at each step.
+
+Money does not depend on it. What is not sealed yet is not proved yet, so how much that is is measured.
+"""
+
+import logging
+from typing import Any
+
+from wallet.errors import StorageUnavailable
+from wallet.ledger.audit import Salts
+from wallet.storage.chain.leaves import read_salts
+from wallet.storage.chain.seal import Lag, measure_lag, seal
+
+NO_LAG = Lag(batches=0, seconds=0.0)
+
+_log = logging.getLogger(__name__)
+
+
+class Sealing:
+    """One leader's part in the chain. lag: as it was after the last step."""
+
+    def __init__(self, *, shard: int) -> None:
+        self._shard = shard
+        self.begin_term()
+
+    def begin_term(self) -> None:
+        """Nothing is known any more of how far the chain is."""
+        self.lag = NO_LAG
+        self._salts: Salts | None = None
+        self._sealed_seq = -1
+        self._is_trouble_known = False
+
+    async def step(self, connection: Any, *, watermark_seq: int, is_idle: bool) -> bool:
+        """Seal some of what is settled, and answer whether there is more. is_idle: there is nothing but that.
+
+        Raises StorageUnavailable. Anything else that is wrong is logged, and the lag then grows: what others keep does
+        not depend on this.
+        """
+        if is_idle and watermark_seq == self._sealed_seq and not self.lag.batches:
+            return False
+        more = False
+        try:
+            if watermark_seq != self._sealed_seq:
+                if self._salts is None:
+                    self._salts = await read_salts(connection)
+                more = await seal(connection, shard=self._shard, salts=self._salts)
+                self._sealed_seq = -1 if more else watermark_seq
+            self._is_trouble_known = False
+        except StorageUnavailable:
+            raise
+        except Exception as error:
+            if not self._is_trouble_known:
+                _log.warning("the audit chain is not sealed: %s", error, exc_info=error)
+                self._is_trouble_known = True
+        self.lag = await measure_lag(connection, shard=self._shard)
+        return more

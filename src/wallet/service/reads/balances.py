@@ -1,0 +1,121 @@
+"""Balances, coalesced: what is asked for while a query runs is answered together by the next one.
+
+Who has just seen a movement accepted must see it in the balance. So a request may only join a query that has not
+been sent yet, never one under way, which may have read the past.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+from typing import Final, Protocol, TypeAlias
+
+from wallet.errors import NotFound, Overloaded, StorageUnavailable
+from wallet.ledger.model import WalletId
+from wallet.storage.reads.balances import Balance
+
+IDS_PER_QUERY_MAX: Final = 1_000
+
+_Waiting: TypeAlias = "asyncio.Future[Balance]"
+_Batch: TypeAlias = dict[WalletId, list[_Waiting]]
+
+
+class BalanceSource(Protocol):
+    """What answers a query. See storage.balances.BalanceConnection, which it describes."""
+
+    async def balances(self, wallet_ids: Sequence[WalletId]) -> Mapping[WalletId, Balance]: ...
+
+    async def close(self) -> None: ...
+
+
+class Balances:
+    """One query at a time, over all wallets asked for since the last one was sent. Belongs to one event loop."""
+
+    def __init__(self, source: BalanceSource, *, waiting_max: int) -> None:
+        self._source = source
+        self._waiting_max = waiting_max
+        self._waiting = 0
+        self._gathering: _Batch = {}
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+
+    async def balance(self, wallet_id: WalletId) -> Balance:
+        """The balance as of an instant after this was called.
+
+        Raises NotFound, Overloaded when too many are waiting, and StorageUnavailable.
+        """
+        if self._waiting >= self._waiting_max:
+            raise Overloaded(f"{self._waiting_max} balances are waited for already")
+        if self._closing:
+            raise StorageUnavailable("the service is shutting down")
+        loop = asyncio.get_running_loop()
+        # A future each, though many may wait for one wallet: who hangs up cancels only their own.
+        future: _Waiting = loop.create_future()
+        if (others := self._gathering.get(wallet_id)) is None:
+            self._gathering[wallet_id] = [future]
+        else:
+            others.append(future)
+        self._waiting += 1
+        if self._task is None:
+            # The task begins in the next round of the loop: whoever asks in this one is in its first query.
+            self._task = loop.create_task(self._answer_all())
+        return await future
+
+    async def drain(self, seconds_max: float) -> None:
+        """Accept no more; answer what was accepted, by the database while there is time."""
+        self._closing = True
+        if self._task is not None:
+            _, late = await asyncio.wait([self._task], timeout=seconds_max)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        await self._source.close()
+
+    async def _answer_all(self) -> None:
+        try:
+            while self._gathering:
+                await self._answer(self._take())
+        finally:
+            self._task = None
+            # Empty, unless this was cancelled.
+            self._resolve(self._gathering, lambda _: StorageUnavailable("the service is shutting down"))
+            self._gathering = {}
+
+    def _take(self) -> _Batch:
+        batch = self._gathering
+        if len(batch) <= IDS_PER_QUERY_MAX:
+            self._gathering = {}
+            return batch
+        first = list(islice(batch, IDS_PER_QUERY_MAX))
+        return {wallet_id: batch.pop(wallet_id) for wallet_id in first}
+
+    async def _answer(self, batch: _Batch) -> None:
+        try:
+            found = await self._source.balances(list(batch))
+        except asyncio.CancelledError:
+            self._resolve(batch, lambda _: StorageUnavailable("the service is shutting down"))
+            raise
+        except StorageUnavailable as error:
+            reason = str(error)
+            self._resolve(batch, lambda _: StorageUnavailable(reason))
+        except Exception as error:
+            fault = error
+            self._resolve(batch, lambda _: fault)
+        else:
+            self._resolve(batch, lambda wallet_id: found.get(wallet_id) or _not_found(wallet_id))
+
+    def _resolve(self, batch: _Batch, answer_to: Callable[[WalletId], Balance | Exception]) -> None:
+        for wallet_id, futures in batch.items():
+            self._waiting -= len(futures)
+            for future in futures:
+                if future.done():
+                    continue  # The caller hung up.
+                # An exception is made anew for everyone: raising one object many times piles up tracebacks.
+                answer = answer_to(wallet_id)
+                if isinstance(answer, Exception):
+                    future.set_exception(answer)
+                else:
+                    future.set_result(answer)
+
+
+def _not_found(wallet_id: WalletId) -> NotFound:
+    return NotFound("wallet_not_found", f"there is no wallet {wallet_id}")

@@ -1,0 +1,199 @@
+"""A wallet in time: its balance at an instant, and statements of a period by the page or line by line."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from wallet.errors import FieldError, Malformed, NotFound
+from wallet.ledger.instants import rfc3339
+from wallet.ledger.model import WalletId
+from wallet.service.due.settling import Settling
+from wallet.service.reads.cursors import Cursors, KeyPart
+from wallet.service.reads.lists import FIRST_PAGE, LIMIT_DEFAULT, LIMIT_MAX, Page, PageRequest
+from wallet.storage.reads.statement_lines import (
+    Bounds,
+    Line,
+    Mark,
+    Opened,
+    Period,
+    StatementStore,
+    Summary,
+    next_mark,
+)
+from wallet.storage.reads.wallet_at import Axis, BalanceAt, HistoryStore
+
+LINES_PER_FETCH: Final = 200
+"""Lines that are in memory at once where a statement is read whole."""
+
+_LIST: Final = "statement"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """What there was before, a page of what happened, and what there was then."""
+
+    summary: Summary
+    page: Page[Line]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WholeStatement:
+    """A statement whose lines come as they are asked for, LINES_PER_FETCH at a time."""
+
+    summary: Summary
+    lines: AsyncIterator[Line]
+
+
+class Statements:
+    """Raises NotFound, Malformed (naming at, from, limit or cursor), Overloaded and StorageUnavailable."""
+
+    def __init__(self, history: HistoryStore, store: StatementStore, cursors: Cursors, settling: Settling) -> None:
+        self._history = history
+        self._store = store
+        self._cursors = cursors
+        self._settling = settling
+        # Of all whole statements of this process, one is read on at a time: however many there are, other reads find a
+        # connection, and the event loop has but the lines of one of them between two other turns.
+        self._turn = asyncio.Lock()
+
+    async def balance_at(self, wallet_id: WalletId, at: datetime, axis: Axis) -> BalanceAt:
+        """By all that is at or before `at`."""
+        await self._settling.settle_if_due(wallet_id)
+        found = await self._history.balance_at(wallet_id, at, axis)
+        if found is None:
+            raise _not_found(wallet_id)
+        if at > found.now:
+            raise Malformed([FieldError("at", f"is in the future: it is {rfc3339(found.now)} now")])
+        return found
+
+    async def statement(
+        self,
+        wallet_id: WalletId,
+        *,
+        since: datetime | None,
+        until: datetime | None,
+        axis: Axis,
+        page: PageRequest = FIRST_PAGE,
+    ) -> Statement:
+        """From `since` (None: the beginning) to before `until` (None: now). All pages are of the first one's state."""
+        limit = LIMIT_DEFAULT if page.limit is None else page.limit
+        if not 1 <= limit <= LIMIT_MAX:
+            raise Malformed([FieldError("limit", f"must be between 1 and {LIMIT_MAX}")])
+        filters = _filters(wallet_id, since, until, axis)
+        if page.cursor is None:
+            opened = await self._open(wallet_id, since, until, axis)
+        else:
+            opened = _opened(self._cursors.read(page.cursor, _LIST, filters), wallet_id, since, axis)
+        lines = await self._lines(opened, limit + 1)
+        has_more = len(lines) > limit
+        lines = lines[:limit]
+        cursor = None
+        if has_more:
+            cursor = self._cursors.sign(_LIST, filters, _key(_after(opened, lines)))
+        return Statement(summary=opened.summary, page=Page(data=lines, next=cursor, has_more=has_more))
+
+    async def whole_statement(
+        self, wallet_id: WalletId, *, since: datetime | None, until: datetime | None, axis: Axis
+    ) -> WholeStatement:
+        """The same with all its lines, however many. The first of them have been read when this returns."""
+        opened = await self._open(wallet_id, since, until, axis)
+        first = await self._lines(opened, LINES_PER_FETCH)
+        return WholeStatement(summary=opened.summary, lines=self._all_lines(opened, first))
+
+    async def _open(self, wallet_id: WalletId, since: datetime | None, until: datetime | None, axis: Axis) -> Opened:
+        if since is not None and until is not None and since > until:
+            raise Malformed([FieldError("from", "must not be after to")])
+        await self._settling.settle_if_due(wallet_id)
+        opened = await self._store.open(wallet_id, since=since, until=until, axis=axis)
+        if opened is None:
+            raise _not_found(wallet_id)
+        if since is not None and since > opened.summary.period.until:
+            raise Malformed([FieldError("from", "is in the future, and there is no to")])
+        return opened
+
+    async def _lines(self, opened: Opened, limit: int) -> Sequence[Line]:
+        summary, bounds, mark = opened
+        return await self._store.lines(summary.wallet_id, summary.period, bounds, mark, limit=limit)
+
+    async def _all_lines(self, opened: Opened, lines: Sequence[Line]) -> AsyncIterator[Line]:
+        while lines:
+            for line in lines:
+                yield line
+            if len(lines) < LINES_PER_FETCH:
+                return
+            opened = _after(opened, lines)
+            async with self._turn:
+                lines = await self._lines(opened, LINES_PER_FETCH)
+
+
+def _after(opened: Opened, lines: Sequence[Line]) -> Opened:
+    """The statement as it goes on after these lines."""
+    mark = opened.mark
+    for line in lines:
+        mark = next_mark(mark, line, opened.summary.period.axis)
+    return opened._replace(mark=mark)
+
+
+def _filters(wallet_id: WalletId, since: datetime | None, until: datetime | None, axis: Axis) -> dict[str, str]:
+    filters = {"wallet_id": str(wallet_id), "axis": axis.value}
+    if since is not None:
+        filters["from"] = since.isoformat()
+    if until is not None:
+        filters["to"] = until.isoformat()
+    return filters
+
+
+def _key(opened: Opened) -> Sequence[KeyPart]:
+    """All that a later page needs. Balances and sums as text: they may be beyond 64 bits."""
+    summary, bounds, mark = opened
+    return (
+        summary.asset_code,
+        summary.scale,
+        summary.period.until.isoformat(),
+        str(summary.opening_balance),
+        str(summary.closing_balance),
+        _text(summary.credits),
+        _text(summary.debits),
+        int(summary.is_final),
+        bounds.posted_upto,
+        bounds.known_upto,
+        mark.position,
+        "" if mark.backdated_at is None else mark.backdated_at.isoformat(),
+        mark.backdated_position,
+        _text(mark.balance),
+    )
+
+
+def _opened(key: Sequence[KeyPart], wallet_id: WalletId, since: datetime | None, axis: Axis) -> Opened:
+    """The inverse of _key, on texts and numbers that were signed here."""
+    code, scale, until, opening, closing, credits, debits, is_final, upto, known, *mark = key
+    position, backdated_at, backdated_position, balance = mark
+    summary = Summary(
+        wallet_id=wallet_id,
+        asset_code=str(code),
+        scale=int(scale),
+        period=Period(since, datetime.fromisoformat(str(until)), axis),
+        opening_balance=int(opening),
+        closing_balance=int(closing),
+        credits=_number(credits),
+        debits=_number(debits),
+        is_final=bool(is_final),
+    )
+    at = datetime.fromisoformat(str(backdated_at)) if backdated_at else None
+    return Opened(
+        summary, Bounds(int(upto), int(known)), Mark(int(position), at, int(backdated_position), _number(balance))
+    )
+
+
+def _text(number: int | None) -> str:
+    return "" if number is None else str(number)
+
+
+def _number(text: KeyPart) -> int | None:
+    return None if text == "" else int(text)
+
+
+def _not_found(wallet_id: WalletId) -> NotFound:
+    return NotFound("wallet_not_found", f"there is no wallet {wallet_id}")

@@ -1,0 +1,257 @@
+"""The service as edges see it: one object that holds the use cases, starts their background work and ends it."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final
+
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential
+
+from wallet.errors import StorageUnavailable
+from wallet.ledger.model import AssetId, WalletId
+from wallet.ledger.outcomes import Outcome, Refused
+from wallet.ledger.requests import Request, Single
+from wallet.service.access.acts import ActPages, Acts
+from wallet.service.access.callers import Caller
+from wallet.service.access.key_ring import CONNECTIONS_MAX, KeyRing
+from wallet.service.access.keys import KeyPages, Keys
+from wallet.service.access.own_reads import OwnReads
+from wallet.service.access.ownership import Ownership
+from wallet.service.access.permissions import Permissions
+from wallet.service.due.sandbox_clock import SandboxClock, ensure_real_time
+from wallet.service.due.settling import Settling
+from wallet.service.keepers.leader import Keepers
+from wallet.service.loop_watch import LoopWatch
+from wallet.service.programmes import Programmes
+from wallet.service.readiness import Probe, Readiness, clock_warnings
+from wallet.service.reads.balances import Balances
+from wallet.service.reads.cursors import Cursors
+from wallet.service.reads.lists import Reads
+from wallet.service.reads.receipts import Receipts
+from wallet.service.reads.statements import Statements
+from wallet.service.writes.bulk import Bulk
+from wallet.service.writes.commands import Commands
+from wallet.service.writes.committer import Committer
+from wallet.storage.chain.evidence import ReceiptStore
+from wallet.storage.connections.database import Database
+from wallet.storage.connections.pooled import ask
+from wallet.storage.reads.own_lists import OwnLists
+from wallet.storage.reads.owners import OwnerStore
+from wallet.storage.reads.resources import ReadStore
+from wallet.storage.reads.statement_lines import StatementStore
+from wallet.storage.reads.wallet_at import HistoryStore
+from wallet.storage.registry.acts import ActStore
+from wallet.storage.registry.keys import QUESTION_SECONDS_MAX, KeyStore
+from wallet.storage.registry.programmes import ProgrammeStore
+from wallet.storage.registry.resources import Resources
+from wallet.storage.rows.asset_cache import AssetCache
+from wallet.storage.schema.readiness import Obstacle
+from wallet.storage.upkeep.clock import read_clock
+from wallet.telemetry import Telemetry
+
+POOL_CONNECTIONS_MAX: Final = 4
+"""For reads and creates, per process. Movements and balances have connections of their own."""
+
+_log = logging.getLogger(__name__)
+
+
+class WalletService:
+    """Built by bootstrap, not yet connected. Belongs to the event loop it is started in.
+
+    What is declared here is there once it is started. `clock` is None unless this is a sandbox. `ring`: the keys that
+    may come in.
+    """
+
+    reads: Reads
+    permissions: Permissions
+    programmes: Programmes
+    resources: Resources
+    statements: Statements
+    receipts: Receipts
+    keys: Keys
+    key_pages: KeyPages
+    acts: Acts
+    act_pages: ActPages
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        commands: Commands,
+        committer: Committer,
+        bulk: Bulk,
+        balances: Balances,
+        keepers: Keepers,
+        assets: AssetCache,
+        telemetry: Telemetry,
+        ring: KeyRing,
+    ) -> None:
+        self._database = database
+        self._keepers = keepers
+        self._probe = Probe(database)
+        self._closing = False
+        self.commands = commands
+        self.committer = committer
+        self.bulk = bulk
+        self.balances = balances
+        self.assets = assets
+        self.telemetry = telemetry
+        self.ring = ring
+        self._watch = LoopWatch(telemetry.loop_stall_seconds.observe)
+        self.clock = SandboxClock(database, committer.submit) if database.settings.sandbox else None
+
+    @property
+    def step_seconds_max(self) -> float:
+        """How long one step towards an answer may take."""
+        return self._database.settings.step_seconds_max
+
+    async def start(self) -> None:
+        """Connect and begin. Waits for the database as long as settings say, then raises StorageUnavailable."""
+        settings = self._database.settings
+        seconds_max = min(settings.statement_timeout_ms / 1000, self.step_seconds_max)
+        self._pool = await self._database.pool("reads", connections_max=POOL_CONNECTIONS_MAX)
+        # Connections of its own, so that no flood of wrong keys is in the way of reads, nor they of a revocation.
+        self._keys_pool = await self._database.pool("keys", connections_max=CONNECTIONS_MAX)
+        store = ReadStore(self._pool, seconds_max=seconds_max)
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(StorageUnavailable),
+            stop=stop_after_delay(settings.database_wait_seconds),
+            wait=wait_exponential(multiplier=0.1, max=1),
+            reraise=True,
+        ):
+            with attempt:
+                cursors = Cursors(await store.cursor_key())
+                await self._check_clock()
+        self._store, self._cursors = store, cursors
+        self.reads = Reads(store, cursors, settle=self.settle_if_due)
+        self.permissions = Permissions(Ownership(OwnerStore(self._pool, seconds_max=seconds_max)))
+        self._own_lists = OwnLists(self._pool, seconds_max=seconds_max)
+        programmes = ProgrammeStore(self._pool, seconds_max=seconds_max)
+        self.programmes = Programmes(store, programmes, cursors, self.committer.submit)
+        self.resources = Resources(self._pool, seconds_max=seconds_max)
+        history = HistoryStore(self._pool, seconds_max=seconds_max)
+        self._settling = Settling(history, self.committer.submit)
+        lines = StatementStore(self._pool, seconds_max=seconds_max)
+        self.statements = Statements(history, lines, cursors, self._settling)
+        self.receipts = Receipts(ReceiptStore(self._pool, seconds_max=seconds_max))
+        self._start_administration(store, cursors, seconds_max)
+        self.ring.start(KeyStore(self._keys_pool, seconds_max=QUESTION_SECONDS_MAX))
+        self.committer.start()
+        self.bulk.start()
+        self._keepers.start()
+        self._watch.start()
+        if settings.development:
+            _log.warning(
+                "DEVELOPMENT: whoever reaches %s:%d and brings no key may do everything. Never with real money.",
+                settings.host,
+                settings.port,
+            )
+
+    def _start_administration(self, store: ReadStore, cursors: Cursors, seconds_max: float) -> None:
+        self.keys = Keys(KeyStore(self._pool, seconds_max=seconds_max))
+        self.key_pages = KeyPages(store, self.keys, cursors)
+        self.acts = Acts(ActStore(self._pool, seconds_max=seconds_max))
+        self.act_pages = ActPages(store, self.acts, cursors)
+
+    async def submit(self, request: Request) -> Outcome:
+        """The outcome of a movement, once it is durable. Raises as Committer.submit does."""
+        outcome = await self.committer.submit(request)
+        if isinstance(outcome, Refused):
+            self.telemetry.refusals.labels(outcome.code.value).inc()
+        return outcome
+
+    async def perform(self, caller: Caller, request: Single) -> Outcome:
+        """The same of what a caller asks for, and as far as it is to know. Raises Forbidden, too."""
+        if self.permissions.admits_at_once(caller, request):
+            return await self.submit(request)
+        admitted = await self.permissions.admit(caller, request)
+        if isinstance(admitted, Refused):
+            self.telemetry.refusals.labels(admitted.code.value).inc()
+            return admitted
+        outcome = await self.submit(admitted)
+        return await self.permissions.mask(caller, outcome) if caller.is_bound else outcome
+
+    def reads_of(self, caller: Caller) -> Reads:
+        """What this caller may read, in the words that everybody reads in."""
+        if not caller.is_bound:
+            return self.reads
+        return OwnReads(
+            self._store,
+            self._cursors,
+            settle=self.settle_if_due,
+            lists=self._own_lists,
+            permissions=self.permissions,
+            caller=caller,
+        )
+
+    async def settle(self, wallet_id: WalletId) -> None:
+        """Have everything posted that is due at a wallet. Raises Overloaded and StorageUnavailable."""
+        await self._settling.settle(wallet_id)
+
+    async def settle_if_due(self, wallet_id: WalletId) -> None:
+        """The same, if anything is: before a wallet is read. Nothing happens where there is none."""
+        await self._settling.settle_if_due(wallet_id)
+
+    async def load_assets(self, ids: Iterable[AssetId]) -> None:
+        """See to it that these assets are in the cache, which another process may have made."""
+        if missing := set(ids) - self.assets.by_id.keys():
+            await ask(self._pool, lambda connection: self.assets.load_ids(connection, missing))
+
+    async def load_asset_code(self, code: str) -> None:
+        """See to it that the asset of this code is in the cache, if there is one."""
+        if code not in self.assets.by_code:
+            await ask(self._pool, lambda connection: self.assets.load_codes(connection, [code]))
+
+    async def readiness(self) -> Readiness:
+        """Whether movements can be made now. Answered within two seconds, whatever the database does."""
+        seen = await self._probe.look()
+        return replace(
+            seen,
+            obstacles=(*seen.obstacles, *self._obstacles()),
+            warnings=(*seen.warnings, *clock_warnings(self.ring.clock_offset_seconds)),
+        )
+
+    def begin_shutdown(self) -> None:
+        """Readiness goes off; everything else goes on."""
+        self._closing = True
+        self.bulk.begin_shutdown()
+
+    async def drain(self, seconds_max: float) -> None:
+        """Answer everything that was accepted, within the time given; then accept nothing more."""
+        await asyncio.gather(self.committer.drain(seconds_max), self.bulk.drain(seconds_max))
+        await self.balances.drain(seconds_max)
+
+    async def close(self) -> None:
+        """End the background work and close every connection."""
+        await self.drain(0)
+        self._watch.close()
+        await self._keepers.close()
+        await self._probe.close()
+        await self.ring.close()
+        self._keys_pool.terminate()
+        self._pool.terminate()
+
+    async def _check_clock(self) -> None:
+        """Raise SettingsInvalid where this service must not serve a database whose clock was advanced."""
+        reading = await ask(self._pool, read_clock)
+        if self.clock is None:
+            ensure_real_time(reading)
+        else:
+            _log.warning(
+                "SANDBOX: POST /sandbox/clock advances the ledger's clock, now %s. Never with real money.",
+                reading.now.isoformat(),
+            )
+
+    def _obstacles(self) -> Iterable[Obstacle]:
+        """What is in the way in this process."""
+        if self._closing:
+            yield Obstacle("committer", "shutting_down", "shutting down")
+        committers = (self.committer, self.bulk.committer)
+        if any(each.fault is not None for each in committers):
+            yield Obstacle("committer", "writer_stopped", "stopped after a fault; see the log")
+        if why := next(filter(None, (each.outage.reason for each in committers)), None):
+            yield Obstacle("committer", "writer_not_connected", f"the writer gets no connection: {why}")
+        seconds = max(each.standstill_seconds for each in committers)
+        if seconds > self.step_seconds_max:
+            yield Obstacle("committer", "writer_not_moving", f"nothing has been decided for {seconds:.0f} s")

@@ -1,0 +1,383 @@
+"""Parsed input -> ledger request: an id and a fingerprint. No time: that comes from the database, after the locks.
+
+What arrives here is well-formed already (amounts in range, references and codes of the right shape); what the ledger
+then says to it is not known here. Defaults that do not depend on any state are absent here, and so in the fingerprint.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from wallet.ledger.fingerprint import (
+    CAPTURE,
+    EXTEND,
+    GENERAL,
+    GENERAL_GROWN,
+    HOLD,
+    INCREASE,
+    MERGE,
+    REFUND,
+    TRANSFER,
+    TRANSFER_GROWN,
+    VOID,
+    WALLET_MOVEMENT,
+    WALLET_MOVEMENT_GROWN,
+    fingerprint,
+    fingerprint_grown,
+)
+from wallet.ledger.model import ORIGIN_API, Direction, HoldId, TransactionId, WalletId, WalletKind
+from wallet.ledger.requests import (
+    NO_OPTIONS,
+    ORIGIN_WALLET,
+    Capture,
+    ChangeWallet,
+    Extend,
+    Increase,
+    Leg,
+    LotTerms,
+    Merge,
+    Options,
+    PlaceHold,
+    Post,
+    Refund,
+    Void,
+)
+from wallet.storage.rows.ids import IdSource
+
+BUILT_IN_TYPES: Final = frozenset(
+    {
+        "topup", "bonus", "spend", "transfer", "refund", "hold", "capture", "void", "increase", "extend", "release",
+        "expiry", "merge", "grant",
+    }
+)  # fmt: skip
+"""Names that a general transaction may not take, those of later releases included: references live for ever."""
+
+PRIORITY_DEFAULT: Final = 50
+
+_ISSUES: Final = frozenset({"topup", "bonus"})
+
+
+class Commands:
+    """Makes requests. `asset_code` is upper-case, `metadata` the canonical JSON text or None."""
+
+    def __init__(self, *, shard: int = 0) -> None:
+        self._ids = IdSource()
+        self._shard = shard
+
+    def wallet_movement(
+        self,
+        type_: str,
+        *,
+        wallet_id: WalletId,
+        asset_code: str,
+        amount: int,
+        reference_id: str,
+        metadata: str | None,
+        options: Options = NO_OPTIONS,
+        other_wallet_id: WalletId | None = None,
+    ) -> Post:
+        """A top-up or bonus (treasury to wallet), or a spend (wallet to revenue).
+
+        `other_wallet_id`: what funds a bonus instead of the treasury, or gets a spend instead of revenue.
+        """
+        if type_ in _ISSUES:
+            source = WalletKind.TREASURY if other_wallet_id is None else other_wallet_id
+            legs = (Leg(source, Direction.DEBIT, amount), Leg(wallet_id, Direction.CREDIT, amount))
+        elif type_ == "spend":
+            target = WalletKind.REVENUE if other_wallet_id is None else other_wallet_id
+            legs = (Leg(wallet_id, Direction.DEBIT, amount), Leg(target, Direction.CREDIT, amount))
+        else:
+            raise ValueError(f"{type_} is no movement between a wallet and a system wallet")
+        values = (type_.encode(), wallet_id.bytes, asset_code.encode(), b"%d" % amount, _encoded(metadata))
+        if options is NO_OPTIONS and other_wallet_id is None:
+            mark = fingerprint(WALLET_MOVEMENT, values)
+        else:
+            other = None if other_wallet_id is None else other_wallet_id.bytes
+            others = (other, None) if type_ in _ISSUES else (None, other)
+            grown = (*values, _lot(options.lot), *others, *_amount_mode(options), _instant(options))
+            mark = fingerprint_grown(WALLET_MOVEMENT_GROWN, grown, least=len(values))
+        return Post(
+            self._ids.new_id(self._shard),
+            ORIGIN_API,
+            reference_id,
+            mark,
+            type_,
+            legs,
+            asset_code,
+            metadata,
+            options,
+        )
+
+    def transfer(
+        self,
+        *,
+        from_wallet_id: WalletId,
+        to_wallet_id: WalletId,
+        asset_code: str,
+        amount: int,
+        reference_id: str,
+        metadata: str | None,
+        options: Options = NO_OPTIONS,
+    ) -> Post:
+        """From wallet to wallet in one asset."""
+        values = (
+            b"transfer",
+            from_wallet_id.bytes,
+            to_wallet_id.bytes,
+            asset_code.encode(),
+            b"%d" % amount,
+            _encoded(metadata),
+        )
+        if options is NO_OPTIONS:
+            mark = fingerprint(TRANSFER, values)
+        else:
+            grown = (*values, *_amount_mode(options), _instant(options))
+            mark = fingerprint_grown(TRANSFER_GROWN, grown, least=len(values))
+        return Post(
+            self._ids.new_id(self._shard),
+            ORIGIN_API,
+            reference_id,
+            mark,
+            "transfer",
+            (Leg(from_wallet_id, Direction.DEBIT, amount), Leg(to_wallet_id, Direction.CREDIT, amount)),
+            asset_code,
+            metadata,
+            options,
+        )
+
+    def transaction(
+        self,
+        type_: str,
+        *,
+        legs: Sequence[Leg],
+        reference_id: str,
+        metadata: str | None,
+        options: Options = NO_OPTIONS,
+    ) -> Post:
+        """A general transaction: 2 to 100 legs, over any wallets and assets."""
+        # Fixed widths but for the amount, which comes last and is closed by its own mark: nothing can run together.
+        legs_value = b"".join(b"%b%+d:%d;" % (_wallet_bytes(leg), leg.direction, leg.amount) for leg in legs)
+        values = (type_.encode(), legs_value, _encoded(metadata))
+        if options is NO_OPTIONS:
+            mark = fingerprint(GENERAL, values)
+        else:
+            mark = fingerprint_grown(GENERAL_GROWN, (*values, _instant(options)), least=len(values))
+        return Post(
+            self._ids.new_id(self._shard),
+            ORIGIN_API,
+            reference_id,
+            mark,
+            type_,
+            tuple(legs),
+            None,
+            metadata,
+            options,
+        )
+
+    def hold(
+        self,
+        *,
+        wallet_id: WalletId,
+        asset_code: str,
+        amount: int,
+        reference_id: str,
+        metadata: str | None,
+        target: WalletId | None = None,
+        expires_in_seconds: int | None = None,
+        capture_at_expiry: bool = False,
+        options: Options = NO_OPTIONS,
+    ) -> PlaceHold:
+        """Reserve an amount of a wallet."""
+        values = (
+            b"hold",
+            wallet_id.bytes,
+            asset_code.encode(),
+            b"%d" % amount,
+            None if target is None else target.bytes,
+            _number(expires_in_seconds),
+            b"capture" if capture_at_expiry else None,
+            _encoded(metadata),
+        )
+        return PlaceHold(
+            id=self._ids.new_id(self._shard),
+            origin=ORIGIN_API,
+            reference_id=reference_id,
+            fingerprint=fingerprint(HOLD, values),
+            wallet_id=wallet_id,
+            asset_code=asset_code,
+            amount=amount,
+            target=target,
+            expires_in_seconds=expires_in_seconds,
+            capture_at_expiry=capture_at_expiry,
+            metadata=metadata,
+            options=options,
+        )
+
+    def capture(
+        self,
+        *,
+        hold_id: HoldId,
+        reference_id: str,
+        metadata: str | None,
+        amount: int | None = None,
+        final: bool = False,
+        options: Options = NO_OPTIONS,
+    ) -> Capture:
+        """Move part of a hold to its target, or all that remains."""
+        values = (
+            b"capture",
+            hold_id.bytes,
+            _number(amount),
+            b"true" if final else None,
+            *_amount_mode(options),
+            _instant(options),
+            _encoded(metadata),
+        )
+        return Capture(
+            id=self._ids.new_id(self._shard),
+            origin=ORIGIN_API,
+            reference_id=reference_id,
+            fingerprint=fingerprint(CAPTURE, values),
+            hold_id=hold_id,
+            amount=amount,
+            final=final,
+            metadata=metadata,
+            options=options,
+        )
+
+    def void(self, *, hold_id: HoldId, reference_id: str, metadata: str | None, options: Options = NO_OPTIONS) -> Void:
+        """Release what is left of a hold."""
+        mark = fingerprint(VOID, (b"void", hold_id.bytes, _encoded(metadata)))
+        return Void(self._ids.new_id(self._shard), ORIGIN_API, reference_id, mark, hold_id, metadata, options)
+
+    def increase(
+        self,
+        *,
+        hold_id: HoldId,
+        amount: int,
+        reference_id: str,
+        metadata: str | None,
+        options: Options = NO_OPTIONS,
+    ) -> Increase:
+        """Reserve more by an open hold."""
+        mark = fingerprint(INCREASE, (b"increase", hold_id.bytes, b"%d" % amount, _encoded(metadata)))
+        id_ = self._ids.new_id(self._shard)
+        return Increase(id_, ORIGIN_API, reference_id, mark, hold_id, amount, metadata, options)
+
+    def extend(
+        self,
+        *,
+        hold_id: HoldId,
+        expires_in_seconds: int,
+        reference_id: str,
+        metadata: str | None,
+        options: Options = NO_OPTIONS,
+    ) -> Extend:
+        """Let an open hold expire later."""
+        mark = fingerprint(EXTEND, (b"extend", hold_id.bytes, b"%d" % expires_in_seconds, _encoded(metadata)))
+        id_ = self._ids.new_id(self._shard)
+        return Extend(id_, ORIGIN_API, reference_id, mark, hold_id, expires_in_seconds, metadata, options)
+
+    def refund(
+        self,
+        *,
+        transaction_id: TransactionId,
+        reference_id: str,
+        metadata: str | None,
+        amount: int | None = None,
+        force: bool = False,
+        options: Options = NO_OPTIONS,
+    ) -> Refund:
+        """Undo a transaction in part, or all that is left of it."""
+        values = (
+            b"refund",
+            transaction_id.bytes,
+            _number(amount),
+            b"true" if force else None,
+            _instant(options),
+            _encoded(metadata),
+        )
+        return Refund(
+            id=self._ids.new_id(self._shard),
+            origin=ORIGIN_API,
+            reference_id=reference_id,
+            fingerprint=fingerprint(REFUND, values),
+            original_id=transaction_id,
+            amount=amount,
+            force=force,
+            metadata=metadata,
+            options=options,
+        )
+
+    def merge(
+        self,
+        *,
+        source: WalletId,
+        target: WalletId,
+        reference_id: str,
+        metadata: str | None,
+        options: Options = NO_OPTIONS,
+    ) -> Merge:
+        """Move all that is in one wallet into another, and end the first."""
+        mark = fingerprint(MERGE, (b"merge", source.bytes, target.bytes, _instant(options), _encoded(metadata)))
+        id_ = self._ids.new_id(self._shard)
+        return Merge(id_, ORIGIN_API, reference_id, mark, source, target, metadata, options)
+
+    def change_wallet(
+        self,
+        type_: str,
+        *,
+        wallet_id: WalletId,
+        changes: Sequence[tuple[str, str | int | bool | None]] = (),
+        expected_version: int | None = None,
+    ) -> ChangeWallet:
+        """Change a wallet, close or reopen it. Has no reference: each is a request of its own."""
+        if type_ not in ("change", "close", "reopen"):
+            raise ValueError(f"{type_} is no change of a wallet")
+        id_ = self._ids.new_id(self._shard)
+        return ChangeWallet(
+            id=id_,
+            origin=ORIGIN_WALLET,
+            reference_id=str(id_),
+            fingerprint=b"",
+            type=type_,
+            wallet_id=wallet_id,
+            changes=tuple(changes),
+            expected_version=expected_version,
+        )
+
+
+def _encoded(text: str | None) -> bytes | None:
+    return None if text is None else text.encode()
+
+
+def _number(number: int | None) -> bytes | None:
+    return None if number is None else b"%d" % number
+
+
+def _instant(options: Options) -> bytes | None:
+    """`effective_at`, which is in UTC."""
+    at = options.effective_at
+    return None if at is None else at.isoformat(timespec="microseconds").encode()
+
+
+def _amount_mode(options: Options) -> tuple[bytes | None, bytes | None]:
+    """`amount_mode` and `min_amount`."""
+    if not options.up_to:
+        return None, None
+    return b"up_to", None if options.min_amount == 1 else b"%d" % options.min_amount
+
+
+def _lot(terms: LotTerms | None) -> bytes | None:
+    """A lot's terms as one value: none of its parts can hold the marks that part them."""
+    if terms is None:
+        return None
+    expires_at = "" if terms.expires_at is None else terms.expires_at.isoformat(timespec="microseconds")
+    expires_in = "" if terms.expires_in_seconds is None else terms.expires_in_seconds
+    priority = "" if terms.priority == PRIORITY_DEFAULT else terms.priority
+    return f"{terms.category.value};{expires_at};{expires_in};{priority}".encode()
+
+
+def _wallet_bytes(leg: Leg) -> bytes:
+    if isinstance(leg.wallet, WalletKind):
+        raise ValueError("the legs of a general transaction name wallets by their ids")
+    return leg.wallet.bytes

@@ -1,0 +1,197 @@
+"""One batch, one database transaction: lock, load, decide, write, commit.
+
+A constant number of round trips whatever the batch size. Between BEGIN and COMMIT there is nothing but SQL and
+apply_batch. What to do when it does not go through is the writer's business (storage.writer).
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from wallet.errors import BadData, GroupTooLarge, NotAtOnce, OutcomeUnknown, StaleContext
+from wallet.ledger.apply import apply_batch
+from wallet.ledger.audit import Salts
+from wallet.ledger.batch import DEFAULT_BOUNDS, Bounds, Decision
+from wallet.ledger.model import WalletId
+from wallet.ledger.naming import wallets_implied
+from wallet.ledger.outcomes import Outcome
+from wallet.ledger.requests import Request
+from wallet.storage.batch.due_steps import DUE_STEPS_MAX, ManyDue
+from wallet.storage.batch.load import Loaded, load
+from wallet.storage.batch.long_work import Work, at_once
+from wallet.storage.batch.wallets_to_lock import Named, Pointed, find_more, find_named
+from wallet.storage.batch.write import write_decision
+from wallet.storage.chain.leaves import read_salts
+from wallet.storage.connections.database import (
+    CONNECTION_LOST,
+    LockTimedOut,
+    SequenceBehind,
+    driver_errors,
+    is_fatal,
+    translated,
+)
+from wallet.storage.connections.sql_files import load_statements
+from wallet.storage.rows.asset_cache import AssetCache
+
+_SQL = load_statements("batch/commit.sql")
+
+BEGINNINGS_MAX: Final = 4
+"""How often a batch begins because what it names turned out to point at wallets that it had not locked."""
+
+WALLETS_READ_LEAST: Final = 256
+"""So many wallets are read as they are locked, for one round trip more; fewer are looked up with the references."""
+
+CONNECTION_KEPT: Final = (StaleContext, BadData, LockTimedOut, ManyDue, SequenceBehind, GroupTooLarge, NotAtOnce)
+"""After these the connection is as good as new. After anything else, a cancellation included, nothing is known of it,
+and it must be given up without asking it anything: the server may be stopped for good."""
+
+StepSeconds = dict[str, float]
+"""Seconds by step: lock (with BEGIN), load, decide, write, commit."""
+
+
+async def commit_batch(
+    connection: asyncpg.Connection,
+    batch: Sequence[Request],
+    *,
+    batch_id: UUID,
+    shard: int,
+    assets: AssetCache,
+    salts: Salts,
+    commit_seconds_max: float,
+    steps: StepSeconds,
+    pointed: Pointed | None = None,
+    due_steps_max: int = DUE_STEPS_MAX,
+    work: Work = at_once,
+    bounds: Bounds = DEFAULT_BOUNDS,
+    group_lines_at_once: int | None = None,
+) -> Sequence[Outcome]:
+    """Decide and store a batch, and answer its outcomes in order.
+
+    Raises OutcomeUnknown once COMMIT was sent and no clean answer came. Everything else that is raised says that
+    nothing was stored: StaleContext, BadData, ManyDue, StorageUnavailable. The connection must be given up unless it
+    is one of CONNECTION_KEPT. `pointed` is filled with the wallets that the batch's holds and originals brought in.
+    `work`: how what takes long is done. `group_lines_at_once`: beyond so many lines NotAtOnce is raised for a group.
+    """
+    clock = _Laps(steps)
+    try:
+        with driver_errors():
+            names = await find_named(connection, batch, shard, assets, {} if pointed is None else pointed)
+            loaded = await _lock_and_load(connection, batch, shard, assets, names, clock, due_steps_max, bounds)
+        with driver_errors():
+            context = loaded.context
+            if group_lines_at_once is not None:
+                context = context._replace(group_lines_at_once=group_lines_at_once)
+            decision: Decision = await work(connection, apply_batch, batch, context, loaded.decided_at)
+            clock.lap("decide")
+            await write_decision(
+                connection, batch, loaded, decision, batch_id=batch_id, shard=shard, salts=salts, work=work
+            )
+            clock.lap("write")
+    except CONNECTION_KEPT:
+        await _roll_back(connection)
+        raise
+    await commit(connection, commit_seconds_max)
+    clock.lap("commit")
+    return decision.outcomes
+
+
+async def _lock_and_load(
+    connection: asyncpg.Connection,
+    batch: Sequence[Request],
+    shard: int,
+    assets: AssetCache,
+    names: Named,
+    clock: "_Laps",
+    due_steps_max: int,
+    bounds: Bounds,
+) -> Loaded:
+    """Begin, and begin anew for as long as what was loaded is, or points at, a wallet that was not locked."""
+    for _ in range(BEGINNINGS_MAX):
+        are_read = len(names.locked) >= WALLETS_READ_LEAST
+        ids = "" if are_read else ",".join(map(str, names.locked))
+        tag = await connection.execute(_SQL["begin_and_lock"].format(shard=shard, ids=ids))
+        locked = await connection.fetch(_SQL["lock_and_read"], shard, list(names.locked)) if are_read else None
+        clock.lap("lock")
+        loaded = await load(connection, batch, shard, assets, names, locked, due_steps_max, bounds)
+        clock.lap("load")
+        missing = [] if loaded.is_plain else names.lacks(wallets_implied(loaded.context))
+        # A wallet may have been made since the locks were taken: then more are loaded than the tag, `SELECT n`, says.
+        is_locked = are_read or tag == f"SELECT {sum(state.locked for state in loaded.context.wallets.values())}"
+        if is_locked and not missing:
+            return loaded
+        # A lock taken now would be out of order.
+        await _roll_back(connection)
+        if missing:
+            await find_more(connection, shard, names, missing)
+    raise StaleContext("the wallets to lock changed each time")
+
+
+class _Laps:
+    """Adds the time since the last lap to a named step."""
+
+    def __init__(self, steps: StepSeconds) -> None:
+        self._steps = steps
+        self._last = time.perf_counter()
+
+    def lap(self, step: str) -> None:
+        now = time.perf_counter()
+        self._steps[step] = self._steps.get(step, 0.0) + now - self._last
+        self._last = now
+
+
+async def find_held(connection: asyncpg.Connection, wallets: Iterable[WalletId], shard: int) -> set[WalletId]:
+    """Which of these wallets another session holds at this moment. Not within a transaction."""
+    with driver_errors():
+        return {row["id"] for row in await connection.fetch(_SQL["find_held"], shard, list(wallets))}
+
+
+async def _roll_back(connection: asyncpg.Connection) -> None:
+    try:
+        await connection.execute(_SQL["rollback"])
+    except (*CONNECTION_LOST, asyncpg.PostgresError):
+        connection.terminate()
+
+
+async def commit(connection: asyncpg.Connection, seconds_max: float) -> None:
+    """COMMIT, and be sure of it. Raises OutcomeUnknown when it was sent and not confirmed in time."""
+    warnings: list[Any] = []
+
+    def note(_: Any, message: Any) -> None:
+        warnings.append(message)
+
+    with driver_errors():  # A connection known to be lost by now has sent no COMMIT.
+        connection.add_log_listener(note)
+    try:
+        async with asyncio.timeout(seconds_max):
+            tag = await connection.execute(_SQL["commit"])
+    except asyncpg.PostgresError as error:
+        if is_fatal(error):
+            raise OutcomeUnknown("the session ended while committing") from error
+        raise translated(error) from error
+    except CONNECTION_LOST as error:
+        raise OutcomeUnknown("the connection was lost while committing") from error
+    finally:
+        if not connection.is_closed():
+            connection.remove_log_listener(note)
+    if tag == "ROLLBACK":
+        raise StaleContext("the database transaction had failed before COMMIT")
+    # Under synchronous replication a warning is how the server says that no standby has confirmed.
+    if warnings or tag != "COMMIT":
+        raise OutcomeUnknown("the commit was not confirmed")
+
+
+async def prepare(connection: asyncpg.Connection) -> Salts:
+    """Make a new connection ready for commit_batch, or end it and raise StorageUnavailable. What is answered is the
+    same for all connections to a database, for ever.
+    """
+    with driver_errors():
+        try:
+            await connection.execute(_SQL["prepare_lock"])
+            return await read_salts(connection)
+        except BaseException:
+            connection.terminate()
+            raise

@@ -1,0 +1,145 @@
+"""What a batch is decided on, read after its wallets were locked.
+
+One statement is enough for wallets and requests that are plain; what the others need is read by storage.loading_more.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final, NamedTuple
+
+import asyncpg
+
+from wallet.ledger.batch import DEFAULT_BOUNDS, Bounds, Context
+from wallet.ledger.model import Posted, ReferenceKey, TransactionId, WalletId, WalletKind, WalletState
+from wallet.ledger.naming import is_plain, singles
+from wallet.ledger.requests import ChangeWallet, Refund, Request, Settle
+from wallet.storage.batch.due_steps import DUE_STEPS_MAX
+from wallet.storage.batch.load_special import load_more
+from wallet.storage.batch.wallets_to_lock import Named
+from wallet.storage.connections.sql_files import load_statements
+from wallet.storage.rows.asset_cache import AssetCache
+from wallet.storage.rows.posted import load_posted
+
+_SQL = load_statements("batch/commit.sql")
+_KIND_BY_NAME: Final = {kind.value: kind for kind in WalletKind}
+
+
+class Loaded(NamedTuple):
+    """A context, and the instant to decide it at. `is_plain`: no wallet and no request needed more than its row."""
+
+    context: Context
+    decided_at: datetime
+    is_plain: bool
+
+
+async def load(
+    connection: asyncpg.Connection,
+    batch: Sequence[Request],
+    shard: int,
+    assets: AssetCache,
+    names: Named,
+    locked: Sequence[asyncpg.Record] | None = None,
+    due_steps_max: int = DUE_STEPS_MAX,
+    bounds: Bounds = DEFAULT_BOUNDS,
+) -> Loaded:
+    """All that a batch is decided on. What is still missing, if a wallet was merged meanwhile, the context tells.
+
+    locked: the wallets as lock_and_read has answered them; None: they are read now. Raises ManyDue (load_more).
+    """
+    keys = _reference_keys(batch)
+    rows = await connection.fetch(
+        _SQL["load"],
+        shard,
+        list(names.locked) if locked is None else [],
+        [origin for origin, _ in keys],
+        [reference for _, reference in keys],
+    )
+    decided_at: datetime = rows[0][0]
+    known_ids: Sequence[TransactionId] | None = rows[0][1]
+    states = dict(names.unlocked)
+    special: list[WalletId] = []
+    if locked is None:
+        locked = [row[2:] for row in rows if row[2] is not None]
+    for (
+        id_,
+        asset_id,
+        kind,
+        is_locked,
+        balance,
+        held,
+        version,
+        overdraft_limit,
+        max_balance,
+        last,
+        is_special,
+    ) in locked:
+        states[id_] = WalletState(
+            id_, asset_id, _KIND_BY_NAME[kind], is_locked, balance, held, version, overdraft_limit, max_balance, last
+        )
+        if is_special:
+            special.append(id_)
+        # The database's clock may be set back; along a wallet's versions, time does not.
+        if last is not None and last > decided_at:
+            decided_at = last
+    await _load_strangers(connection, states, shard, assets, names)
+    known = await _load_known(connection, shard, known_ids) if known_ids else {}
+    context = Context(states, names.assets, known, shard, assets.by_id, bounds=bounds)
+    if not special and all(map(is_plain, batch)):
+        return Loaded(context, decided_at, is_plain=True)
+    context = await load_more(connection, batch, context, special, decided_at, due_steps_max)
+    if late := _known_too_early(batch, context):
+        ids = (await connection.fetch(_SQL["load"], shard, [], *zip(*late, strict=True)))[0][1]
+        known = await _load_known(connection, shard, ids) if ids else {}
+        context = context._replace(known={**context.known, **known})
+    return Loaded(context, decided_at, is_plain=False)
+
+
+def _known_too_early(batch: Sequence[Request], context: Context) -> Sequence[ReferenceKey]:
+    """The references of refunds that no wallet's lock has kept apart. Another try may have been waited for at their
+    originals' refund states, since references were looked up: what it left would be taken for another's refund.
+    """
+    return [
+        (request.origin, request.reference_id)
+        for request in singles(batch)
+        if type(request) is Refund
+        and (original := context.originals.get(request.original_id)) is not None
+        and not any(
+            entry.wallet_id in context.wallets and context.wallets[entry.wallet_id].locked
+            for entry in original.posted.entries
+        )
+    ]
+
+
+def _reference_keys(batch: Sequence[Request]) -> Mapping[ReferenceKey, None]:
+    # Those without a row of their own: a group and a settlement leave none, a change of a wallet is found by its id.
+    return {
+        (request.origin, request.reference_id): None
+        for request in singles(batch)
+        if type(request) is not Settle and type(request) is not ChangeWallet
+    }
+
+
+async def _load_strangers(
+    connection: asyncpg.Connection,
+    states: dict[WalletId, WalletState],
+    shard: int,
+    assets: AssetCache,
+    names: Named,
+) -> None:
+    # Neither locked nor a system wallet that we know: one of an asset that another process made, or nothing.
+    if strange := names.locked.keys() - states.keys():
+        await assets.load_wallets(connection, shard, strange)
+        for wallet_id in strange:
+            if (unlocked := assets.unlocked(wallet_id)) is not None:
+                states[wallet_id] = unlocked
+    # Whoever writes the answer needs their codes.
+    if foreign := {state.asset_id for state in states.values()} - assets.by_id.keys():
+        await assets.load_ids(connection, foreign)
+
+
+async def _load_known(
+    connection: asyncpg.Connection, shard: int, ids: Sequence[TransactionId]
+) -> Mapping[ReferenceKey, Posted]:
+    rows = await connection.fetch(_SQL["load_known"], shard, ids)
+    known = await load_posted(connection, _SQL["load_entries"], shard, rows)
+    return {(posted.origin, posted.reference_id): posted for posted in known}

@@ -1,0 +1,127 @@
+"""What a batch names, before anything is locked: assets, and the wallets to lock.
+
+Most wallets are named by requests themselves. Holds and originals point at more, and wallets that were merged at
+others; these are looked up, and may change until the locks are held (storage.commit begins anew then).
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final, TypeAlias
+from uuid import UUID
+
+import asyncpg
+
+from wallet.errors import GroupTooLarge
+from wallet.ledger.model import Asset, HoldId, TransactionId, WalletId, WalletState
+from wallet.ledger.naming import is_plain, named, singles, wallets_named
+from wallet.ledger.requests import Grant, Group, PlaceHold, Post, Request
+from wallet.storage.connections.sql_files import load_statements
+from wallet.storage.rows.asset_cache import AssetCache
+
+_SQL = load_statements("batch/load_special.sql")
+
+Pointed: TypeAlias = dict[HoldId | TransactionId, set[WalletId]]
+"""The wallets that whoever names this hold or original must lock, as far as was seen."""
+
+
+POINTED_MAX: Final = 40_000
+"""Wallets that the holds and originals of one batch may point at, each counted for each of them: what 400
+refunds of a hundred entries have. Of more a batch of several is halved, and a group is refused.
+"""
+
+
+class Named:
+    """What a batch names: assets by code, wallets that are never locked by id, and the ids of all others."""
+
+    def __init__(self, assets: Mapping[str, Asset], cache: AssetCache) -> None:
+        self.assets = assets
+        self.unlocked: dict[WalletId, WalletState] = {}
+        self.locked: dict[WalletId, None] = {}
+        self._cache = cache
+
+    def add(self, wallets: Iterable[WalletId]) -> None:
+        for wallet_id in wallets:
+            if (unlocked := self._cache.unlocked(wallet_id)) is not None:
+                self.unlocked[wallet_id] = unlocked
+            else:
+                self.locked[wallet_id] = None
+
+    def lacks(self, wallets: Iterable[WalletId]) -> list[WalletId]:
+        """Those of these wallets that are not among the named ones."""
+        return [each for each in wallets if each not in self.locked and each not in self.unlocked]
+
+
+async def find_named(
+    connection: asyncpg.Connection, batch: Sequence[Request], shard: int, cache: AssetCache, pointed: Pointed
+) -> Named:
+    """What to lock and load. What holds and originals point at is noted in `pointed`."""
+    names = Named(await _assets_named(connection, batch, cache), cache)
+    # A loop for nearly all, whose requests say it all; the others are asked for once.
+    if all(type(request) is Post for request in batch):
+        for request in batch:
+            names.add(wallets_named(request, names.assets))
+        return names
+    found = named(batch, names.assets)
+    names.add(found.wallets)
+    if found.holds or found.originals:
+        await _resolve(connection, shard, names, pointed, found.holds, found.originals, ())
+    return names
+
+
+async def find_more(connection: asyncpg.Connection, shard: int, names: Named, wallets: Sequence[WalletId]) -> None:
+    """Add wallets that were found to be needed, and what they point at in turn."""
+    names.add(wallets)
+    await _resolve(connection, shard, names, {}, (), (), wallets)
+
+
+def wallets_of(request: Request, assets: Mapping[str, Asset], pointed: Pointed) -> Sequence[WalletId]:
+    """The wallets that a request needs locked, as far as is known without asking."""
+    if is_plain(request):
+        return wallets_named(request, assets)
+    found = named((request,), assets)
+    ids: list[UUID] = [*found.holds, *found.originals]
+    return found.wallets + [wallet_id for each in ids for wallet_id in pointed.get(each, ())]
+
+
+def wallets_locked(request: Request, cache: AssetCache) -> Collection[WalletId] | None:
+    """The wallets that a request has locked; None where that cannot be told without asking the database."""
+    if type(request) is Group:
+        of_items = [wallets_locked(item, cache) for item in request.items]
+        return None if None in of_items else [wallet_id for wallets in of_items for wallet_id in wallets or ()]
+    if not (type(request) is Post or type(request) is PlaceHold):
+        return None
+    if request.asset_code is not None and request.asset_code not in cache.by_code:
+        return None
+    return [each for each in wallets_named(request, cache.by_code) if cache.unlocked(each) is None]
+
+
+async def _assets_named(
+    connection: asyncpg.Connection, batch: Sequence[Request], cache: AssetCache
+) -> Mapping[str, Asset]:
+    """The assets that exist now, of those the batch names. Not the live cache: others add to it meanwhile, and an asset
+    that appeared between two steps would be known to one and not to the other.
+    """
+    codes = {
+        request.asset_code
+        for request in singles(batch)
+        if isinstance(request, Post | PlaceHold | Grant) and request.asset_code is not None
+    }
+    if missing := codes - cache.by_code.keys():
+        await cache.load_codes(connection, missing)
+    return {code: cache.by_code[code] for code in codes if code in cache.by_code}
+
+
+async def _resolve(
+    connection: asyncpg.Connection,
+    shard: int,
+    names: Named,
+    pointed: Pointed,
+    holds: Sequence[HoldId],
+    originals: Sequence[TransactionId],
+    wallets: Sequence[WalletId],
+) -> None:
+    rows = await connection.fetch(_SQL["resolve"], shard, holds, originals, wallets, POINTED_MAX + 1)
+    if len(rows) > POINTED_MAX:
+        raise GroupTooLarge(f"What it names has more than {POINTED_MAX} wallets")
+    for named_id, wallet_id in rows:
+        names.add((wallet_id,))
+        pointed.setdefault(named_id, set()).add(wallet_id)

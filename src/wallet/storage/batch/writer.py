@@ -1,0 +1,331 @@
+"""One write connection, and what to do when a batch does not go through.
+
+In short: a conflict is decided again; what a neighbour cannot help is cut out, by halving or by asking who holds the
+wallet that was waited for; a lost answer is asked for by reference; what is due beyond the bound of a batch is posted
+by portions, before who needs it is decided. All of it bounded, and nothing is ever answered that the database has not
+said.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Collection, Sequence, Set
+from typing import Final, TypeAlias
+
+import asyncpg
+from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from wallet.errors import (
+    BadData,
+    GroupTooLarge,
+    NotAtOnce,
+    OutcomeUnknown,
+    StaleContext,
+    StorageUnavailable,
+    WalletBusy,
+    WalletError,
+)
+from wallet.ledger.audit import Salts
+from wallet.ledger.batch import DEFAULT_BOUNDS, Bounds
+from wallet.ledger.model import ORIGIN_SERVICE, WalletId
+from wallet.ledger.outcomes import Outcome, Settled
+from wallet.ledger.requests import Request, Settle
+from wallet.storage.batch.commit import CONNECTION_KEPT, StepSeconds, commit_batch, find_held, prepare
+from wallet.storage.batch.due_steps import DUE_STEPS_MAX, ManyDue, MoreIsDue
+from wallet.storage.batch.long_work import at_once, in_a_thread
+from wallet.storage.batch.wallets_to_lock import Pointed, wallets_of
+from wallet.storage.connections.database import CannotConnect, Database, LockTimedOut, SequenceBehind, close
+from wallet.storage.rows.asset_cache import AssetCache
+from wallet.storage.rows.ids import IdSource
+
+_log = logging.getLogger(__name__)
+
+TRIES_ALONE_MAX: Final = 5
+"""How often one request alone is decided, when others keep being first."""
+
+AWAY_SECONDS: Final = 0.2
+"""How long nobody tries to connect after a failed attempt."""
+
+HELD_SECONDS: Final = 5.0
+"""How long a wallet that was waited for in vain is asked about before anybody waits for it again."""
+
+PORTIONS_MAX: Final = 2
+"""How many portions of what is due are posted on behalf of requests of one batch, which all wait for them."""
+
+Answer: TypeAlias = Outcome | WalletError
+"""What one request of a batch comes to: an outcome, or why there is none for this one alone."""
+
+BatchObserver: TypeAlias = Callable[[int, StepSeconds], None]
+"""Told the number of requests and the seconds by step of every batch committed."""
+
+
+class _WalletsHeld(Exception):
+    """Another session holds these wallets, and the wait for them was too long."""
+
+    def __init__(self, wallets: Set[WalletId]) -> None:
+        super().__init__()
+        self.wallets = wallets
+
+
+class BatchWriter:
+    """Commits batches one after another on a connection of its own, which it replaces when it breaks.
+
+    is_aside: for large batches. They may be decided for longer than the database waits for a process that is stopped.
+    group_lines_at_once: a group of more lines is answered NotAtOnce, for a writer aside to decide it.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        assets: AssetCache,
+        *,
+        shard: int = 0,
+        observe: BatchObserver,
+        due_steps_max: int = DUE_STEPS_MAX,
+        is_aside: bool = False,
+        portions_max: int = PORTIONS_MAX,
+        bounds: Bounds = DEFAULT_BOUNDS,
+        group_lines_at_once: int | None = None,
+    ) -> None:
+        self._database = database
+        self._assets = assets
+        self._shard = shard
+        self._observe = observe
+        self._due_steps_max = due_steps_max
+        self._work = in_a_thread(database.settings.idle_transaction_ms_max / 1000) if is_aside else at_once
+        self._portions_max = portions_max
+        self._bounds = bounds
+        self._group_lines_at_once = group_lines_at_once
+        self._ids = IdSource()
+        self._connection: asyncpg.Connection | None = None
+        self._salts: Salts  # from the first connection on
+        self._away_until, self._away_because = 0.0, ""
+        # Wallets that were waited for in vain, and until when nobody waits for them again without asking first.
+        self._held_until: dict[WalletId, float] = {}
+        self._waits_left = 0
+        self._portions_left = 0
+        # Wallets where more is due than could be posted on behalf of the batch under way.
+        self._overdue: set[WalletId] = set()
+        # What the holds and originals of the batch under way point at, as far as was seen; and of earlier ones, where a
+        # wallet is held.
+        self._pointed: Pointed = {}
+
+    async def commit(self, batch: Sequence[Request]) -> Sequence[Answer]:
+        """One answer per request, in order.
+
+        Raises StorageUnavailable when nothing of the batch was applied, OutcomeUnknown when that could not be
+        found out in time, InvariantViolated when this writer must not go on.
+        """
+        answers: list[Answer] = []
+        self._waits_left = len(batch).bit_length() + 1
+        self._portions_left, self._overdue = self._portions_max, set()
+        # Nobody waits again for what was waited for in vain, not even through a hold.
+        self._pointed = {id_: wallets for id_, wallets in self._pointed.items() if self._held_until.keys() & wallets}
+        await self._commit_within(batch, answers)
+        return answers
+
+    async def close(self) -> None:
+        connection, self._connection = self._connection, None
+        await close(connection)
+
+    async def _commit_within(self, batch: Sequence[Request], answers: list[Answer]) -> None:
+        # Halving keeps order and, as splitting a batch changes nothing, outcomes. One bad request among n costs
+        # about 2 log2(n) commits and hurts nobody else.
+        if self._overdue and any(are_late := [self._is_late(request) for request in batch]):
+            answers.extend(await self._commit_beside(are_late, batch, _more_is_due()))
+            return
+        try:
+            answers.extend(await self._commit_or_find_out(batch))
+        except _WalletsHeld as held:
+            are_held = [not held.wallets.isdisjoint(self._wallets_of(request)) for request in batch]
+            answers.extend(await self._commit_beside(are_held, batch, LockTimedOut("another session holds a wallet")))
+        except (StaleContext, BadData, LockTimedOut, ManyDue, GroupTooLarge, NotAtOnce) as error:
+            if len(batch) == 1:
+                alone = batch[0]
+                answers.append(
+                    await self._settle_first(alone, error.wallets) if isinstance(error, ManyDue) else _alone(error)
+                )
+                return
+            middle = len(batch) // 2
+            await self._commit_within(batch[:middle], answers)
+            await self._rest_of(batch[middle:], answers)
+
+    async def _commit_beside(
+        self, are_out: Sequence[bool], batch: Sequence[Request], error: WalletError
+    ) -> Sequence[Answer]:
+        # Many may name one wallet; to wait for it on behalf of each of them would stop everybody.
+        answers: list[Answer] = []
+        if free := [request for request, is_out in zip(batch, are_out, strict=True) if not is_out]:
+            await self._commit_within(free, answers)
+        decided = iter(answers)
+        return [error if is_out else next(decided) for is_out in are_out]
+
+    def _is_late(self, request: Request) -> bool:
+        # Who settles posts a portion and is done.
+        return type(request) is not Settle and not self._overdue.isdisjoint(self._wallets_of(request))
+
+    async def _settle_first(self, request: Request, wallets: Collection[WalletId]) -> Answer:
+        """The answer to a request once all that is due at these wallets is posted; MoreIsDue while that is too much."""
+        waiting = list(wallets)
+        # Of several, nobody knows yet which has so much; many may have a little each. So more and more of them are
+        # settled at a time, until one turns out to have more than a portion.
+        unfinished, at_once = waiting if len(waiting) == 1 else [], 8
+        while waiting:
+            if self._portions_left == 0:
+                self._overdue.update(unfinished)
+                return _more_is_due()
+            self._portions_left -= 1
+            settled = await self._settle(waiting[:at_once])
+            if errors := [answer for answer in settled if isinstance(answer, WalletError)]:
+                return errors[0]
+            unfinished = [each for each, answer in zip(waiting, settled, strict=False) if answer != Settled()]
+            waiting = unfinished + waiting[at_once:]
+            at_once = 1 if unfinished else 2 * at_once
+        return (await self._answers_to([request]))[0]
+
+    async def _settle(self, wallets: Sequence[WalletId]) -> Sequence[Answer]:
+        """Post what is due at these wallets; where that is much, a portion."""
+        ids = [self._ids.new_id(self._shard) for _ in wallets]
+        batch = [Settle(id_, ORIGIN_SERVICE, f"settle:{id_}", each) for id_, each in zip(ids, wallets, strict=True)]
+        try:
+            answers = await self._answers_to(batch)
+        except OutcomeUnknown as error:
+            answers = [error] * len(batch)
+        # The doubt is about what was due, not about the request that waits for it.
+        lost = StorageUnavailable("what is due at a wallet could not be posted in time")
+        return [lost if isinstance(answer, OutcomeUnknown) else answer for answer in answers]
+
+    async def _answers_to(self, batch: Sequence[Request]) -> Sequence[Answer]:
+        answers: list[Answer] = []
+        await self._commit_within(batch, answers)
+        return answers
+
+    def _wallets_of(self, request: Request) -> Sequence[WalletId]:
+        return wallets_of(request, self._assets.by_code, self._pointed)
+
+    async def _ensure_not_held(self, batch: Sequence[Request]) -> None:
+        """Raise _WalletsHeld for what was held a moment ago and still is."""
+        now = time.monotonic()
+        self._held_until = {wallet: until for wallet, until in self._held_until.items() if until > now}
+        if suspects := self._held_until.keys() & {wallet for request in batch for wallet in self._wallets_of(request)}:
+            await self._raise_if_held(suspects)
+
+    async def _raise_if_held(self, wallets: Set[WalletId]) -> None:
+        try:
+            held = await find_held(await self._connected(), wallets, self._shard)
+        except LockTimedOut as error:  # not a wallet, but all of them
+            raise StorageUnavailable("the table of wallets is locked") from error
+        for wallet in wallets:
+            self._held_until.pop(wallet, None)
+        self._held_until.update(dict.fromkeys(held, time.monotonic() + HELD_SECONDS))
+        if held:
+            raise _WalletsHeld(held)
+
+    async def _rest_of(self, batch: Sequence[Request], answers: list[Answer]) -> None:
+        try:
+            await self._commit_within(batch, answers)
+        except (StorageUnavailable, OutcomeUnknown) as error:
+            # The first half stands and must be answered for what it is.
+            answers.extend([error] * len(batch))
+
+    async def _commit_or_find_out(self, batch: Sequence[Request]) -> Sequence[Outcome]:
+        try:
+            return await self._commit_with_second_try(batch)
+        except OutcomeUnknown as lost:
+            try:
+                # The same batch again: what was committed is found by reference and answered as applied.
+                return await self._find_out(batch)
+            except (RetryError, BadData, ManyDue, GroupTooLarge, NotAtOnce):
+                # Nor is a bad value an answer, or what has fallen due since: the first try may have been committed, and
+                # from here on only a reference that is found says so.
+                raise lost from None
+
+    async def _find_out(self, batch: Sequence[Request]) -> Sequence[Outcome]:
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type((StorageUnavailable, OutcomeUnknown, StaleContext)),
+            stop=stop_after_delay(self._database.settings.unknown_seconds_max),
+            wait=wait_random_exponential(multiplier=0.05, max=1),
+        ):
+            with attempt:
+                return await self._commit_once(batch)
+        raise AssertionError("unreachable: the loop returns or raises RetryError")
+
+    async def _commit_with_second_try(self, batch: Sequence[Request]) -> Sequence[Outcome]:
+        # Somebody was first, or the connection had died while it was idle: decide again, on fresh states.
+        tries_max = TRIES_ALONE_MAX if len(batch) == 1 else 2
+        for tried in range(1, tries_max + 1):
+            if self._waits_left <= 0:
+                raise StorageUnavailable("the ledger's tables are locked by another session")
+            try:
+                if self._held_until:
+                    await self._ensure_not_held(batch)
+                return await self._commit_once(batch)
+            except StaleContext:
+                if tried == tries_max:
+                    raise
+            except LockTimedOut as error:
+                await self._raise_if_held({wallet for request in batch for wallet in self._wallets_of(request)})
+                # Nobody holds a wallet, so it is a reference, of an unfinished database transaction: find whose, by
+                # as many waits as that takes. More, and it is no reference but a table, and everybody's trouble.
+                self._waits_left -= 1
+                raise StaleContext("a reference is waited for") if len(batch) > 1 else error from None
+            except SequenceBehind:
+                raise  # Each try would take one more number, and none of them is right.
+            except StorageUnavailable:
+                if tried >= 2:
+                    raise
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    async def _commit_once(self, batch: Sequence[Request]) -> Sequence[Outcome]:
+        connection = await self._connected()
+        steps: StepSeconds = {}
+        try:
+            outcomes = await commit_batch(
+                connection,
+                batch,
+                batch_id=self._ids.new_id(self._shard),
+                shard=self._shard,
+                assets=self._assets,
+                salts=self._salts,
+                commit_seconds_max=self._database.settings.statement_timeout_ms / 1000,
+                steps=steps,
+                pointed=self._pointed,
+                due_steps_max=self._due_steps_max,
+                work=self._work,
+                bounds=self._bounds,
+                group_lines_at_once=self._group_lines_at_once,
+            )
+        except CONNECTION_KEPT:
+            raise
+        except BaseException:
+            self._connection = None
+            connection.terminate()
+            raise
+        self._observe(len(batch), steps)
+        return outcomes
+
+    async def _connected(self) -> asyncpg.Connection:
+        if self._connection is not None and not self._connection.is_closed():
+            return self._connection
+        if time.monotonic() < self._away_until:
+            raise CannotConnect(f"the database was away a moment ago: {self._away_because}")
+        try:
+            connection = await self._database.reconnect("writer", finds_by_key=True)
+            self._salts = await prepare(connection)
+        except StorageUnavailable as error:
+            if not self._away_because:
+                _log.warning("the writer cannot connect: %s", error)
+            # Whoever is queued behind this batch need not wait for a connection attempt each.
+            self._away_until, self._away_because = time.monotonic() + AWAY_SECONDS, str(error)
+            raise CannotConnect(str(error)) from error
+        self._connection, self._away_because = connection, ""
+        return connection
+
+
+def _alone(error: StaleContext | BadData | LockTimedOut | GroupTooLarge | NotAtOnce) -> WalletError:
+    if isinstance(error, StaleContext):
+        return WalletBusy("other writers were first each time")
+    return error
+
+
+def _more_is_due() -> MoreIsDue:
+    return MoreIsDue("more is due at a wallet than could be posted by now; each try posts some of it")

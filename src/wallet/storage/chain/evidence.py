@@ -1,0 +1,75 @@
+"""What a receipt is made of: a transaction's record, the leaves of its batch, and its link of the audit chain."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import asyncpg
+
+from wallet.errors import InvariantViolated, NotSealed
+from wallet.ledger.audit import NO_LINK, Link, Record, inclusion_path, leaf_of, link_hash, merkle_root
+from wallet.ledger.model import TransactionId
+from wallet.storage.chain.leaves import UNREADABLE, read_records, read_salts
+from wallet.storage.chain.seal import link_of
+from wallet.storage.connections.pooled import Reader
+from wallet.storage.connections.sql_files import load_statements
+
+_SQL: Final = load_statements("chain/evidence.sql")
+_FIND_SECRET: Final = load_statements("reads/resources.sql")["find_secret"]
+
+
+class Evidence(NamedTuple):
+    """That a transaction is in the chain. salts: of the record's parts. leaf: its place among `size`. chain: height and
+    hash of the last link.
+    """
+
+    record: Record
+    salts: Sequence[bytes]
+    leaf: int
+    size: int
+    path: Sequence[bytes]
+    link: Link
+    previous: bytes
+    hash: bytes
+    chain_height: int
+    chain_hash: bytes
+
+
+class ReceiptStore(Reader):
+    """Every method raises StorageUnavailable when the database cannot answer in time."""
+
+    async def signing_seed(self) -> bytes:
+        """The secret, of 32 bytes, that the key is made of which signs receipts."""
+        seed: bytes = await self._ask(lambda connection: connection.fetchval(_FIND_SECRET, "receipts"))
+        return seed
+
+    async def evidence(self, transaction_id: TransactionId) -> Evidence | None:
+        """None: there is no such transaction. Raises NotSealed if its batch has no link yet, and InvariantViolated if
+        history does not fit the chain: nothing is to be signed then.
+        """
+        return await self._ask(lambda connection: self._evidence(connection, transaction_id))
+
+    async def _evidence(self, connection: asyncpg.Connection, transaction_id: TransactionId) -> Evidence | None:
+        row = await connection.fetchrow(_SQL["find_link"], self._shard, transaction_id)
+        if row is None:
+            return None
+        if row["height"] is None:
+            raise NotSealed("The transaction is not sealed into the audit chain yet; ask again in a moment")
+        salts = await read_salts(connection)
+        try:
+            found = await read_records(connection, shard=self._shard, first_seq=row["seq"], last_seq=row["seq"])
+            records = found.get(row["seq"], ())
+            # A batch may have ten thousand leaves.
+            leaves = await asyncio.to_thread(lambda: [leaf_of(record, salts) for record in records])
+        except UNREADABLE as error:
+            raise InvariantViolated(f"batch {row['seq']} has values that no ledger has written") from error
+        root, previous = merkle_root(leaves), row["previous"] or NO_LINK
+        link = link_of(row, self._shard, row["height"], root)
+        if row["root"] not in (None, root) or link_hash(previous, link) != row["hash"]:
+            raise InvariantViolated(f"batch {row['seq']} does not fit the audit chain: run `wallet verify --chain`")
+        index = next(at for at, record in enumerate(records) if record.id == transaction_id and not record.wallet_id)
+        record = records[index]
+        return Evidence(
+            record, salts.of(record), index, len(leaves), inclusion_path(leaves, index), link, previous, row["hash"],
+            row["chain_height"], row["chain_hash"],
+        )  # fmt: skip

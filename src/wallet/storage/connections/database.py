@@ -1,0 +1,213 @@
+"""Connections, their settings and time-outs, and the one place where the driver's errors become ours."""
+
+import asyncio
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import asyncpg
+
+from wallet.errors import (
+    BadData,
+    InvariantViolated,
+    SettingsInvalid,
+    StaleContext,
+    StorageUnavailable,
+    WalletBusy,
+)
+from wallet.settings import Settings
+from wallet.storage.connections.opening import open_connection
+from wallet.storage.connections.session import settle
+from wallet.storage.connections.sqlstates import words_of
+
+_log = logging.getLogger(__name__)
+
+# Another writer was there first. Names, never messages.
+_CONFLICTS: Final = frozenset({"40001", "40P01"})
+_REFERENCE_CONSTRAINT: Final = "transactions_reference_uq"
+# Bad values that only the database refuses: data exceptions and program limits.
+_BAD_DATA_CLASSES: Final = ("22", "54")
+# Our own triggers (0001_ledger.sql): somebody broke a law of the ledger.
+_LAWS_CLASS: Final = "WL"
+
+_LOCK_TIMEOUT: Final = "55P03"
+
+
+# A number that its sequence has given before.
+_NUMBERED: Final = {"batches_pk": "batch_seq", "declines_pk": "declines_id_seq"}
+
+
+class LockTimedOut(WalletBusy):
+    """Somebody holds a wallet for too long. The others in the batch need not wait for it."""
+
+
+class SequenceBehind(StorageUnavailable):
+    """A sequence is behind its table, as after a logical copy: nothing is written with a number that it gives."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the sequence {name} is behind its table: run `wallet migrate`, which moves it forward")
+
+
+class CannotConnect(StorageUnavailable):
+    """A writer has no connection and gets none, whatever others may have. The message says why."""
+
+
+class NotPrimary(StorageUnavailable):
+    """The server is a standby: it takes no writes, and what it has to read may be old."""
+
+
+# Planning a write anew costs more than executing it. A plan kept from when the tables were empty would read them
+# whole; with nothing but index look-ups to choose from, it is the right one at any size.
+_KEYED_PLANS: Final = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+# Statements with optional filters need plans for the values at hand.
+_FRESH_PLANS: Final = {"plan_cache_mode": "force_custom_plan"}
+
+COMMAND_SECONDS_MORE: Final = 1.0
+"""How much longer than the server's time-out we wait for an answer."""
+
+CONNECTION_LOST: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Database:
+    """Where the database is and how a connection to it is set up. Makes connections; holds none."""
+
+    dsn: str = field(repr=False)
+    settings: Settings
+    _said: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+    """What `reconnect` has logged since it last succeeded: many connect, again and again."""
+
+    async def connect(self, purpose: str, *, finds_by_key: bool = False, as_login: bool = False) -> asyncpg.Connection:
+        """One connection, set up and checked. Raises StorageUnavailable (NotPrimary on a standby), or SettingsInvalid
+        for an unsafe server.
+
+        `as_login`: for a start, without taking the service's role, which may not be there yet.
+
+        `finds_by_key`: every statement on it finds rows by a key that it is given, so that
+        one plan suits all (docs/adr/0005).
+        """
+        limits = self.settings
+        session = {
+            "application_name": f"wallet {purpose}",
+            "statement_timeout": str(limits.statement_timeout_ms),
+            "lock_timeout": str(limits.lock_timeout_ms),
+            # A stopped worker must not keep its locks.
+            "idle_in_transaction_session_timeout": str(limits.idle_transaction_ms_max),
+            "tcp_keepalives_idle": "10",
+            "tcp_keepalives_interval": "5",
+            "tcp_keepalives_count": "3",
+            "tcp_user_timeout": "15000",
+            "timezone": "UTC",
+            # Compiling a plan costs more than any statement of ours takes.
+            "jit": "off",
+            # Not less: a warning is how the server says that a commit was not replicated. Not more: see there.
+            "client_min_messages": "warning",
+        }
+        session |= _KEYED_PLANS | {"plan_cache_mode": limits.plan_cache_mode} if finds_by_key else _FRESH_PLANS
+        if limits.database_role and not as_login:
+            # By the start of the session, so that nothing that resets it gives the login's own rights back.
+            session["role"] = limits.database_role
+
+        async def connect() -> asyncpg.Connection:
+            return await open_connection(
+                self.dsn,
+                seconds_max=limits.connect_seconds_max,
+                # For a server that cannot keep its own time-out, because it is frozen or cut off.
+                command_seconds_max=limits.statement_timeout_ms / 1000 + COMMAND_SECONDS_MORE,
+                server_settings=session,
+            )
+
+        with driver_errors():
+            connection = await connect()
+            try:
+                is_standby = await settle(
+                    connection, session, dsn=self.dsn, connect_another=connect if as_login else None
+                )
+                if is_standby:
+                    raise NotPrimary("the database is a standby, which takes no writes")
+            except BaseException:
+                connection.terminate()
+                raise
+        return connection
+
+    async def reconnect(self, purpose: str, *, finds_by_key: bool = False) -> asyncpg.Connection:
+        """As `connect`, for a service that runs: what start would refuse is a database that is away, and may pass."""
+        try:
+            connection = await self.connect(purpose, finds_by_key=finds_by_key)
+        except SettingsInvalid as error:
+            if str(error) not in self._said:
+                self._said.add(str(error))
+                _log.error("%s", error)
+            raise StorageUnavailable("the database is not as it was when the service started") from error
+        self._said.clear()
+        return connection
+
+    async def pool(self, purpose: str, *, connections_max: int) -> asyncpg.Pool:
+        """Connections for short pieces of work, each made when it is first needed: making the pool needs none.
+
+        Acquiring one raises what `connect` raises, and TimeoutError if none is free in the time it is given.
+        """
+
+        async def connect(*_: Any, **__: Any) -> asyncpg.Connection:
+            return await self.reconnect(purpose)
+
+        async def keep(_: asyncpg.Connection) -> None:
+            """Users of the pool set nothing, so there is nothing to reset at the price of a round trip."""
+
+        return await asyncpg.create_pool(connect=connect, reset=keep, min_size=0, max_size=connections_max)
+
+
+@contextmanager
+def driver_errors() -> Iterator[None]:
+    """Translate what goes wrong before COMMIT is sent. None of the raised texts repeats the driver's."""
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        raise translated(error) from error
+    except asyncpg.DataError as error:  # the driver itself could not encode a value
+        raise BadData("a value cannot be stored") from error
+    except CONNECTION_LOST as error:
+        raise StorageUnavailable("the database cannot be reached") from error
+
+
+def translated(error: asyncpg.PostgresError) -> Exception:
+    """Our error for an error report of the server, by SQLSTATE and constraint name."""
+    state = error.sqlstate or ""
+    if state in _CONFLICTS or (state == "23505" and error.constraint_name == _REFERENCE_CONSTRAINT):
+        return StaleContext(f"another writer was there first ({state})")
+    if state == "23505" and (sequence := _NUMBERED.get(error.constraint_name or "")):
+        return SequenceBehind(sequence)
+    if state.startswith(_LAWS_CLASS) or (state.startswith("23") and error.constraint_name):
+        return InvariantViolated(f"the database refused what the ledger had decided ({error.constraint_name or state})")
+    if state.startswith((*_BAD_DATA_CLASSES, "23")):
+        return BadData(f"the database refused a value ({state})")
+    if state == _LOCK_TIMEOUT:
+        return LockTimedOut("another session has locked a wallet or a reference for too long")
+    if state in ("42501", "42P01", "42703", "42883"):
+        return StorageUnavailable(f"the database is not set up for this release ({state})")
+    return StorageUnavailable(words_of(state))
+
+
+def is_fatal(error: asyncpg.PostgresError) -> bool:
+    """Whether the server ended the session with this error, so that nothing is known of a COMMIT under way."""
+    fields: Mapping[str, Any] = error.as_dict()
+    return (fields.get("severity_en") or fields.get("severity")) != "ERROR"
+
+
+async def close(connection: asyncpg.Connection | None) -> None:
+    """Close politely, or at once if that does not work within a second."""
+    if connection is None or connection.is_closed():
+        return
+    try:
+        async with asyncio.timeout(1):
+            await connection.close()
+    except (*CONNECTION_LOST, asyncpg.PostgresError):
+        connection.terminate()

@@ -1,0 +1,23 @@
+"""The named statements of sql/*.sql, loaded and checked once.
+
+Each statement begins with a `-- name:` line; its header says what goes in, what comes out, and why.
+"""
+
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from types import MappingProxyType
+
+_NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+
+
+def load_statements(file_name: str) -> Mapping[str, str]:
+    """Statements of one file by name. Raises ValueError on a name given twice or on text before the first."""
+    text = files("wallet.storage").joinpath(file_name).read_text("utf-8")
+    before, *rest = _NAME.split(text)
+    if any(line and not line.startswith("--") for line in before.splitlines()):
+        raise ValueError(f"{file_name}: a statement without a name")
+    names, bodies = rest[::2], rest[1::2]
+    if len(set(names)) < len(names):
+        raise ValueError(f"{file_name}: a name is given twice")
+    return MappingProxyType({name: body.strip().removesuffix(";") for name, body in zip(names, bodies, strict=True)})

@@ -1,0 +1,197 @@
+"""Users, wallets and assets, and all that edges may ask of a shard: small values, read on connections that are not the
+writers'.
+
+Lists are keyset-paged: a method takes the key of the last row seen and answers up to `limit` rows after it. What a
+page is to a client, and what it may ask for, is service.reads' business.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from wallet.errors import ensure
+from wallet.ledger.model import AssetId, WalletId, WalletKind
+from wallet.storage.connections.sql_files import load_statements
+from wallet.storage.reads.holdings import HoldingReads
+from wallet.storage.reads.listings import ListingReads
+
+_SQL: Final = load_statements("reads/resources.sql")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """Somebody who may own wallets. `metadata`: canonical JSON text."""
+
+    id: UUID
+    name: str
+    metadata: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wallet:
+    """What a wallet is and may do. What is in it is a Balance. `version` is None on unlocked wallets.
+
+    metadata: canonical JSON text. limit_*: what may be spent per rolling 24 hours and per calendar month (UTC).
+    is_due: something may be due here that is not posted yet.
+    """
+
+    id: WalletId
+    kind: WalletKind
+    asset_id: AssetId
+    asset_code: str
+    user_id: UUID | None
+    label: str | None
+    metadata: str | None
+    overdraft_limit: int
+    max_balance: int | None
+    freeze_outgoing: bool
+    freeze_incoming: bool
+    limit_day: int | None
+    limit_month: int | None
+    merged_into: WalletId | None
+    version: int | None
+    created_at: datetime
+    closed_at: datetime | None
+    is_due: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetSummary:
+    """An asset, its policy, and where its units are at one instant: issued = revenue + breakage + circulating.
+
+    None of these where whoever asks is not to know them.
+    """
+
+    id: AssetId
+    code: str
+    scale: int
+    max_supply: int | None
+    draw_order: str
+    on_refund_to_expired: str
+    grace_seconds: int
+    treasury_wallet_id: WalletId
+    revenue_wallet_id: WalletId
+    breakage_wallet_id: WalletId
+    created_at: datetime
+    issued: int | None
+    revenue: int | None
+    breakage: int | None
+    circulating: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserFilter:
+    """Which users. At most one of them is given; none: all."""
+
+    name: str | None = None
+    member: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalletFilter:
+    """Which wallets. At most one of them is given; none: all."""
+
+    user_id: UUID | None = None
+    label: str | None = None
+    member: tuple[str, str] | None = None
+
+
+class ReadStore(ListingReads, HoldingReads):
+    """Reads one shard. Every method raises StorageUnavailable when the database cannot answer in time."""
+
+    async def user(self, user_id: UUID) -> User | None:
+        return await self._ask(lambda connection: find_user(connection, self._shard, user_id))
+
+    async def users(self, wanted: UserFilter, *, before: UUID | None, limit: int) -> Sequence[User]:
+        """By descending id: newest first, but for ids that were not made by the service."""
+        if wanted.member is not None:
+            rows = await self._fetch(_SQL["list_users_by_metadata"], *wanted.member, before, limit)
+        elif wanted.name is not None:
+            rows = await self._fetch(_SQL["list_users_by_name"], wanted.name, before, limit)
+        else:
+            rows = await self._fetch(_SQL["list_users"], before, limit)
+        return [User(**row) for row in rows]
+
+    async def wallet(self, wallet_id: WalletId) -> Wallet | None:
+        return await self._ask(lambda connection: find_wallet(connection, self._shard, wallet_id))
+
+    async def wallets(self, wanted: WalletFilter, *, before: WalletId | None, limit: int) -> Sequence[Wallet]:
+        """By descending id: newest first, but for ids that were not made by the service."""
+        name, along = _wallets_along(wanted)
+
+        async def read(connection: asyncpg.Connection) -> Sequence[Wallet]:
+            ids = await connection.fetch(_SQL[f"list_wallet_ids{name}"], self._shard, *along, before, limit)
+            # Wallets are not deleted, so a second statement finds them all.
+            return await find_wallets(connection, self._shard, [row["id"] for row in ids])
+
+        return await self._ask(read)
+
+    async def wallets_of_user(self, user_id: UUID, *, after: WalletId | None, limit: int) -> Sequence[Wallet]:
+        """By ascending id."""
+        rows = await self._fetch(_SQL["list_wallets_of_user"], user_id, after, limit)
+        return [_wallet(row) for row in rows]
+
+    async def asset(self, asset_id: AssetId) -> AssetSummary | None:
+        return await self._ask(lambda connection: find_asset(connection, self._shard, asset_id))
+
+    async def assets(self, *, after: AssetId | None, limit: int) -> Sequence[AssetSummary]:
+        """By ascending id."""
+        return [_asset(row) for row in await self._fetch(_SQL["list_assets"], None, after, limit)]
+
+    async def cursor_key(self) -> bytes:
+        """The key that all processes sign cursors with."""
+        rows = await self._ask(lambda connection: connection.fetch(_SQL["find_secret"], "cursors"))
+        ensure(len(rows) == 1, "the database has no secret for cursors")
+        key: bytes = rows[0]["secret"]
+        return key
+
+
+async def find_user(connection: asyncpg.Connection, shard: int, user_id: UUID) -> User | None:
+    row = await connection.fetchrow(_SQL["find_user"], shard, user_id)
+    return None if row is None else User(**row)
+
+
+async def find_wallet(connection: asyncpg.Connection, shard: int, wallet_id: WalletId) -> Wallet | None:
+    row = await connection.fetchrow(_SQL["find_wallet"], shard, wallet_id)
+    return None if row is None else _wallet(row)
+
+
+async def find_wallets(connection: asyncpg.Connection, shard: int, ids: Sequence[WalletId]) -> Sequence[Wallet]:
+    """Those that exist, by descending id."""
+    return [_wallet(row) for row in await connection.fetch(_SQL["find_wallets"], shard, ids)]
+
+
+async def find_asset(connection: asyncpg.Connection, shard: int, asset_id: AssetId) -> AssetSummary | None:
+    row = await connection.fetchrow(_SQL["list_assets"], shard, asset_id, None, 1)
+    return None if row is None else _asset(row)
+
+
+def _wallets_along(wanted: WalletFilter) -> tuple[str, tuple[object, ...]]:
+    """Which list of ids (the rest of its name), and what it goes along."""
+    if wanted.member is not None:
+        return "_by_metadata", wanted.member
+    if wanted.label is not None:
+        return "_by_label", (wanted.label,)
+    if wanted.user_id is not None:
+        return "_by_user", (wanted.user_id,)
+    return "", ()
+
+
+def _wallet(row: Any) -> Wallet:
+    return Wallet(**{**row, "kind": WalletKind(row["kind"])})
+
+
+def _asset(row: Any) -> AssetSummary:
+    columns = dict(row)
+    # Integers at once: Decimals round what they add up.
+    issued, revenue, breakage = -int(columns.pop("treasury")), int(row["revenue"]), int(row["breakage"])
+    # All wallets of an asset add up to zero, so nobody has to add up the users'.
+    circulating = issued - revenue - breakage
+    return AssetSummary(
+        **{**columns, "issued": issued, "revenue": revenue, "breakage": breakage, "circulating": circulating}
+    )

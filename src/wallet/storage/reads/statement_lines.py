@@ -1,0 +1,210 @@
+"""Statements: what a wallet had before a time, every entry in it, and what it had then.
+
+The whole is read once, with the first lines: later pages only go on, up to where the first snapshot ended, so that what
+is posted meanwhile cannot move them.
+"""
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import asyncpg
+
+from wallet.ledger.model import Direction, TransactionId, WalletId
+from wallet.storage.connections.pooled import Reader
+from wallet.storage.connections.sql_files import load_statements
+from wallet.storage.reads.wallet_at import (
+    Axis,
+    View,
+    find_balance,
+    find_place,
+    just_before,
+    view_of,
+)
+
+_SQL: Final = load_statements("reads/statement_lines.sql")
+
+SUMMED_MAX: Final = 100_000
+"""Statements of more lines have no sums of credits and debits."""
+
+_AFTER_ALL: Final = 2**63 - 1
+"""After every position of one instant."""
+
+
+class Period(NamedTuple):
+    """From `since` (None: the beginning) to before `until`, on an axis."""
+
+    since: datetime | None
+    until: datetime
+    axis: Axis
+
+
+class Bounds(NamedTuple):
+    """Where the lines of a period are among the wallet's positions, as the first snapshot had them.
+
+    posted_upto: no entry posted in the period is after it. known_upto: the last position that there was.
+    """
+
+    posted_upto: int
+    known_upto: int
+
+
+class Mark(NamedTuple):
+    """The line that a page ended with, as far as the next one needs it.
+
+    position: of the last line; on the effective axis, of the last one that took effect when posted. backdated_at,
+    backdated_position: of the last one there that had before. balance: after it; None on unlocked wallets.
+    """
+
+    position: int
+    backdated_at: datetime | None
+    backdated_position: int
+    balance: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """A statement without its lines. `credits` and `debits` are None beyond SUMMED_MAX lines.
+
+    is_final: nothing that is posted from now on can be in it.
+    """
+
+    wallet_id: WalletId
+    asset_code: str
+    scale: int
+    period: Period
+    opening_balance: int
+    closing_balance: int
+    credits: int | None
+    debits: int | None
+    is_final: bool
+
+
+class Opened(NamedTuple):
+    """A statement, where its lines are, and where to begin."""
+
+    summary: Summary
+    bounds: Bounds
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """An entry. `balance_after` is on the axis of the statement, and None on unlocked wallets.
+
+    counterparty_wallet_id: whose the other entry of the transaction is, if there is only one.
+    """
+
+    transaction_id: TransactionId
+    reference_id: str
+    type: str
+    direction: Direction
+    amount: int
+    balance_after: int | None
+    created_at: datetime
+    effective_at: datetime
+    counterparty_wallet_id: WalletId | None
+    position: int
+
+
+class StatementStore(Reader):
+    """Raises StorageUnavailable when the database cannot answer in time."""
+
+    summed_max = SUMMED_MAX
+
+    async def open(
+        self, wallet_id: WalletId, *, since: datetime | None, until: datetime | None, axis: Axis
+    ) -> Opened | None:
+        """A statement up to `until`, or to the ledger's clock; None: there is no such wallet."""
+
+        async def read(connection: asyncpg.Connection) -> Opened | None:
+            end = until or await connection.fetchval(_SQL["read_now"])
+            async with view_of(connection, self._shard, wallet_id, just_before(end) or end) as view:
+                return None if view is None else await self._open(connection, view, Period(since, end, axis))
+
+        return await self._ask(read)
+
+    async def lines(
+        self, wallet_id: WalletId, period: Period, bounds: Bounds, mark: Mark, *, limit: int
+    ) -> Sequence[Line]:
+        """Those after the mark: by position on the posted axis, by time of effect and position on the other."""
+
+        async def read(connection: asyncpg.Connection) -> Sequence[Line]:
+            posted = await connection.fetch(_SQL["list_lines"], *self._posted(wallet_id, period, bounds, mark), limit)
+            if period.axis is Axis.POSTED:
+                return [_line(row, row["balance_after"]) for row in posted]
+            backdated = await connection.fetch(
+                _SQL["list_backdated_lines"], *self._backdated(wallet_id, period, bounds, mark), limit
+            )
+            return _merged(posted, backdated, mark.balance)[:limit]
+
+        return await self._ask(read)
+
+    async def _open(self, connection: asyncpg.Connection, view: View, period: Period) -> Opened:
+        subject, axis = view.subject, period.axis
+        before = just_before(period.since)
+        start = await find_place(connection, self._shard, subject, before)
+        end = await find_place(connection, self._shard, subject, just_before(period.until))
+        opening, _, _ = await find_balance(connection, self._shard, subject, start, axis)
+        closing, _, _ = await find_balance(connection, self._shard, subject, end, axis)
+        bounds = Bounds(end.last, subject.position_max)
+        mark = Mark(start.whole, before, _AFTER_ALL, opening if subject.locked else None)
+        sums = await self._sums(connection, subject.id, period, bounds, mark)
+        summary = Summary(
+            wallet_id=subject.id,
+            asset_code=subject.asset_code,
+            scale=subject.scale,
+            period=period,
+            opening_balance=opening,
+            closing_balance=closing,
+            credits=None if sums is None else sums[0],
+            debits=None if sums is None else sums[1],
+            is_final=view.is_final and axis is Axis.POSTED,
+        )
+        return Opened(summary, bounds, mark)
+
+    async def _sums(
+        self, connection: asyncpg.Connection, wallet_id: WalletId, period: Period, bounds: Bounds, mark: Mark
+    ) -> tuple[int, int] | None:
+        limit = self.summed_max + 1
+        rows = [await connection.fetchrow(_SQL["sum_lines"], *self._posted(wallet_id, period, bounds, mark), limit)]
+        if period.axis is Axis.EFFECTIVE:
+            parameters = self._backdated(wallet_id, period, bounds, mark)
+            rows.append(await connection.fetchrow(_SQL["sum_backdated_lines"], *parameters, limit))
+        if any(row["seen"] > self.summed_max for row in rows):
+            return None
+        return sum(int(row["credits"]) for row in rows), sum(int(row["debits"]) for row in rows)
+
+    def _posted(self, wallet_id: WalletId, period: Period, bounds: Bounds, mark: Mark) -> Sequence[Any]:
+        is_effective = period.axis is Axis.EFFECTIVE
+        return (
+            self._shard, wallet_id, mark.position, bounds.posted_upto, period.since, period.until, is_effective,
+        )  # fmt: skip
+
+    def _backdated(self, wallet_id: WalletId, period: Period, bounds: Bounds, mark: Mark) -> Sequence[Any]:
+        return (
+            self._shard, wallet_id, mark.backdated_at, mark.backdated_position, period.until, bounds.known_upto,
+        )  # fmt: skip
+
+
+def next_mark(mark: Mark, line: Line, axis: Axis) -> Mark:
+    """The mark after one more line."""
+    if axis is Axis.POSTED or line.effective_at == line.created_at:
+        return mark._replace(position=line.position, balance=line.balance_after)
+    return Mark(mark.position, line.effective_at, line.position, line.balance_after)
+
+
+def _merged(posted: Sequence[Any], backdated: Sequence[Any], balance: int | None) -> list[Line]:
+    # Heads are compared, so that each list is taken from in its own order, whatever that is on an unlocked wallet.
+    lines = []
+    for row in heapq.merge(posted, backdated, key=lambda row: (row["effective_at"], row["position"])):
+        if balance is not None:
+            balance += row["direction"] * row["amount"]
+        lines.append(_line(row, balance))
+    return lines
+
+
+def _line(row: Any, balance_after: int | None) -> Line:
+    return Line(**{**row, "direction": Direction(row["direction"]), "balance_after": balance_after})

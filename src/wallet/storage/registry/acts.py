@@ -1,0 +1,69 @@
+"""Administrative acts in the database. Nothing of them is ever changed; a trigger sees to it."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from wallet.storage.connections.pooled import ask
+from wallet.storage.connections.sql_files import load_statements
+from wallet.storage.rows.ids import IdSource
+
+_SQL: Final = load_statements("registry/acts.sql")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewAct:
+    """Who asks for what. key_id: None on the command line and in development mode. asked: canonical JSON text."""
+
+    actor: str
+    act: str
+    key_id: UUID | None = None
+    subject: str | None = None
+    asked: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act(NewAct):
+    """An act as it is kept. status: of its answer; None: it was cut off, or is under way."""
+
+    id: UUID
+    asked_at: datetime
+    status: int | None
+    answered_at: datetime | None
+
+
+class ActStore:
+    """Raises StorageUnavailable."""
+
+    def __init__(self, pool: asyncpg.Pool, *, seconds_max: float, shard: int = 0) -> None:
+        self._pool = pool
+        self._seconds_max = seconds_max
+        self._shard = shard
+        self._ids = IdSource()
+
+    async def asked(self, act: NewAct) -> UUID:
+        """The id of the act, which is durable now."""
+        id_ = self._ids.new_id(self._shard)
+        await self._ask("insert_act", id_, act.key_id, act.actor, act.act, act.subject, act.asked, act.request_id)
+        return id_
+
+    async def answered(self, act_id: UUID, status: int) -> None:
+        """What came of it. The first answer stays."""
+        await self._ask("insert_answer", act_id, status)
+
+    async def acts(self, *, before: UUID | None, limit: int) -> Sequence[Act]:
+        """Newest first."""
+        return [Act(**row) for row in await self._ask("list_acts", before, limit)]
+
+    async def _ask(self, statement: str, *parameters: object) -> Any:
+        async def in_time(connection: asyncpg.Connection) -> Any:
+            async with asyncio.timeout(self._seconds_max):
+                return await connection.fetch(_SQL[statement], *parameters)
+
+        return await ask(self._pool, in_time)

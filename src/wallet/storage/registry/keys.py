@@ -1,0 +1,192 @@
+"""API keys in the database: made, listed, revoked, and found by who authenticates with one.
+
+What is kept of a key is SHA-256 of it: enough for 256 random bits, which nobody can try through (docs/adr/0019).
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import asyncpg
+
+from wallet.errors import InvariantViolated, NotFound
+from wallet.ledger.model import WalletId
+from wallet.storage.connections.pooled import ask
+from wallet.storage.connections.sql_files import load_statements
+from wallet.storage.connections.transactions import in_transaction
+from wallet.storage.reads.resources import find_user
+from wallet.storage.rows.ids import IdSource
+
+_SQL: Final = load_statements("registry/keys.sql")
+
+QUESTION_SECONDS_MAX: Final = 0.8
+"""How long one look at the keys may take: what is answered later than a second after is not what is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """A key, but for itself. `scopes` are texts. At most one of user_id and wallet_ids is there.
+
+    requests_per_second: None: as many as the settings allow. last_used_at: to within a minute.
+    """
+
+    id: UUID
+    name: str
+    prefix: str
+    scopes: Sequence[str]
+    origin: str
+    user_id: UUID | None
+    wallet_ids: Sequence[WalletId] | None
+    requests_per_second: int | None
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyTerms:
+    """What a key is to be. `origin`: None for one whose references are its own, after its id."""
+
+    name: str
+    scopes: Sequence[str]
+    origin: str | None
+    user_id: UUID | None = None
+    wallet_ids: Sequence[WalletId] | None = None
+    expires_in_seconds: int | None = None
+    requests_per_second: int | None = None
+
+
+class FoundKey(NamedTuple):
+    """A key as who authenticates finds it. expires_in_seconds: from now, None: never."""
+
+    id: UUID
+    name: str
+    hash: bytes
+    scopes: Sequence[str]
+    origin: str
+    user_id: UUID | None
+    wallet_ids: Sequence[WalletId] | None
+    requests_per_second: int | None
+    is_revoked: bool
+    expires_in_seconds: float | None
+
+    @property
+    def is_usable(self) -> bool:
+        return not self.is_revoked and (self.expires_in_seconds is None or self.expires_in_seconds > 0)
+
+
+class Revoked(NamedTuple):
+    """Keys that were revoked lately, and the database's clock, to ask with the next time."""
+
+    now: datetime
+    ids: Sequence[UUID]
+
+
+class KeyStore:
+    """The keys of a service. Raises StorageUnavailable; what changes something, OutcomeUnknown, too."""
+
+    def __init__(self, pool: asyncpg.Pool, *, seconds_max: float, shard: int = 0) -> None:
+        self._pool = pool
+        self._seconds_max = seconds_max
+        self._shard = shard
+        self._ids = IdSource()
+
+    async def create(self, terms: KeyTerms, *, prefix: str, key_hash: bytes) -> ApiKey:
+        """Raises NotFound for a user or wallet that does not exist."""
+        id_ = self._ids.new_id(self._shard)
+        origin = f"key:{id_}" if terms.origin is None else terms.origin
+
+        async def create(connection: asyncpg.Connection) -> ApiKey:
+            await self._ensure_bound_to_what_exists(connection, terms)
+            await connection.execute(
+                _SQL["insert_key"],
+                id_,
+                terms.name,
+                prefix,
+                key_hash,
+                terms.scopes,
+                origin,
+                terms.user_id,
+                terms.wallet_ids,
+                terms.expires_in_seconds,
+                terms.requests_per_second,
+            )
+            row = await connection.fetchrow(_SQL["list_keys"], id_, None, None, 1)
+            if row is None:
+                raise InvariantViolated("a key that was just made is not there")
+            return ApiKey(**row)
+
+        return await in_transaction(self._pool, create, seconds_max=self._seconds_max)
+
+    async def key(self, key_id: UUID) -> ApiKey:
+        """Raises NotFound."""
+        return _found(await self._list(key_id, None, None, 1), key_id)
+
+    async def key_by_prefix(self, prefix: str) -> ApiKey:
+        """Raises NotFound."""
+        return _found(await self._list(None, prefix, None, 1), prefix)
+
+    async def keys(self, *, before: UUID | None, limit: int) -> Sequence[ApiKey]:
+        """Newest first, those that were revoked or have expired included."""
+        return await self._list(None, None, before, limit)
+
+    async def revoke(self, key_id: UUID) -> ApiKey:
+        """The key, which is revoked, from now on or already. Raises NotFound."""
+
+        async def revoke(connection: asyncpg.Connection) -> ApiKey:
+            await connection.fetchrow(_SQL["revoke_key"], key_id)
+            rows = await connection.fetch(_SQL["list_keys"], key_id, None, None, 1)
+            return _found([ApiKey(**row) for row in rows], key_id)
+
+        return await in_transaction(self._pool, revoke, seconds_max=self._seconds_max)
+
+    async def is_any_usable(self) -> bool:
+        """Whether there is a key that is neither revoked nor expired."""
+        is_there: bool = await self._ask("is_any_key_usable", fetch="fetchval")
+        return is_there
+
+    async def find(self, prefix: str) -> FoundKey | None:
+        """The key with this prefix. Its hash is still to be compared."""
+        row = await self._ask("find_key_by_prefix", prefix, fetch="fetchrow")
+        return None if row is None else FoundKey(**row)
+
+    async def load(self, ids: Sequence[UUID]) -> Sequence[FoundKey]:
+        return [FoundKey(**row) for row in await self._ask("load_keys", ids)]
+
+    async def revoked_since(self, clock: datetime | None) -> Revoked:
+        """`clock`: as it was answered the last time."""
+        row = await self._ask("find_revoked", clock, fetch="fetchrow")
+        return Revoked(row["now"], row["revoked"])
+
+    async def note_use(self, ids: Sequence[UUID]) -> None:
+        """That these keys were used just now."""
+        await self._ask("note_use", ids)
+
+    async def _list(self, key_id: UUID | None, prefix: str | None, before: UUID | None, limit: int) -> Sequence[ApiKey]:
+        rows = await self._ask("list_keys", key_id, prefix, before, limit)
+        return [ApiKey(**row) for row in rows]
+
+    async def _ask(self, statement: str, *parameters: object, fetch: str = "fetch") -> Any:
+        async def in_time(connection: asyncpg.Connection) -> Any:
+            async with asyncio.timeout(self._seconds_max):
+                return await getattr(connection, fetch)(_SQL[statement], *parameters)
+
+        return await ask(self._pool, in_time)
+
+    async def _ensure_bound_to_what_exists(self, connection: asyncpg.Connection, terms: KeyTerms) -> None:
+        if terms.user_id is not None and await find_user(connection, self._shard, terms.user_id) is None:
+            raise NotFound("user_not_found", f"there is no user {terms.user_id}")
+        if terms.wallet_ids is not None:
+            missing = await connection.fetchval(_SQL["find_missing_wallets"], self._shard, terms.wallet_ids)
+            if missing is not None:
+                raise NotFound("wallet_not_found", f"there is no wallet {missing}")
+
+
+def _found(keys: Sequence[ApiKey], named: object) -> ApiKey:
+    if not keys:
+        raise NotFound("key_not_found", f"there is no key {named}")
+    return keys[0]

@@ -1,0 +1,237 @@
+"""Programmes, and the wallets attached to them: made, ended, attached, detached, and read.
+
+What a programme grants is posted by batches (storage.commit); what is due is found by storage.due.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from wallet.errors import AlreadyExists, NotFound
+from wallet.ledger.model import AssetId, LotCategory, ProgrammeId, WalletId, WalletKind
+from wallet.ledger.outcomes import RefusalCode, Refused
+from wallet.storage.connections.pooled import ask
+from wallet.storage.connections.sql_files import load_statements
+from wallet.storage.connections.transactions import in_transaction
+from wallet.storage.registry.resources import Created
+from wallet.storage.rows.ids import IdSource
+from wallet.storage.upkeep.due import DueGrant, find_first_grant
+
+_SQL: Final = load_statements("registry/programmes.sql")
+_FIND_ASSET_ID: Final = load_statements("registry/resources.sql")["find_asset_id"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a programme grants. `asset_code` is upper-case.
+
+    per: day, week or month. rollover_max: how much unspent credit of it may be there when a period begins; None: any.
+    expires_in_seconds: of each grant, from the start of its period; None: never. ends_at: no period starts then or
+    later.
+    """
+
+    asset_code: str
+    amount: int
+    per: str
+    rollover_max: int | None
+    expires_in_seconds: int | None
+    category: LotCategory
+    priority: int
+    ends_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Programme:
+    """A programme. `is_over`: no period starts any more."""
+
+    id: ProgrammeId
+    asset_id: AssetId
+    terms: Terms
+    created_at: datetime
+    is_over: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attached:
+    """A wallet that is attached to a programme, or was.
+
+    next_at: when period number `next_period` starts, None if none will. ended_at: when it was detached.
+    """
+
+    programme_id: ProgrammeId
+    wallet_id: WalletId
+    anchor_at: datetime
+    next_period: int
+    next_at: datetime | None
+    ended_at: datetime | None
+
+
+class ProgrammeStore:
+    """Programmes of one shard. Raises StorageUnavailable; what changes something, OutcomeUnknown, too: ask again."""
+
+    def __init__(self, pool: asyncpg.Pool, *, seconds_max: float, shard: int = 0) -> None:
+        self._pool = pool
+        self._seconds_max = seconds_max
+        self._shard = shard
+        self._ids = IdSource()
+
+    async def create(self, terms: Terms, *, programme_id: ProgrammeId | None = None) -> Created[Programme]:
+        """A programme. Raises NotFound for an asset that does not exist, AlreadyExists if the id is another's."""
+        id_ = self._ids.new_id(self._shard) if programme_id is None else programme_id
+
+        async def create(connection: asyncpg.Connection) -> Created[Programme]:
+            asset_id = await connection.fetchval(_FIND_ASSET_ID, terms.asset_code, None)
+            if asset_id is None:
+                raise NotFound("asset_not_found", f"there is no asset {terms.asset_code}")
+            inserted = await connection.fetchrow(
+                _SQL["insert_programme"],
+                self._shard,
+                id_,
+                asset_id,
+                terms.amount,
+                terms.per,
+                terms.rollover_max,
+                terms.expires_in_seconds,
+                terms.category.value,
+                terms.priority,
+                terms.ends_at,
+            )
+            programme = await find_programme(connection, self._shard, id_)
+            if not _is_as_described(programme, terms):
+                raise AlreadyExists(f"programme {id_} exists and is another one")
+            return Created(resource=programme, existed=inserted is None)
+
+        return await in_transaction(self._pool, create, seconds_max=self._seconds_max)
+
+    async def end(self, programme_id: ProgrammeId) -> Programme:
+        """Let no further period start. Ended already: as it is. Raises NotFound."""
+
+        async def end(connection: asyncpg.Connection) -> Programme:
+            await connection.fetchrow(_SQL["end_programme"], self._shard, programme_id)
+            return await find_programme(connection, self._shard, programme_id)
+
+        return await in_transaction(self._pool, end, seconds_max=self._seconds_max)
+
+    async def attach(self, programme_id: ProgrammeId, wallet_id: WalletId) -> Created[Attached] | Refused:
+        """Attach an open user's wallet of the programme's asset, from now on. Raises NotFound.
+
+        Attached already: as it is.
+        """
+
+        async def attach(connection: asyncpg.Connection) -> Created[Attached] | Refused:
+            wallet = await connection.fetchrow(_SQL["lock_wallet"], self._shard, wallet_id)
+            programme = await find_programme(connection, self._shard, programme_id)
+            refused = _refusal(wallet_id, wallet, programme)
+            if refused is not None:
+                return refused
+            made = await connection.fetchrow(_SQL["attach"], self._shard, programme_id, wallet_id)
+            attached = await find_attached(connection, self._shard, programme_id, wallet_id)
+            return Created(resource=attached, existed=made is None)
+
+        return await in_transaction(self._pool, attach, seconds_max=self._seconds_max)
+
+    async def detach(self, programme_id: ProgrammeId, wallet_id: WalletId) -> Attached:
+        """Let no further period be granted to the wallet. Detached already: as it is. Raises NotFound."""
+
+        async def detach(connection: asyncpg.Connection) -> Attached:
+            await connection.fetchrow(_SQL["lock_wallet"], self._shard, wallet_id)
+            await connection.fetchrow(_SQL["detach"], self._shard, programme_id, wallet_id)
+            return await find_attached(connection, self._shard, programme_id, wallet_id)
+
+        return await in_transaction(self._pool, detach, seconds_max=self._seconds_max)
+
+    async def programme(self, programme_id: ProgrammeId) -> Programme:
+        """Raises NotFound."""
+        return await ask(self._pool, lambda connection: find_programme(connection, self._shard, programme_id))
+
+    async def programmes(self, *, after: ProgrammeId | None, limit: int) -> Sequence[Programme]:
+        """By ascending id."""
+        rows = await self._fetch("list_programmes", None, after, limit)
+        return [_programme(row) for row in rows]
+
+    async def attached(self, programme_id: ProgrammeId, wallet_id: WalletId) -> Attached:
+        """Raises NotFound if the wallet was never attached, or another has taken its place."""
+        return await ask(self._pool, lambda connection: find_attached(connection, self._shard, programme_id, wallet_id))
+
+    async def first_grant(self, programme_id: ProgrammeId, wallet_id: WalletId) -> DueGrant | None:
+        """The first period of an attachment, unless it has been granted."""
+        return await ask(
+            self._pool,
+            lambda connection: find_first_grant(
+                connection, shard=self._shard, programme_id=programme_id, wallet_id=wallet_id
+            ),
+        )
+
+    async def attached_wallets(
+        self,
+        programme_id: ProgrammeId,
+        *,
+        after: WalletId | None,
+        limit: int,
+        among: Sequence[WalletId] | None = None,
+    ) -> Sequence[Attached]:
+        """By ascending wallet, those that were detached included. `among`: only these wallets."""
+        if among is None:
+            rows = await self._fetch("list_attachments", programme_id, None, after, limit)
+        else:
+            rows = await self._fetch("list_attachments_among", programme_id, among, after, limit)
+        return [Attached(**row) for row in rows]
+
+    async def _fetch(self, statement: str, *parameters: object) -> Sequence[Any]:
+        rows: Sequence[Any] = await ask(
+            self._pool, lambda connection: connection.fetch(_SQL[statement], self._shard, *parameters)
+        )
+        return rows
+
+
+async def find_programme(connection: asyncpg.Connection, shard: int, programme_id: ProgrammeId) -> Programme:
+    """Raises NotFound."""
+    row = await connection.fetchrow(_SQL["list_programmes"], shard, programme_id, None, 1)
+    if row is None:
+        raise NotFound("programme_not_found", f"there is no programme {programme_id}")
+    return _programme(row)
+
+
+async def find_attached(
+    connection: asyncpg.Connection, shard: int, programme_id: ProgrammeId, wallet_id: WalletId
+) -> Attached:
+    """Raises NotFound."""
+    row = await connection.fetchrow(_SQL["list_attachments"], shard, programme_id, wallet_id, None, 1)
+    if row is None:
+        raise NotFound("programme_not_found", f"wallet {wallet_id} is not attached to programme {programme_id}")
+    return Attached(**row)
+
+
+def _programme(row: Any) -> Programme:
+    fields: dict[str, Any] = dict(row)
+    own = {name: fields.pop(name) for name in ("id", "asset_id", "created_at", "is_over")}
+    return Programme(terms=Terms(**{**fields, "category": LotCategory(fields["category"])}), **own)
+
+
+def _is_as_described(programme: Programme, terms: Terms) -> bool:
+    """Whether a programme is what a request describes. One that was ended may have been described with a later end."""
+    ended_at = programme.terms.ends_at
+    if programme.is_over and ended_at is not None and (terms.ends_at is None or terms.ends_at > ended_at):
+        terms = replace(terms, ends_at=ended_at)
+    return programme.terms == terms
+
+
+def _refusal(wallet_id: UUID, wallet: Any, programme: Programme) -> Refused | None:
+    """Why this wallet cannot be attached, in the order of RefusalCode."""
+    if wallet is None:
+        return Refused(RefusalCode.WALLET_NOT_FOUND, f"There is no wallet {wallet_id}.", wallet_id)
+    if wallet["asset_id"] != programme.asset_id:
+        detail = f"The programme grants {programme.terms.asset_code}, and the wallet holds something else."
+        return Refused(RefusalCode.ASSET_MISMATCH, detail, wallet_id)
+    if wallet["kind"] != WalletKind.USER.value:
+        return Refused(RefusalCode.SYSTEM_WALLET, "A system wallet takes part in no programme.", wallet_id)
+    if wallet["merged_into"] is not None:
+        members = (("merged_into", str(wallet["merged_into"])),)
+        return Refused(RefusalCode.WALLET_MERGED, "The wallet was merged into another.", wallet_id, members=members)
+    if wallet["closed_at"] is not None:
+        return Refused(RefusalCode.WALLET_CLOSED, "The wallet is closed.", wallet_id)
+    return None

@@ -1,0 +1,29 @@
+"""What the migrations make, by name: which of a schema's tables are ours, and what must not be there before."""
+
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Final
+
+# Not what is made only IF NOT EXISTS: that may be there before (docs/operations.md).
+_CREATE: Final = re.compile(r"^CREATE (TABLE|SEQUENCE|INDEX|FUNCTION) (?!IF NOT EXISTS)(\w+)", re.MULTILINE)
+
+
+def _made() -> Mapping[str, tuple[tuple[str, str], ...]]:
+    versions = files("wallet.storage.schema").joinpath("migrations", "versions")
+    texts = {each.name: each.read_text("utf-8") for each in versions.iterdir() if each.name.endswith(".sql")}
+    return {name.removesuffix(".sql"): tuple(_CREATE.findall(texts[name])) for name in sorted(texts)}
+
+
+_MADE: Final = _made()
+
+REVISIONS: Final = tuple(_MADE)
+"""The migrations of this release, in order."""
+
+TABLES: Final = tuple(name for made in _MADE.values() for kind, name in made if kind == "TABLE")
+
+NAMES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {revision: frozenset(name for _, name in made) for revision, made in _MADE.items()}
+)
+"""By migration, what it makes."""
