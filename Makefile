@@ -32,7 +32,7 @@ check: .venv/.dev     ## Lint, types, SQL lint, spelling, OpenAPI drift, licence
 	step ruff check; \
 	step ruff format --check; \
 	step mypy; \
-	step sqlfluff lint src/wallet/storage/sql; \
+	step sqlfluff lint src/wallet/storage; \
 	step typos; \
 	step wallet openapi --check; \
 	step python -m tools.licences; \

@@ -6,6 +6,7 @@ Every rule is a function from source to the places that break it, so that each c
 import ast
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import pairwise
@@ -20,13 +21,31 @@ from wallet.ledger.outcomes import RefusalCode
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "wallet"
 MODULES = {str(path.relative_to(PACKAGE)): path.read_text("utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
-SQL_FILES = {path.name: path.read_text("utf-8") for path in sorted((PACKAGE / "storage" / "sql").glob("*.sql"))}
-SQL_FILES.pop("schema.sql")  # the whole schema: no statements to name
+SQL_FILES = {
+    str(path.relative_to(PACKAGE)): path.read_text("utf-8")
+    for path in sorted(PACKAGE.rglob("*.sql"))
+    if "migrations" not in path.parts
+}
+SQL_FILES.pop("storage/schema/schema.sql")  # the whole schema: no statements to name
 
 # Who may import whom: only downwards. What imports nothing of ours but errors may be imported by all.
 FLOORS = ["errors|origins", "settings|telemetry|__init__", "ledger", "storage", "service", "http", "bootstrap", "cli"]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names.split("|")}
 LEAVES = {"errors", "origins", "settings", "telemetry", "__init__"}
+
+# The rooms of a floor, from the one that may see all others to the one that sees none. What is not listed is a module
+# beside the rooms, and may be imported by all rooms that it does not import.
+ROOMS = {
+    "http": ["application", "document", "routes", "bulk", "edge", "operations", "open", "wire"],
+    "service": ["wallet_service", "programmes", "access", "reads", "keepers", "demo", "writes", "due"],
+    "storage": ["registry", "verify", "batch", "reads", "chain", "upkeep", "schema", "rows", "connections"],
+}
+# Besides: the server serves any application, and the embedded PostgreSQL is apart from all that asks one.
+ALONE: dict[str, dict[str, set[str]]] = {"http": {"server": {"open", "wire"}}, "storage": {"embedded": set()}}
+MODULES_IN_A_FOLDER_MAX = 18
+HALLS = {
+    "http/routes": "a file a resource, with its bodies and answers",
+}
 
 # No clock, no ids, no randomness, no logging, no await.
 IMPURE = {"asyncio", "logging", "os", "random", "secrets", "socket", "subprocess", "threading", "time"}
@@ -42,7 +61,7 @@ DATA_IS_THE_NAME = {
     "http/routes/": "Litestar's name for the decoded body of a handler",
     "http/operations/perform.py": "takes those bodies from both lanes",
     "http/server/bounded_protocol.py": "asyncio.Protocol's own name",
-    "http/answers.py": "api.md's name for the rows of a page",
+    "http/operations/resource_answers.py": "api.md's name for the rows of a page",
     "http/routes/statement_answers.py": "api.md's name for the rows of a page",
     "service/reads/lists.py": "api.md's name for the rows of a page",
 }
@@ -88,6 +107,24 @@ def imports_point_downwards(path: str, source: str) -> Iterator[str]:
         leaf = package in LEAVES and target not in ("errors", "origins", "__init__", package)
         if FLOOR[target] > FLOOR[package] or sideways or leaf:
             yield f"{line}: {package} imports {target}"
+
+
+def rooms_are_built_on_each_other(path: str, source: str) -> Iterator[str]:
+    """One finds one's way where a room sees those below it and never those above."""
+    floor, _, rest = path.partition("/")
+    room = rest.partition("/")[0].removesuffix(".py")
+    order, alone = ROOMS.get(floor, []), ALONE.get(floor, {})
+    for line, module in _imports(_parse(source)):
+        if not rest or not module.startswith(f"wallet.{floor}."):
+            continue
+        target = module.split(".")[2]
+        if room in alone:
+            is_wrong = target != room and target not in alone[room]
+        else:
+            is_upwards = room in order and target in order and order.index(target) < order.index(room)
+            is_wrong = is_upwards or target in alone
+        if is_wrong:
+            yield f"{line}: {floor}/{room} imports {target}"
 
 
 def only_storage_imports_the_driver(path: str, source: str) -> Iterator[str]:
@@ -207,6 +244,7 @@ def _names(source: str) -> Iterator[tuple[int, str]]:
 # Each rule, and what it must catch: a path and a line that breaks it.
 RULES: dict[Rule, tuple[str, str]] = {
     imports_point_downwards: ("storage/x.py", "from wallet.service.writes.commands import Commands"),
+    rooms_are_built_on_each_other: ("http/wire/x.py", "from wallet.http.routes.shared import y"),
     only_storage_imports_the_driver: ("service/x.py", "import asyncpg.pgproto"),
     the_ledger_is_pure: ("ledger/x.py", "from datetime import datetime\nNOW = datetime.now()"),
     no_float_touches_money: ("ledger/x.py", "half = amount / 2"),
@@ -237,6 +275,9 @@ def test_the_rule_catches_what_breaks_it(rule: Rule) -> None:
         (imports_point_downwards, "http/x.py", "import wallet.bootstrap"),
         (imports_point_downwards, "settings.py", "from wallet.telemetry import Telemetry"),
         (imports_point_downwards, "http/x.py", "from .y import z"),
+        (rooms_are_built_on_each_other, "http/server/x.py", "from wallet.http.edge.edge import Edge"),
+        (rooms_are_built_on_each_other, "http/edge/x.py", "from wallet.http.server.serve import serve"),
+        (rooms_are_built_on_each_other, "storage/rows/x.py", "from wallet.storage.batch.commit import commit_batch"),
         (the_ledger_is_pure, "ledger/x.py", "import msgspec"),
         (the_ledger_is_pure, "ledger/x.py", "from time import monotonic"),
         (the_ledger_is_pure, "ledger/x.py", "from wallet.settings import Settings"),
@@ -257,6 +298,12 @@ def test_other_ways_to_break_a_rule_are_caught_too(rule: Rule, path: str, source
 @pytest.mark.parametrize(("path", "module"), INNER_IMPORTS)
 def test_an_excused_inner_import_is_there(path: str, module: str) -> None:
     assert any(module == name for function in _functions(MODULES[path]) for _, name in _imports(function))
+
+
+def test_no_folder_is_a_hall() -> None:
+    # Among more, one looks for a name instead of a subject.
+    folders = Counter(path.rpartition("/")[0] for path in MODULES if not path.endswith("__init__.py"))
+    assert {folder for folder, count in folders.items() if count > MODULES_IN_A_FOLDER_MAX} == HALLS.keys()
 
 
 # SQL
@@ -342,7 +389,7 @@ def test_a_problem_that_may_have_been_applied_is_never_to_be_asked_again_with_an
 
 def test_the_errors_that_are_documented_are_those_that_are_served() -> None:
     # One file: whoever writes docs/errors.md anew instead of through the link has two, which then differ.
-    assert (ROOT / "docs" / "errors.md").resolve() == ROOT / "src" / "wallet" / "http" / "errors.md"
+    assert (ROOT / "docs" / "errors.md").resolve() == PACKAGE / "http" / "document" / "errors.md"
 
 
 def wrong_starts(text: str) -> list[str]:

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wallet.errors import Malformed
-from wallet.http import bodies
+from wallet.http.operations import bodies
+from wallet.http.routes import resource_bodies
 from wallet.http.routes.key_bodies import NewKey
 from wallet.http.routes.programme_bodies import ClockAdvance, NewProgramme
 from wallet.http.wire.decoding import canonical_metadata, decode
@@ -137,11 +138,12 @@ EXAMPLES_OF: dict[str, Any] = {
     "scopes": ["read"],
     "wallet_ids": [WALLET],
 }
-IDS_OF_ASSETS = {bodies.NewAsset: {"id": 7}}
+IDS_OF_ASSETS = {resource_bodies.NewAsset: {"id": 7}}
 BODIES = (
     bodies.TopUp, bodies.Bonus, bodies.Spend, bodies.Transfer, bodies.Transaction, bodies.NewHold, bodies.Capture,
     bodies.Void, bodies.Increase, bodies.Extend, bodies.Refund, bodies.Merge, bodies.WalletChange, bodies.WalletStep,
-    bodies.NewUser, bodies.NewWallet, bodies.NewAsset, bodies.AssetChange, NewProgramme, ClockAdvance, NewKey,
+    resource_bodies.NewUser, resource_bodies.NewWallet, resource_bodies.NewAsset, resource_bodies.AssetChange,
+    NewProgramme, ClockAdvance, NewKey,
 )  # fmt: skip
 movement_fields = {"amount": 5, "asset_code": "gold", "reference_id": "r:1"}
 
@@ -188,7 +190,7 @@ trees = st.recursive(
 def test_metadata_keeps_the_digits_of_its_numbers_or_is_refused(value: Any) -> None:
     sent = msgspec.json.encode({"a": _raw(value)})
     try:
-        kept = canonical_metadata(decode(bodies.NewUser, b'{"name":"n","metadata":%b}' % sent).metadata)
+        kept = canonical_metadata(decode(resource_bodies.NewUser, b'{"name":"n","metadata":%b}' % sent).metadata)
     except Malformed as error:
         why = str(error)
     else:

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from tests.http.tiny_service import Running, TinyApplication, running
-from wallet.http.answers import Answer
 from wallet.http.edge.authentication import Authentication
 from wallet.http.edge.edge import Edge
 from wallet.http.edge.turns import Turns
+from wallet.http.wire.encoding import Answer
 from wallet.service.access.key_ring import KeyRing
 from wallet.telemetry import Telemetry
 

@@ -21,7 +21,6 @@ STEP_OF: Final[Mapping[str, Mapping[str, str]]] = {
         "load": "load",
         "write_batch": "write",
         "write_declines": "write",
-        "commit": "commit",
     },
     "batch/load_special.sql": {
         "resolve": "find",
@@ -35,7 +34,8 @@ STEP_OF: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "batch/write_special.sql": {"write_more": "write", "name_wallets": "write"},
     "rows/assets.sql": {"load_by_code": "find"},
-    "registry/resources.sql": {"begin": "begin", "insert_wallet": "make"},
+    "connections/transactions.sql": {"begin": "begin", "commit": "commit"},
+    "registry/resources.sql": {"insert_wallet": "make"},
 }
 """The step that a named statement begins, or goes on with."""
 

@@ -19,7 +19,7 @@ from wallet.storage.schema.migrate import ADVISORY_LOCK_KEY, migrate
 from wallet.storage.schema.revision import EXPECTED_REVISION, is_current
 from wallet.storage.schema.upgrade import MIGRATIONS, alembic_config, revision_beside, upgrade
 
-SCHEMA = MIGRATIONS.parent / "schema/schema.sql"
+SCHEMA = MIGRATIONS.parent / "schema.sql"
 
 
 async def current(dsn: str) -> bool:
@@ -122,7 +122,10 @@ async def test_migrating_again_changes_nothing(empty_database_url: str) -> None:
 
 
 async def test_of_several_starts_at_once_one_migrates_and_all_succeed(empty_database_url: str) -> None:
-    program = "import asyncio, sys; from wallet.storage.schema.migrate import migrate; print(asyncio.run(migrate(sys.argv[1])))"
+    program = (
+        "import asyncio, sys; from wallet.storage.schema.migrate import migrate; "
+        "print(asyncio.run(migrate(sys.argv[1])))"
+    )
     answers = await asyncio.gather(*(run_python(program, empty_database_url) for _ in range(3)))
     assert sorted(answers, key=len) == ["[]", "[]", str(every_revision())]
 

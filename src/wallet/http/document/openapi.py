@@ -8,11 +8,12 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Server
 
 from wallet import __version__
-from wallet.http import bodies
 from wallet.http.bulk.batches import Batch
 from wallet.http.document.parameters import described
 from wallet.http.document.security import add_security
 from wallet.http.open.pages import Pages
+from wallet.http.operations import bodies
+from wallet.http.routes import resource_bodies
 from wallet.http.routes.documentation import NoPage, folder_router
 from wallet.http.routes.key_bodies import NewKey
 from wallet.http.routes.programme_bodies import ClockAdvance, NewProgramme
@@ -33,10 +34,10 @@ BODIES: Final = (
     bodies.Merge,
     bodies.WalletChange,
     bodies.WalletStep,
-    bodies.NewUser,
-    bodies.NewWallet,
-    bodies.NewAsset,
-    bodies.AssetChange,
+    resource_bodies.NewUser,
+    resource_bodies.NewWallet,
+    resource_bodies.NewAsset,
+    resource_bodies.AssetChange,
     NewProgramme,
     ClockAdvance,
     Batch,

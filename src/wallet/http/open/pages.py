@@ -8,12 +8,12 @@ from importlib.resources import files
 from itertools import pairwise
 from typing import Final, Protocol
 
+import msgspec
 from markdown_it import MarkdownIt
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from wallet.http.open.representations import Made, Representation
-from wallet.http.routes.status import HEALTHY
-from wallet.http.wire.encoding import Answer
+from wallet.http.wire.encoding import Answer, written
 from wallet.http.wire.query import Headers
 
 METRICS_SECONDS: Final = 1.0
@@ -27,6 +27,15 @@ _ASSETS: Final = {
     "favicon-32x32.png": "image/png",
 }
 """The files of the page of the document, of all that the package has."""
+
+
+class Health(msgspec.Struct):
+    """The process answers."""
+
+    status: str
+
+
+HEALTHY: Final = Answer(200, written(Health("ok")))
 
 
 class Page(Protocol):

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from wallet.http.answers import JSON, Answer, balance_answer, balance_at_answer, written
+from wallet.http.operations.resource_answers import balance_answer, balance_at_answer
+from wallet.http.wire.encoding import JSON, Answer, written
 from wallet.http.wire.instants import Wrong, axis_named, instant
 from wallet.http.wire.query import AMOUNTS, Headers, parameters, path_id, refuse_key
 from wallet.ledger.model import WalletId

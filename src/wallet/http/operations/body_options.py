@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from uuid import UUID
 
 from wallet.errors import FieldError, Malformed
-from wallet.http import bodies
+from wallet.http.operations import bodies
 from wallet.http.wire.decoding import malformed
 from wallet.http.wire.fields import amount
 from wallet.http.wire.instants import kept_instant

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from wallet.errors import FieldError, Malformed
-from wallet.http import bodies
+from wallet.http.operations import bodies
 from wallet.http.operations.body_options import dated_options, step_options, up_to_options
 from wallet.http.wire.decoding import canonical_metadata, converted, malformed
 from wallet.http.wire.fields import amount

@@ -8,10 +8,10 @@ import msgspec
 from msgspec import UNSET
 
 from wallet.errors import FieldError, InvariantViolated, Malformed, OutcomeUnknown
-from wallet.http import bodies
-from wallet.http.answers import MergeAnswer, wallet_answer
+from wallet.http.operations import bodies
 from wallet.http.operations.kinds import Operations
 from wallet.http.operations.perform import decoded, reference_of
+from wallet.http.operations.resource_answers import MergeAnswer, wallet_answer
 from wallet.http.wire.decoding import canonical_metadata, decode, malformed
 from wallet.http.wire.encoding import JSON, REPLAYED, Answer, written
 from wallet.http.wire.failures import refusal

@@ -8,22 +8,21 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter, QueryParameter
 from msgspec import Struct
 
-from wallet.http.answers import (
-    Answer,
+from wallet.http.edge.authentication import caller_of
+from wallet.http.edge.needs import needs
+from wallet.http.operations.answers import (
+    TransactionAnswer,
+    TransactionDetailAnswer,
+    transaction_answer,
+    transaction_detail_answer,
+)
+from wallet.http.operations.resource_answers import (
     DeclineAnswer,
     LedgerEntryAnswer,
     PageAnswer,
-    TransactionAnswer,
-    TransactionDetailAnswer,
     decline_answer,
     ledger_entry_answer,
-    transaction_answer,
-    transaction_detail_answer,
-    written,
 )
-from wallet.http.bodies import reference
-from wallet.http.edge.authentication import caller_of
-from wallet.http.edge.needs import needs
 from wallet.http.routes.pages import (
     Cursor,
     Limit,
@@ -36,6 +35,8 @@ from wallet.http.routes.pages import (
 )
 from wallet.http.routes.shared import as_response, problems, wants_string_amounts
 from wallet.http.wire.decoding import malformed
+from wallet.http.wire.encoding import Answer, written
+from wallet.http.wire.fields import reference
 from wallet.http.wire.instants import Wrong, instant
 from wallet.http.wire.query import members, path_id
 from wallet.ledger.model import AssetId, Posted

@@ -7,20 +7,14 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter, QueryParameter
 from msgspec import Struct
 
-from wallet.http.answers import (
-    Answer,
-    HoldAnswer,
-    LotAnswer,
-    PageAnswer,
-    hold_answer,
-    lot_answer,
-    written,
-)
 from wallet.http.edge.authentication import caller_of
 from wallet.http.edge.needs import needs
+from wallet.http.operations.answers import HoldAnswer, hold_answer
+from wallet.http.operations.resource_answers import LotAnswer, PageAnswer, lot_answer
 from wallet.http.routes.pages import Cursor, Limit, page_answer, page_request
 from wallet.http.routes.shared import as_response, problems, wants_string_amounts
 from wallet.http.wire.decoding import malformed
+from wallet.http.wire.encoding import Answer, written
 from wallet.http.wire.query import path_id
 from wallet.ledger.model import Hold, HoldStatus
 from wallet.service.access.callers import Scope

@@ -7,13 +7,14 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter
 from msgspec import Struct
 
-from wallet.http.answers import Answer, PageAnswer, written
 from wallet.http.edge.needs import needs
+from wallet.http.operations.resource_answers import PageAnswer
 from wallet.http.routes.key_answers import ActAnswer, KeyAnswer, NewKeyAnswer, act_answer, key_answer, new_key_answer
 from wallet.http.routes.key_bodies import NewKey
 from wallet.http.routes.pages import Cursor, Limit, page_answer, page_request
 from wallet.http.routes.shared import as_response, body_of, documented, headers_of, problems
 from wallet.http.wire.decoding import decode
+from wallet.http.wire.encoding import Answer, written
 from wallet.http.wire.query import ensure_json, path_id
 from wallet.service.access.callers import Scope
 from wallet.service.access.keys import KeyRequest

@@ -6,8 +6,8 @@ from litestar import Request, Response, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter
 
-from wallet.http import bodies
-from wallet.http.answers import TransactionAnswer
+from wallet.http.operations import bodies
+from wallet.http.operations.answers import TransactionAnswer
 from wallet.http.operations.perform import Movements
 from wallet.http.routes.shared import as_response, asked, documented_movement
 from wallet.service.access.callers import Scope

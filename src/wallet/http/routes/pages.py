@@ -10,8 +10,8 @@ from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import QueryParameter
 from msgspec import Raw
 
-from wallet.http.answers import PageAnswer
 from wallet.http.edge.needs import needs
+from wallet.http.operations.resource_answers import PageAnswer
 from wallet.http.routes.shared import FILTERS_MEMBERS
 from wallet.http.wire.decoding import malformed
 from wallet.http.wire.encoding import written

@@ -8,9 +8,9 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import PathParameter
 from msgspec import Struct
 
-from wallet.http.answers import Answer, PageAnswer, written
 from wallet.http.edge.authentication import caller_of
 from wallet.http.edge.needs import needs
+from wallet.http.operations.resource_answers import PageAnswer
 from wallet.http.routes.pages import Cursor, Limit, page_answer, page_request
 from wallet.http.routes.programme_answers import AttachmentAnswer, ProgrammeAnswer, attachment_answer, programme_answer
 from wallet.http.routes.programme_bodies import NewProgramme
@@ -25,6 +25,7 @@ from wallet.http.routes.shared import (
 )
 from wallet.http.wire import fields
 from wallet.http.wire.decoding import decode
+from wallet.http.wire.encoding import Answer, written
 from wallet.http.wire.failures import refusal
 from wallet.http.wire.instants import kept_instant
 from wallet.http.wire.query import ensure_json, path_id

@@ -6,7 +6,6 @@ from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter
 
-from wallet.http.answers import Answer
 from wallet.http.edge.authentication import caller_of
 from wallet.http.edge.needs import needs
 from wallet.http.routes.receipt_answers import (
@@ -17,6 +16,7 @@ from wallet.http.routes.receipt_answers import (
     receipt_key_answer,
 )
 from wallet.http.routes.shared import as_response, problems
+from wallet.http.wire.encoding import Answer
 from wallet.http.wire.query import path_id
 from wallet.service.access.callers import Scope
 from wallet.service.access.masking import wallets_of

@@ -9,9 +9,10 @@ from litestar.params import PathParameter, QueryParameter
 from msgspec import UNSET, Struct, structs
 
 from wallet.errors import FieldError, Malformed
-from wallet.http import bodies
-from wallet.http.answers import (
-    Answer,
+from wallet.http.edge.authentication import caller_of
+from wallet.http.edge.needs import needs
+from wallet.http.operations.balances import Balances
+from wallet.http.operations.resource_answers import (
     AssetAnswer,
     BalanceAnswer,
     PageAnswer,
@@ -20,11 +21,8 @@ from wallet.http.answers import (
     asset_answer,
     user_answer,
     wallet_answer,
-    written,
 )
-from wallet.http.edge.authentication import caller_of
-from wallet.http.edge.needs import needs
-from wallet.http.operations.balances import Balances
+from wallet.http.routes import resource_bodies
 from wallet.http.routes.pages import (
     Cursor,
     Limit,
@@ -43,7 +41,9 @@ from wallet.http.routes.shared import (
     wants_string_amounts,
 )
 from wallet.http.routes.statements import At, AxisName
+from wallet.http.wire import fields
 from wallet.http.wire.decoding import canonical_metadata, decode, malformed
+from wallet.http.wire.encoding import Answer, written
 from wallet.http.wire.instants import Wrong
 from wallet.http.wire.query import ensure_json, members, path_id
 from wallet.service.access.callers import Scope
@@ -77,10 +77,10 @@ def resource_routes(service: WalletService, balances: Balances) -> list[HTTPRout
     def found(body: Struct, request: _Request) -> Response[Any]:
         return as_response(Answer(200, written(body, amounts_as_strings=wants_string_amounts(request))))
 
-    @post("/users", **_creates(bodies.NewUser, UserAnswer), opt=_MAKES, tags=["users"])
+    @post("/users", **_creates(resource_bodies.NewUser, UserAnswer), opt=_MAKES, tags=["users"])
     async def create_user(request: _Request) -> Response[UserAnswer]:
         """Make a user."""
-        data = await _decoded(bodies.NewUser, request)
+        data = await _decoded(resource_bodies.NewUser, request)
         made = await service.resources.create_user(
             name=data.name,
             metadata=canonical_metadata(data.metadata),
@@ -122,10 +122,10 @@ def resource_routes(service: WalletService, balances: Balances) -> list[HTTPRout
         page = await reads(request).wallets_of_user(path_id("user_id", user_id), page_request(limit, cursor))
         return found(page_answer(page, wallet_answer), request)
 
-    @post("/wallets", **_creates(bodies.NewWallet, WalletAnswer), opt=_MAKES, tags=["wallets"])
+    @post("/wallets", **_creates(resource_bodies.NewWallet, WalletAnswer), opt=_MAKES, tags=["wallets"])
     async def create_wallet(request: _Request) -> Response[WalletAnswer]:
         """Make a wallet in one asset."""
-        data = await _decoded(bodies.NewWallet, request)
+        data = await _decoded(resource_bodies.NewWallet, request)
         if data.asset_code is None and data.asset_type_id is None:
             raise malformed("asset_code", "This field or asset_type_id is required.")
         made = await service.resources.create_wallet(
@@ -180,14 +180,14 @@ def resource_routes(service: WalletService, balances: Balances) -> list[HTTPRout
         )
         return as_response(answer)
 
-    @post("/assets", **_creates(bodies.NewAsset, AssetAnswer), opt=needs(Scope.ADMIN), tags=["assets"])
+    @post("/assets", **_creates(resource_bodies.NewAsset, AssetAnswer), opt=needs(Scope.ADMIN), tags=["assets"])
     async def create_asset(request: _Request) -> Response[AssetAnswer]:
         """Make an asset and its treasury, revenue and breakage wallets."""
-        data = await _decoded(bodies.NewAsset, request)
+        data = await _decoded(resource_bodies.NewAsset, request)
         made = await service.resources.create_asset(
             code=data.code.upper(),
             scale=data.scale,
-            max_supply=None if data.max_supply is None else bodies.amount(data.max_supply, "max_supply"),
+            max_supply=None if data.max_supply is None else fields.amount(data.max_supply, "max_supply"),
             policy=LotPolicy(data.draw_order, data.on_refund_to_expired, data.grace_seconds),
             asset_id=data.id,
         )
@@ -195,7 +195,7 @@ def resource_routes(service: WalletService, balances: Balances) -> list[HTTPRout
 
     @patch(
         "/assets/{asset_id:str}",
-        operation_class=documented(bodies.AssetChange),
+        operation_class=documented(resource_bodies.AssetChange),
         opt=needs(Scope.ADMIN),
         responses=problems(400, 404, 413, 415, 503),
         tags=["assets"],
@@ -244,10 +244,10 @@ async def _decoded(type_: type[_Body], request: _Request) -> _Body:
     return decode(type_, await body_of(request))
 
 
-async def _decoded_change(request: _Request) -> bodies.AssetChange:
+async def _decoded_change(request: _Request) -> resource_bodies.AssetChange:
     """Raises Malformed, which says of what is fixed that it is."""
     try:
-        return await _decoded(bodies.AssetChange, request)
+        return await _decoded(resource_bodies.AssetChange, request)
     except Malformed as error:
         raise Malformed(
             [

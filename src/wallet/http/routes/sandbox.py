@@ -7,12 +7,12 @@ from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from msgspec import Struct
 
-from wallet.http.answers import Answer, written
 from wallet.http.edge.needs import needs
 from wallet.http.routes.programme_answers import AdvanceAnswer, ClockAnswer, advance_answer, clock_answer
 from wallet.http.routes.programme_bodies import ClockAdvance
 from wallet.http.routes.shared import as_response, body_of, documented, headers_of, problems
 from wallet.http.wire.decoding import decode
+from wallet.http.wire.encoding import Answer, written
 from wallet.http.wire.query import ensure_json
 from wallet.service.access.callers import Scope
 from wallet.service.due.sandbox_clock import SandboxClock

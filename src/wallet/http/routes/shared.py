@@ -16,12 +16,12 @@ from litestar.openapi.spec import OpenAPIMediaType, Operation, Reference, Reques
 from litestar.response import Stream
 from msgspec import UNSET, Struct, UnsetType
 
-from wallet.http.answers import Answer
 from wallet.http.bulk.items import ItemResult
 from wallet.http.edge.authentication import caller_of
 from wallet.http.edge.needs import needs
 from wallet.http.wire.asgi import BODILESS, BODY_READ, read_body
 from wallet.http.wire.decoding import may_be_left_out
+from wallet.http.wire.encoding import Answer
 from wallet.http.wire.query import AMOUNTS, Headers, parameters, refuse_key
 from wallet.service.access.callers import Caller, Scope
 

@@ -7,13 +7,13 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter, QueryParameter
 from litestar.response import Stream
 
-from wallet.http.answers import JSON, Answer, written
 from wallet.http.edge.authentication import caller_of
 from wallet.http.edge.needs import needs
 from wallet.http.routes.pages import Cursor, Limit, page_request
 from wallet.http.routes.shared import as_response, headers_of, problems, wants_string_amounts
 from wallet.http.routes.statement_answers import StatementAnswer, statement_answer, statement_csv
 from wallet.http.wire.decoding import malformed
+from wallet.http.wire.encoding import JSON, Answer, written
 from wallet.http.wire.instants import Wrong, axis_named, instant
 from wallet.http.wire.query import Headers, path_id
 from wallet.service.access.callers import Scope

@@ -1,7 +1,7 @@
 """What operators ask: is the process alive, can it move money, what are its figures."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from litestar import Request, Response, get
@@ -9,19 +9,11 @@ from litestar.handlers import HTTPRouteHandler
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from wallet.http.edge.needs import open_to_all
+from wallet.http.open.pages import Health
 from wallet.http.routes.shared import SENT_AS_IT_IS, as_response, headers_of
-from wallet.http.wire.encoding import Answer, written
+from wallet.http.wire.encoding import Answer
 from wallet.http.wire.query import Headers
 from wallet.service.wallet_service import WalletService
-
-
-class Health(msgspec.Struct):
-    """The process answers."""
-
-    status: str
-
-
-HEALTHY: Final = Answer(200, written(Health("ok")))
 
 
 class Reason(msgspec.Struct):

@@ -6,9 +6,9 @@ from litestar import Request, Response, patch, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter
 
-from wallet.http import bodies
-from wallet.http.answers import MergeAnswer, WalletAnswer
 from wallet.http.edge.needs import needs
+from wallet.http.operations import bodies
+from wallet.http.operations.resource_answers import MergeAnswer, WalletAnswer
 from wallet.http.operations.wallet_changes import WalletChanges
 from wallet.http.routes.shared import as_response, asked, documented, documented_movement, problems
 from wallet.service.access.callers import Scope

@@ -5,7 +5,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final, Protocol, TypeAlias
 
-from wallet.http.answers import Answer
+from wallet.http.wire.encoding import Answer
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]

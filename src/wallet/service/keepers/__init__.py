@@ -1,1 +1,1 @@
-""""""
+"""Background work with one leader among all processes. Begin with leader."""

@@ -4,15 +4,14 @@ A constant number of round trips whatever the batch size. Between BEGIN and COMM
 apply_batch. What to do when it does not go through is the writer's business (storage.writer).
 """
 
-import asyncio
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import asyncpg
 
-from wallet.errors import BadData, GroupTooLarge, NotAtOnce, OutcomeUnknown, StaleContext
+from wallet.errors import BadData, GroupTooLarge, NotAtOnce, StaleContext
 from wallet.ledger.apply import apply_batch
 from wallet.ledger.audit import Salts
 from wallet.ledger.batch import DEFAULT_BOUNDS, Bounds, Decision
@@ -31,13 +30,13 @@ from wallet.storage.connections.database import (
     LockTimedOut,
     SequenceBehind,
     driver_errors,
-    is_fatal,
-    translated,
 )
 from wallet.storage.connections.sql_files import load_statements
+from wallet.storage.connections.transactions import commit
 from wallet.storage.rows.asset_cache import AssetCache
 
 _SQL = load_statements("batch/commit.sql")
+_ROLLBACK = load_statements("connections/transactions.sql")["rollback"]
 
 BEGINNINGS_MAX: Final = 4
 """How often a batch begins because what it names turned out to point at wallets that it had not locked."""
@@ -151,37 +150,9 @@ async def find_held(connection: asyncpg.Connection, wallets: Iterable[WalletId],
 
 async def _roll_back(connection: asyncpg.Connection) -> None:
     try:
-        await connection.execute(_SQL["rollback"])
+        await connection.execute(_ROLLBACK)
     except (*CONNECTION_LOST, asyncpg.PostgresError):
         connection.terminate()
-
-
-async def commit(connection: asyncpg.Connection, seconds_max: float) -> None:
-    """COMMIT, and be sure of it. Raises OutcomeUnknown when it was sent and not confirmed in time."""
-    warnings: list[Any] = []
-
-    def note(_: Any, message: Any) -> None:
-        warnings.append(message)
-
-    with driver_errors():  # A connection known to be lost by now has sent no COMMIT.
-        connection.add_log_listener(note)
-    try:
-        async with asyncio.timeout(seconds_max):
-            tag = await connection.execute(_SQL["commit"])
-    except asyncpg.PostgresError as error:
-        if is_fatal(error):
-            raise OutcomeUnknown("the session ended while committing") from error
-        raise translated(error) from error
-    except CONNECTION_LOST as error:
-        raise OutcomeUnknown("the connection was lost while committing") from error
-    finally:
-        if not connection.is_closed():
-            connection.remove_log_listener(note)
-    if tag == "ROLLBACK":
-        raise StaleContext("the database transaction had failed before COMMIT")
-    # Under synchronous replication a warning is how the server says that no standby has confirmed.
-    if warnings or tag != "COMMIT":
-        raise OutcomeUnknown("the commit was not confirmed")
 
 
 async def prepare(connection: asyncpg.Connection) -> Salts:

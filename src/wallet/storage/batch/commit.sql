@@ -174,13 +174,6 @@ SELECT $2, $1, d.origin, d.reference_id, d.type, d.code, d.wallet_id, d.required
   FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::numeric[], $9::numeric[])
     AS d (origin, reference_id, type, code, wallet_id, required, available);
 
--- name: commit
--- why: a plain statement, whose tag must read COMMIT: a failed database transaction answers ROLLBACK
-COMMIT;
-
 -- name: sign_of_life
 -- why: while a large batch is decided: a session that is silent for too long is ended, with the locks that it holds
 SELECT 1;
-
--- name: rollback
-ROLLBACK;

@@ -1,19 +1,18 @@
-"""A database transaction on a connection of a pool, for what is no batch: begun, worked in, committed for sure."""
+"""Database transactions: COMMIT that is sure of its answer, and for what is no batch, one on a connection of a pool."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import asyncpg
 
-from wallet.errors import OutcomeUnknown
-from wallet.storage.batch.commit import commit
-from wallet.storage.connections.database import CONNECTION_LOST, driver_errors
+from wallet.errors import OutcomeUnknown, StaleContext
+from wallet.storage.connections.database import CONNECTION_LOST, driver_errors, is_fatal, translated
 from wallet.storage.connections.pooled import ask
 from wallet.storage.connections.sql_files import load_statements
 
-_SQL: Final = load_statements("registry/resources.sql")
+_SQL: Final = load_statements("connections/transactions.sql")
 
 Result = TypeVar("Result")
 
@@ -43,6 +42,34 @@ async def in_transaction(
         return result
 
     return await ask(pool, run)
+
+
+async def commit(connection: asyncpg.Connection, seconds_max: float) -> None:
+    """COMMIT, and be sure of it. Raises OutcomeUnknown when it was sent and not confirmed in time."""
+    warnings: list[Any] = []
+
+    def note(_: Any, message: Any) -> None:
+        warnings.append(message)
+
+    with driver_errors():  # A connection known to be lost by now has sent no COMMIT.
+        connection.add_log_listener(note)
+    try:
+        async with asyncio.timeout(seconds_max):
+            tag = await connection.execute(_SQL["commit"])
+    except asyncpg.PostgresError as error:
+        if is_fatal(error):
+            raise OutcomeUnknown("the session ended while committing") from error
+        raise translated(error) from error
+    except CONNECTION_LOST as error:
+        raise OutcomeUnknown("the connection was lost while committing") from error
+    finally:
+        if not connection.is_closed():
+            connection.remove_log_listener(note)
+    if tag == "ROLLBACK":
+        raise StaleContext("the database transaction had failed before COMMIT")
+    # Under synchronous replication a warning is how the server says that no standby has confirmed.
+    if warnings or tag != "COMMIT":
+        raise OutcomeUnknown("the commit was not confirmed")
 
 
 async def _roll_back(connection: asyncpg.Connection) -> None:

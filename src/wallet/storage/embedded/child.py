@@ -1,6 +1,6 @@
 """Becomes a command that ends when the process that started it ends. Run as a script, never imported:
 
-    python -I -S embedded_child.py [parent=PID] [uid=N gid=N] [log=FILE] [tie=watchdog] -- COMMAND...
+    python -I -S child.py [parent=PID] [uid=N gid=N] [log=FILE] [tie=watchdog] -- COMMAND...
 
 The command keeps this process's id. It gets SIGINT (PostgreSQL: fast shutdown) once `parent` is gone, however
 that one ended. Standard library only, loaded whole before the user changes: the new user may not be able to read it.

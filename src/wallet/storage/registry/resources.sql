@@ -1,13 +1,6 @@
 -- Making users, wallets and assets. An id or code that is taken makes no error: nothing is inserted, and the caller
 -- reads, in a statement of its own that sees what it waited for, who has it.
 
--- name: begin
--- why: the isolation level is said, not inherited: read committed lets a statement see what the one before waited for
-BEGIN ISOLATION LEVEL READ COMMITTED;  -- noqa: PRS
-
--- name: rollback
-ROLLBACK;
-
 -- name: insert_user
 -- in:  $1 shard smallint, $2 id uuid, $3 name text, $4 metadata text or null
 -- out: one row if it was inserted
@@ -62,8 +55,8 @@ SELECT id, code, scale, max_supply, made_draw_order, made_on_refund_to_expired, 
  WHERE code = $1 OR id = $2::integer;
 
 -- name: insert_asset
--- in:  $1 shard smallint, $2 id integer or null, $3 code, $4 scale, $5 max_supply bigint or null, policy: $6 draw_order,
---      $7 on_refund_to_expired, $8 grace_seconds; ids of its wallets: $9 treasury, $10 revenue, $11 breakage
+-- in:  $1 shard smallint, $2 id integer or null, $3 code, $4 scale, $5 max_supply bigint or null, policy:
+--      $6 draw_order, $7 on_refund_to_expired, $8 grace_seconds; ids of its wallets: $9 treasury, $10 revenue, $11 breakage
 -- out: the id (null: the asset was not inserted) and how many of its three wallets were
 -- why: an asset exists with its system wallets or not at all. Its id is above all others, also where the sequence is
 --      behind them; they are made one after another. A capped treasury is locked, because its balance
@@ -77,7 +70,9 @@ WITH made AS (
     VALUES (
         coalesce(
             $2::integer,
-            greatest(nextval(pg_get_serial_sequence('assets', 'id')), (SELECT max(earlier.id) + 1 FROM assets AS earlier))
+            greatest(
+                nextval(pg_get_serial_sequence('assets', 'id')), (SELECT max(earlier.id) + 1 FROM assets AS earlier)
+            )
         ), $4, $3, $5, $6, $7, $8, $6, $7, $8,
         $9, $10, $11, ledger_now()
     )
@@ -86,7 +81,8 @@ WITH made AS (
 ),
 opened AS (
     INSERT INTO wallets (overdraft_limit, created_at, asset_id, shard, locked, hot, id, kind)
-    SELECT CASE WHEN w.capped THEN $5 ELSE 0 END, made.created_at, made.id, $1, w.capped, w.capped, w.id, w.kind
+    SELECT CASE WHEN w.capped THEN $5 ELSE 0 END, made.created_at, made.id, $1,
+           w.capped, w.capped, w.id, w.kind  -- noqa: AL08
       FROM made,
            (VALUES ($9::uuid, 'treasury', $5::bigint IS NOT NULL), ($10::uuid, 'revenue', false),
                    ($11::uuid, 'breakage', false)) AS w (id, kind, capped)

@@ -8,60 +8,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from wallet.http.operations.bodies import (
-    Bonus,
-    Capture,
-    Condition,
-    Extend,
-    Increase,
-    LotTerms,
-    Merge,
-    NewHold,
-    Refund,
-    Spend,
-    SpendingLimit,
-    TopUp,
-    Transaction,
-    TransactionLeg,
-    Transfer,
-    Void,
-    WalletChange,
-    WalletMovement,
-    WalletStep,
-)
-from wallet.http.wire.fields import Amount, AssetCode, Id, Label, Metadata, amount, reference
-
-__all__ = [
-    "Amount",
-    "AssetChange",
-    "AssetCode",
-    "Bonus",
-    "Capture",
-    "Condition",
-    "Extend",
-    "Id",
-    "Increase",
-    "Label",
-    "LotTerms",
-    "Merge",
-    "NewAsset",
-    "NewHold",
-    "NewUser",
-    "NewWallet",
-    "Refund",
-    "Spend",
-    "SpendingLimit",
-    "TopUp",
-    "Transaction",
-    "TransactionLeg",
-    "Transfer",
-    "Void",
-    "WalletChange",
-    "WalletMovement",
-    "WalletStep",
-    "amount",
-    "reference",
-]
+from wallet.http.wire.fields import Amount, AssetCode, Id, Label, Metadata
 
 
 class NewUser(Struct, forbid_unknown_fields=True, kw_only=True):

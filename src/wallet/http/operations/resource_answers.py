@@ -9,56 +9,14 @@ from typing import Generic, TypeVar
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from wallet.http.operations.answers import (
-    EntryAnswer,
-    HoldAnswer,
-    RefundAnswer,
-    TransactionAnswer,
-    TransactionDetailAnswer,
     direction_name,
-    hold_answer,
-    transaction_answer,
-    transaction_detail_answer,
 )
-from wallet.http.wire.encoding import AMOUNT_FIELDS, JSON, Answer, rfc3339, written
+from wallet.http.wire.encoding import rfc3339
 from wallet.ledger.model import Lot
 from wallet.storage.reads.balances import Balance
 from wallet.storage.reads.listings import Decline, LedgerEntry
 from wallet.storage.reads.resources import AssetSummary, User, Wallet
 from wallet.storage.reads.wallet_at import BalanceAt
-
-__all__ = [
-    "AMOUNT_FIELDS",
-    "JSON",
-    "Answer",
-    "AssetAnswer",
-    "BalanceAnswer",
-    "DeclineAnswer",
-    "EntryAnswer",
-    "HoldAnswer",
-    "LedgerEntryAnswer",
-    "LotAnswer",
-    "MergeAnswer",
-    "PageAnswer",
-    "RefundAnswer",
-    "SpendingLimitAnswer",
-    "TransactionAnswer",
-    "TransactionDetailAnswer",
-    "UserAnswer",
-    "WalletAnswer",
-    "asset_answer",
-    "balance_answer",
-    "balance_at_answer",
-    "decline_answer",
-    "hold_answer",
-    "ledger_entry_answer",
-    "lot_answer",
-    "rfc3339",
-    "transaction_answer",
-    "transaction_detail_answer",
-    "user_answer",
-    "wallet_answer",
-    "written",
-]
 
 Row = TypeVar("Row")
 
