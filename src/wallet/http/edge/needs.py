@@ -25,12 +25,12 @@ class Needs(NamedTuple):
 
 
 def needs(*scopes: Scope, unbound: bool = False) -> dict[str, Any]:
-    """As `opt` of a route: one of these scopes. What its content needs besides is service.permissions' business."""
+    """As `opt` of a route: one of these scopes. What its content needs besides, service.access.permissions decides."""
     return {NEEDS: Needs(scopes, unbound)}
 
 
 def open_to_all() -> dict[str, Any]:
-    """As `opt` of a route that needs no key. The edge asks for none on http.authentication's open paths."""
+    """As `opt` of a route that needs no key. The edge asks for none on http.edge.authentication's open paths."""
     return {NEEDS: Needs()}
 
 

@@ -37,7 +37,7 @@ _DIGITS_MAX = 18
 
 
 def page_request(limit: str | None, cursor: str | None, offset: str | None = None) -> PageRequest:
-    """The page asked for. Raises Malformed for what is no number; whether it is in range is service.reads' word."""
+    """The page asked for. Raises Malformed for what is no number; service.reads.lists says whether it is in range."""
     return PageRequest(
         limit=None if limit is None else number("limit", limit),
         cursor=cursor,

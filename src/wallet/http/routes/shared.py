@@ -202,7 +202,7 @@ async def body_of(request: Request[Any, Any, Any]) -> bytes:
 
 
 def request_id(request: Request[Any, Any, Any]) -> str:
-    return str(request.scope["request_id"])  # type: ignore[typeddict-item]  # set by http.edge
+    return str(request.scope["request_id"])  # type: ignore[typeddict-item]  # set by http.edge.edge
 
 
 def wants_string_amounts(request: Request[Any, Any, Any]) -> bool:

@@ -1,7 +1,7 @@
 """What a caller may do and see.
 
-Scopes say which kinds of requests a key may send (service.scopes). A key that is bound to a user or to wallets debits
-and sees those only: to it, all others are not there. That is decided here, before the ledger is asked, by whether a
+Scopes say which kinds of requests a key may send (scopes). A key that is bound to a user or to wallets debits and sees
+those only: to it, all others are not there. That is decided here, before the ledger is asked, by whether a
 wallet is the caller's own, and so in the same way for one of somebody else's and for one that does not exist. What it
 moves carries lots, so that no credit gets better by being moved.
 """

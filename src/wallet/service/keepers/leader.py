@@ -1,5 +1,5 @@
-"""Background work, with one leader among all processes: the watermark, the audit chain (service.sealing), snapshots of
-system wallets, pruning, first statistics, and beside them what falls due (service.due).
+"""Background work, with one leader among all processes: the watermark, the audit chain (sealing), snapshots of system
+wallets, pruning, first statistics, and beside them what falls due (service.due.keeper).
 
 Nothing here is needed for money to move or for a balance to be exact; all of it may come late. So a keeper never
 stops for an error: it gives up its connection, and with it the leadership, and tries again.

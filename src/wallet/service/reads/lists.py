@@ -1,4 +1,4 @@
-"""What edges may ask, but for balances (service.balances): single things, and lists by the page."""
+"""What edges may ask, but for balances (service.reads.balances): single things, and lists by the page."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence

@@ -1,7 +1,7 @@
 """Bulk: many movements in one call.
 
 It has a committer of its own. So small movements never queue behind it, and per wallet the order of its queue is the
-order of decisions (service.lanes): a caller's items are decided in order if they are put into it in order.
+order of decisions (ordered_committer): a caller's items are decided in order if they are put into it in order.
 """
 
 import asyncio

@@ -60,7 +60,7 @@ class Waiting:
     """A request and who awaits its answer. `in_doubt`: it came while another with its reference waited.
 
     `keys`: the references that it uses up if it is applied. `items`: how many places in the queue it takes. `names`:
-    its references and wallets, once service.lanes has asked for them. `accepted_at`: on the loop's clock.
+    its references and wallets, once ordered_committer has asked for them. `accepted_at`: on the loop's clock.
     `times_late`: how often it was put back.
     """
 

@@ -1,7 +1,7 @@
 """One batch, one database transaction: lock, load, decide, write, commit.
 
 A constant number of round trips whatever the batch size. Between BEGIN and COMMIT there is nothing but SQL and
-apply_batch. What to do when it does not go through is the writer's business (storage.writer).
+apply_batch. What to do when it does not go through is the writer's business (storage.batch.writer).
 """
 
 import time

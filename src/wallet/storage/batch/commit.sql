@@ -99,14 +99,14 @@ SELECT e.transaction_id, e.leg, e.wallet_id, e.asset_id, e.direction, e.amount, 
 --      entries: $10 transaction ids, $11 legs, $12 wallets, $13 assets, $14 changes (direction * amount),
 --      $15 versions (null: unlocked), $16 balances after;
 --      wallets of which nothing else changed: $17 ids, $18 balances, $19 versions; deltas: $20 wallets, $21 amounts;
---      $22 the number of all transactions; $23 root and $24 marks of the leaves of all (storage.leaves)
+--      $22 the number of all transactions; $23 root and $24 marks of the leaves of all (storage.chain.leaves)
 -- out: seq (null: the one that was given is not above the watermark and all batches that are there, so there is no
 --      batch), and how many rows of each kind were written; the caller compares
 -- why: a batch with a lower seq would be hidden by a snapshot, or have no link. What this statement sees has committed
 --      before it took its seq, so a sequence in order always gives a higher one (docs/adr/0026); OFFSET 0, or the
 --      planner reads the whole index for a join instead. One round trip whatever the batch size; each row once, in its final state. Transactions go in in order of
 --      their unique key, so that disjoint batches with the same references wait but never deadlock; so all of a batch
---      go here, or all go there, or all are copied (storage.copying). The guard on wallets says once more what was
+--      go here, or all go there, or all are copied (storage.batch.write_by_copy). The guard on wallets says once more what was
 --      decided, so that a fault is counted: no movement takes more than is available
 WITH next AS MATERIALIZED (
     SELECT nextval('batch_seq') AS seq

@@ -1,7 +1,7 @@
 """What a batch names, before anything is locked: assets, and the wallets to lock.
 
 Most wallets are named by requests themselves. Holds and originals point at more, and wallets that were merged at
-others; these are looked up, and may change until the locks are held (storage.commit begins anew then).
+others; these are looked up, and may change until the locks are held (storage.batch.commit begins anew then).
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -2,7 +2,7 @@
 writers'.
 
 Lists are keyset-paged: a method takes the key of the last row seen and answers up to `limit` rows after it. What a
-page is to a client, and what it may ask for, is service.reads' business.
+page is to a client, and what it may ask for, is service.reads.lists' business.
 """
 
 from collections.abc import Sequence

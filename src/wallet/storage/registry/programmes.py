@@ -1,6 +1,6 @@
 """Programmes, and the wallets attached to them: made, ended, attached, detached, and read.
 
-What a programme grants is posted by batches (storage.commit); what is due is found by storage.due.
+What a programme grants is posted by batches (storage.batch.commit); what is due is found by storage.upkeep.due.
 """
 
 from collections.abc import Sequence

@@ -55,8 +55,9 @@ SELECT id, code, scale, max_supply, made_draw_order, made_on_refund_to_expired, 
  WHERE code = $1 OR id = $2::integer;
 
 -- name: insert_asset
--- in:  $1 shard smallint, $2 id integer or null, $3 code, $4 scale, $5 max_supply bigint or null, policy:
---      $6 draw_order, $7 on_refund_to_expired, $8 grace_seconds; ids of its wallets: $9 treasury, $10 revenue, $11 breakage
+-- in:  $1 shard smallint, $2 id integer or null, $3 code, $4 scale, $5 max_supply bigint or null,
+--      policy: $6 draw_order, $7 on_refund_to_expired, $8 grace_seconds,
+--      ids of its wallets: $9 treasury, $10 revenue, $11 breakage
 -- out: the id (null: the asset was not inserted) and how many of its three wallets were
 -- why: an asset exists with its system wallets or not at all. Its id is above all others, also where the sequence is
 --      behind them; they are made one after another. A capped treasury is locked, because its balance

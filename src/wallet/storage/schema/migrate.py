@@ -58,7 +58,7 @@ async def migrate(
 ) -> list[str]:
     """Apply what is missing and answer the names of the migrations applied, in order; empty when none was.
 
-    Then the service's role is given its grants, if it has not those of this release (storage.role). `role`: empty for
+    Then the service's role is given its grants, if it has not those of this release (role). `role`: empty for
     none. `login`: who is to take it, besides the one of `dsn`. `named`: the setting that `dsn` is, for what is said.
 
     Safe to call from several processes at once: one migrates, the others wait for it and find nothing to do.
@@ -66,7 +66,7 @@ async def migrate(
 
     Raises StorageUnavailable (try again later) when the database cannot be reached, takes no writes, or a lock is not
     to be had, and SettingsInvalid when `dsn` does not lead to a database that lets its login in, what it names is no
-    place for a ledger (storage.place, storage.session), or its login may not make the role or give it grants. Neither
+    place for a ledger (place, connections.session), or its login may not make the role or give it grants. Neither
     repeats any text of the driver or `dsn`.
     """
     connection = await _connect(dsn, named, connect_seconds_max)

@@ -1,4 +1,4 @@
-"""The sandbox's clock in the database. What becomes due while it is advanced is service.clock's business.
+"""The sandbox's clock in the database. What becomes due while it is advanced is service.due.sandbox_clock's business.
 
 All functions raise StorageUnavailable when the connection given is of no more use.
 """

@@ -1,6 +1,6 @@
 """The keepers' steps in the database: leadership, the fence and its watermark, snapshots, pruning, statistics.
 
-Each step is one database transaction that may safely come late or twice. When to do what is service.keepers'
+Each step is one database transaction that may safely come late or twice. When to do what is service.keepers.leader'
 business. All functions raise StorageUnavailable when the connection given is of no more use.
 """
 

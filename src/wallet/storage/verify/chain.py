@@ -1,7 +1,7 @@
 """`wallet verify --chain`: every root made anew from rows, and the chain of links over them, up to its end.
 
 Goes along seqs, some thousands of transactions at a time, so memory stays bounded whatever the ledger's size. Rows that
-no transaction or no batch has are found by the checks of storage.verify, on the same snapshot.
+no transaction or no batch has are found by the checks of storage.verify.ledger, on the same snapshot.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

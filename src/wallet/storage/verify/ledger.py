@@ -1,5 +1,5 @@
 """`wallet verify`: laws 1 to 4 of the ledger proved row by row on one snapshot of the database, and of law 7 that every
-state is what the history says (the audit chain has a check of its own: storage.verify_chain).
+state is what the history says (the audit chain has a check of its own: storage.verify.chain).
 
 Goes by ranges of keys, so memory stays bounded on both sides whatever the ledger's size. What is checked is said in
 sql/verify*.sql. Holds no lock, takes no xid; like any long reader it keeps vacuum from removing newer dead rows.
