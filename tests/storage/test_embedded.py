@@ -19,11 +19,11 @@ import pytest
 
 import wallet
 from wallet.errors import SettingsInvalid
+from wallet.storage.embedded import child as embedded_child
 from wallet.storage.embedded.account import Account, account_for
 from wallet.storage.embedded.binaries import find_binaries
 from wallet.storage.embedded.folder import LOG, UNFINISHED, default_data_dir
 from wallet.storage.embedded.server import EmbeddedServer, embedded_postgres, remove_embedded_data
-from wallet.storage.embedded.server import child as embedded_child
 
 AS_ROOT = os.geteuid() == 0
 WAIT_SECONDS_MAX = 60

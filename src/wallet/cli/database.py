@@ -69,6 +69,8 @@ async def ensure_set_up(settings: Settings) -> None:
                 f"the role {settings.database_role!r} has not the grants of this release, or the login of DATABASE_URL "
                 "may not take it: run `wallet migrate` with a login that owns the tables (see WALLET_DATABASE_ROLE)"
             )
+        case None:
+            pass
 
 
 async def wait_for_missing(settings: Settings) -> Missing | None:

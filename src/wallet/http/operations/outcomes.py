@@ -10,7 +10,7 @@ from wallet.http.operations.answers import hold_answer, transaction_answer
 from wallet.http.wire.encoding import JSON, REPLAYED, Answer, written
 from wallet.http.wire.failures import refusal
 from wallet.ledger.model import Asset, AssetId, Posted
-from wallet.ledger.outcomes import Applied, Outcome, Predicted, Refused, Replayed
+from wallet.ledger.outcomes import Applied, Grouped, Outcome, Predicted, Refused, Replayed, Settled
 from wallet.ledger.requests import Extend, Increase, PlaceHold, Request, Void
 
 _ANSWERED_BY_A_HOLD: Final = frozenset({PlaceHold, Void, Increase, Extend})
@@ -37,7 +37,8 @@ def outcome_answer(
             return _written(200, (JSON,), request, posted, assets, amounts_as_strings, dry_run=True)
         case Refused():
             return refusal(outcome, request_id=request_id, amounts_as_strings=amounts_as_strings)
-    raise InvariantViolated(f"{outcome!r} is no outcome of a single movement")
+        case Settled() | Grouped():
+            raise InvariantViolated(f"{outcome!r} is no outcome of a single movement")
 
 
 def missing_assets(outcome: Outcome, assets: Mapping[AssetId, Asset]) -> list[AssetId]:

@@ -18,7 +18,7 @@ from wallet.http.wire.failures import refusal
 from wallet.http.wire.fields import amount
 from wallet.http.wire.query import Headers, amounts_as_strings, ensure_json, path_id, read_options
 from wallet.ledger.model import WalletId
-from wallet.ledger.outcomes import Applied, Predicted, Refused, Replayed
+from wallet.ledger.outcomes import Applied, Grouped, Predicted, Refused, Replayed, Settled
 from wallet.service.access.callers import Caller
 from wallet.service.wallet_service import WalletService
 
@@ -94,7 +94,8 @@ class WalletChanges:
                 return await self._wallet(source_id, 200, (JSON,), strings=strings, predicted=ended)
             case Refused():
                 return refusal(outcome, request_id=request_id, amounts_as_strings=strings)
-        raise InvariantViolated(f"{outcome!r} is no outcome of a merge")
+            case Settled() | Grouped():
+                raise InvariantViolated(f"{outcome!r} is no outcome of a merge")
 
     async def _submit(
         self,

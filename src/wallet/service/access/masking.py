@@ -25,6 +25,8 @@ def wallets_shown(outcome: Outcome) -> Iterator[WalletId]:
         case Grouped(outcomes):
             for each in outcomes:
                 yield from wallets_shown(each)
+        case Settled():
+            pass
 
 
 def wallets_of(posted: Posted) -> Iterator[WalletId]:
@@ -44,7 +46,8 @@ def masked(outcome: Outcome, own: Own) -> Outcome:
             return masked_refused(outcome, own)
         case Grouped(outcomes):
             return Grouped(tuple(masked_single(each, own) for each in outcomes))
-    return outcome
+        case Settled():
+            return outcome
 
 
 def masked_single(
