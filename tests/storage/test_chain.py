@@ -18,9 +18,10 @@ from wallet.ledger.audit import NO_LINK, Salts, leaf_of, link_hash, merkle_root
 from wallet.ledger.model import LotCategory
 from wallet.ledger.requests import LotTerms, Options
 from wallet.storage.batch.write_by_copy import ENTRIES_LEAST
+from wallet.storage.chain import leaves
 from wallet.storage.chain import seal as chain
 from wallet.storage.chain.leaves import read_records, read_salts
-from wallet.storage.chain.seal import Lag, find_checkpoints, leaves, link_of, measure_lag, seal
+from wallet.storage.chain.seal import Lag, find_checkpoints, link_of, measure_lag, seal
 from wallet.storage.verify.chain import verify_with_chain
 
 SEALS = "SELECT height, seq FROM seals ORDER BY height"
