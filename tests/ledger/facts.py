@@ -117,9 +117,11 @@ def lots_add_up(after: World) -> None:
             if each.lot_id is not None:
                 assert after.lots[each.lot_id].wallet_id == hold.wallet_id
     for lot in after.lots.values():
-        assert 0 <= lot.held <= lot.remaining <= lot.amount
-        assert lot.held == reserved[lot.id]
         moves = [move for move in after.lot_moves if move.lot_id == lot.id]
+        # What joined it, or was restored to it, comes to what it was opened with.
+        gained = sum(move.change for move in moves if move.change > 0 and move.transaction_id != lot.opened_by)
+        assert 0 <= lot.held <= lot.remaining <= lot.amount + gained
+        assert lot.held == reserved[lot.id]
         assert lot.remaining == sum(move.change for move in moves), "moves of a lot"
         assert lot.held == sum(move.held_change for move in moves), "moves of what is held of a lot"
         here = [move for move in moves if move.wallet_id == lot.wallet_id]

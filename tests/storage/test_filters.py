@@ -441,24 +441,24 @@ PLANS: dict[str, tuple[str, str, Sequence[Any], set[str]]] = {
         (uuid4(), 200),
         {"transactions_refund_ix", "refund_states_pk", "ledger_entries_transaction_ix"},
     ),
-    "users": ("reads", "list_users", (None, 21), {"users_pk"}),
-    "users of a name": ("reads", "list_users_by_name", ("name 3", None, 21), {"users_name_ix"}),
+    "users": ("resources", "list_users", (None, 21), {"users_pk"}),
+    "users of a name": ("resources", "list_users_by_name", ("name 3", None, 21), {"users_name_ix"}),
     "users with a member": (
-        "reads",
+        "resources",
         "list_users_by_metadata",
         ("plan", "1", None, 21),
         {"metadata_members_pk", "users_pk"},
     ),
-    "wallets": ("reads", "list_wallet_ids", (None, 21), {"wallets_pk"}),
+    "wallets": ("resources", "list_wallet_ids", (None, 21), {"wallets_pk"}),
     "wallets of a user": (
-        "reads",
+        "resources",
         "list_wallet_ids_by_user",
         (UUID("00000000-0000-0000-0002-000000000001"), None, 21),
         {"wallets_user_ix"},
     ),
-    "wallets of a label": ("reads", "list_wallet_ids_by_label", ("label 3", None, 21), {"wallets_label_ix"}),
+    "wallets of a label": ("resources", "list_wallet_ids_by_label", ("label 3", None, 21), {"wallets_label_ix"}),
     "wallets with a member": (
-        "reads",
+        "resources",
         "list_wallet_ids_by_metadata",
         ("region", "eu", None, 21),
         {"metadata_members_pk"},
@@ -485,7 +485,7 @@ ROWS_READ_MAX = 300
 @pytest.mark.parametrize("name", PLANS)
 async def test_a_list_reads_little_more_than_it_shows(filled: asyncpg.Connection, name: str) -> None:
     file_name, statement, parameters, indexes = PLANS[name]
-    sql = load_statements(f"{file_name}.sql")[statement]
+    sql = load_statements(f"reads/{file_name}.sql")[statement]
     explained = await filled.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", 0, *parameters)
     nodes = list(scans(json.loads(explained)[0]["Plan"]))
     # Assets are a handful.
