@@ -1,12 +1,13 @@
 """Who asks: from the header Authorization to a caller, before anything else of the request is read."""
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
+from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 from wallet.errors import Unauthenticated
 from wallet.service.access.callers import DEVELOPER, Caller
-from wallet.service.access.key_ring import KeyRing
+from wallet.service.access.key_ring import KeyRing, digest_of
 from wallet.settings import is_loopback
 
 CALLER: Final = "caller"
@@ -29,6 +30,10 @@ _FORWARDED_BEGIN: Final = (
     b"x-appengine-", b"x-goog-", b"x-vercel-", b"x-railway-",
 )  # fmt: skip
 
+Entry: TypeAlias = Callable[[], Caller | None]
+"""Answers who asks, or None where the database has to be asked. Raises RateLimited."""
+
+_MISSING: Final = "The header Authorization is missing: it must be Bearer and a key"
 _SCHEME: Final = b"bearer "
 _KEY_BEGIN: Final = len(_SCHEME)
 
@@ -63,10 +68,20 @@ class Authentication:
             if self._is_development:
                 self._ensure_from_here(headers)
                 return DEVELOPER
-            raise Unauthenticated("The header Authorization is missing: it must be Bearer and a key")
-        if authorization[:_KEY_BEGIN].lower() != _SCHEME:
-            raise Unauthenticated("The header Authorization must be Bearer and a key, and given once")
+            raise Unauthenticated(_MISSING)
         return self._ring.known(_key_in(authorization))
+
+    def entry(self, authorization: bytes | None, headers: Iterable[tuple[bytes, bytes]]) -> Entry:
+        """What answers `known` for every request with these headers that is not open to all, again and again.
+
+        Raises Unauthenticated where `known` always would.
+        """
+        if authorization is None:
+            if self._is_development:
+                self._ensure_from_here(headers)
+                return _developer
+            raise Unauthenticated(_MISSING)
+        return partial(self._ring.known_by_digest, digest_of(_key_in(authorization)))
 
     def _ensure_from_here(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Raise Unauthenticated for what came through a proxy, and for what a page of another site makes a developer's
@@ -94,7 +109,14 @@ class Authentication:
         return await self._ring.found(_key_in(authorization or b""))
 
 
+def _developer() -> Caller:
+    return DEVELOPER
+
+
 def _key_in(authorization: bytes) -> bytes:
+    """The key. Raises Unauthenticated where there is none."""
+    if authorization[:_KEY_BEGIN].lower() != _SCHEME:
+        raise Unauthenticated("The header Authorization must be Bearer and a key, and given once")
     # Any number of blanks may be between the two (RFC 9110, 11.4).
     return authorization[_KEY_BEGIN:].lstrip(b" ")
 

@@ -28,6 +28,9 @@ class Cors:
         self._origins = frozenset(origin.encode() for origin in origins)
         self._is_for_any = ANY.encode() in self._origins
 
+    told_to_all: Final = (_VARIES,)
+    """What answers to requests have that name no origin."""
+
     def telling(self, scope: Scope, send: Send, send_whole: SendWhole | None) -> tuple[Send, SendWhole | None]:
         """The same ways to send, with what the browser has to be told added to every answer, refusals included."""
         allowed = self._allowed(_header(scope, b"origin"))

@@ -5,14 +5,19 @@ from collections.abc import Awaitable
 from wallet.errors import WalletError
 from wallet.http.edge.turns import Turns
 from wallet.http.wire.asgi import App, Receive, Scope, Send
+from wallet.http.wire.direct import Lane
 from wallet.service.wallet_service import WalletService
 
 
 class Lifespan:
-    """Wraps the outermost layer. The service starts with it and is closed by it, database connections last."""
+    """Wraps the outermost layer. The service starts with it and is closed by it, database connections last.
 
-    def __init__(self, app: App, service: WalletService, turns: Turns) -> None:
+    direct: what the server's protocol answers some requests by, without ASGI; None: it has all of them go through it.
+    """
+
+    def __init__(self, app: App, service: WalletService, turns: Turns, *, direct: Lane | None = None) -> None:
         self._app = app
+        self.direct = direct
         self._turns = turns
         self.service = service
 

@@ -12,6 +12,8 @@ from wallet.http.wire.decoding import decode, malformed, may_be_left_out
 from wallet.http.wire.encoding import Answer
 from wallet.http.wire.query import Headers, Options, ensure_json, path_id, read_options
 from wallet.ledger.model import AssetId
+from wallet.ledger.outcomes import Outcome
+from wallet.ledger.requests import Single
 from wallet.service.access.callers import Caller
 from wallet.service.wallet_service import WalletService
 
@@ -58,12 +60,34 @@ class Movements:
         request = operation.build(self.operations, given, target_id, reference_of(given, options))
         outcome = await self._service.perform(caller, request)
         if missing := missing_assets(outcome, self._assets):
-            await self._load(missing)
+            await self.load(missing)
+        return self.answer(request, outcome, request_id=request_id, amounts_as_strings=options.amounts_as_strings)
+
+    def request_at_once(self, op: str, target: str | None, body: bytes, headers: Headers) -> Single | None:
+        """The request of a movement without a query, or None where something has to be asked before it can be made.
+
+        Raises Malformed and UnsupportedMediaType.
+        """
+        options = read_options(headers, b"")
+        operation = OPERATIONS[op]
+        given: Any = decoded(operation.body, body, headers, options)
+        if given.conditions:
+            return None
+        target_id = None if target is None else path_id(operation.target, target)
+        return operation.build(self.operations, given, target_id, reference_of(given, options))
+
+    def missing_assets(self, outcome: Outcome) -> list[AssetId]:
+        """The assets that have to be loaded before an answer can be written."""
+        return missing_assets(outcome, self._assets)
+
+    def answer(self, request: Single, outcome: Outcome, *, request_id: str, amounts_as_strings: bool = False) -> Answer:
+        """The whole answer to a movement, once no assets are missing. Raises OutcomeUnknown."""
         return outcome_answer(
-            request, outcome, self._assets, request_id=request_id, amounts_as_strings=options.amounts_as_strings
+            request, outcome, self._assets, request_id=request_id, amounts_as_strings=amounts_as_strings
         )
 
-    async def _load(self, missing: Iterable[AssetId]) -> None:
+    async def load(self, missing: Iterable[AssetId]) -> None:
+        """Load assets that the answer to what was done needs. Raises OutcomeUnknown."""
         try:
             await self._service.load_assets(missing)
         except Exception as error:

@@ -1,5 +1,6 @@
 """The memory that bodies may take while they arrive, charged to the key that they come with."""
 
+from collections.abc import Iterable
 from typing import Final, Protocol
 
 BODIES_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -14,6 +15,31 @@ class Holder(Protocol):
 
     def give_up_body(self) -> None:
         """Refuse the request under way and free its body."""
+
+
+class Charge:
+    """What one connection pays for the body that arrives on it."""
+
+    __slots__ = ("_budget", "_holder", "_key")
+
+    def __init__(self, budget: "BodyBudget", holder: Holder) -> None:
+        self._budget = budget
+        self._holder = holder
+        # Under which key the current body counts, once it does.
+        self._key: bytes | None = None
+
+    def pay(self, headers: Iterable[tuple[bytes, bytes]], held_bytes: int) -> None:
+        """Say how much is held now of a body that goes on in the next piece; `headers`: those it came with."""
+        if self._key is None:
+            authorization = next((value for name, value in headers if name == b"authorization"), b"")
+            self._key = authorization.rpartition(b" ")[2]
+        self._budget.charge(self._key, self._holder, held_bytes)
+
+    def end(self) -> None:
+        """What has arrived of the body no longer counts: it is whole, answered, refused or given up."""
+        if self._key is not None:
+            self._budget.release(self._key, self._holder)
+            self._key = None
 
 
 class BodyBudget:

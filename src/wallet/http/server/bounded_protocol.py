@@ -13,19 +13,22 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Callable
-from typing import Any, ClassVar, Final
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, ClassVar, Final, cast
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
-from wallet.http.server.body_budget import BodyBudget
-from wallet.http.server.exchange import Exchange, scope_of, written_problem
+from wallet.http.server.body_budget import BodyBudget, Charge
+from wallet.http.server.direct_exchange import DirectExchange
+from wallet.http.server.exchange import Exchange, scope_of
+from wallet.http.server.flow import Flow
 from wallet.http.server.request_meter import STREAMED, Refused, Sizes
 from wallet.http.server.request_parser import BODY, NOTHING, Head, RequestParser
+from wallet.http.server.written import written_problem
 from wallet.http.wire.asgi import is_request_id, new_request_id
+from wallet.http.wire.direct import Connection, Lane
 
 # Seconds that a refused connection is still read from after the answer. Closing with unread bytes makes the kernel
 # send a reset, and a client that is still writing would lose the answer that tells it why.
@@ -44,16 +47,6 @@ STREAM_PROGRESS_BYTES: Final = 64 * 1024
 _log = logging.getLogger(__name__)
 
 
-class _Flow(FlowControl):
-    """Nothing is read while requests wait for their turn, even if the exchange under way asks for its body."""
-
-    is_held = False
-
-    def resume_reading(self) -> None:
-        if not self.is_held:
-            super().resume_reading()
-
-
 class BoundedProtocol(asyncio.Protocol):
     """Use `bounds.bounded_protocol(settings)`, which fills in the bounds: uvicorn makes the instances."""
 
@@ -64,7 +57,7 @@ class BoundedProtocol(asyncio.Protocol):
     bodies: ClassVar[BodyBudget]
 
     transport: asyncio.Transport
-    flow: "_Flow"
+    flow: Flow
     write: Callable[[Any], None]
 
     def __init__(
@@ -78,17 +71,19 @@ class BoundedProtocol(asyncio.Protocol):
         self._app: Any = config.loaded_app
         self._server_state = server_state
         self._app_state = app_state
+        # What some requests are answered by, without ASGI, if the application has it.
+        lane: Lane | None = getattr(self._app, "direct", None)
+        self._direct: Connection | None = None if lane is None else lane.connect()
         self._requests = RequestParser(self, self.sizes)
         # On the loop's clock: when the sweep calls `expire`. Infinite while it is our turn.
         self.deadline = math.inf
         # What is not answered. The first is under way; of the last, the body may still be arriving.
-        self._owed: deque[Exchange] = deque()
+        self._owed: deque[Exchange | DirectExchange] = deque()
         # Bytes that arrived behind requests whose answers are owed; they are parsed when those are given.
         self._unparsed = b""
         # The client has closed its sending side: what it asked is answered, and then the connection ends.
         self._has_eof = False
-        # Under which key the bytes of the current body count, once they do.
-        self._charged_key: bytes | None = None
+        self._charge = Charge(self.bodies, self)
         # Once set, nothing more is parsed; what still arrives is thrown away.
         self._refusal: bytes | None = None
         # Once set, the same, after the last answer of this connection, which may be taken until then.
@@ -103,7 +98,7 @@ class BoundedProtocol(asyncio.Protocol):
             transport.abort()
             return
         self._server_state.connections.add(self)  # type: ignore[arg-type]
-        self.flow = _Flow(transport)
+        self.flow = Flow(transport)
         self.write = transport.write
         self._addresses = get_local_addr(transport), get_remote_addr(transport)
         self.deadline = self.loop.time() + self.request_seconds_max
@@ -128,7 +123,7 @@ class BoundedProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server_state.connections.discard(self)
-        self._forget_body()
+        self._charge.end()
         for exchange in self._owed:
             exchange.hang_up()
         if self._owed:
@@ -175,10 +170,40 @@ class BoundedProtocol(asyncio.Protocol):
         self._rearm()
 
     def head_arrived(self, head: Head) -> None:
+        exchange = self._direct_exchange(head) or self._exchange(head)
+        self._owed.append(exchange)
+        if len(self._owed) == 1:
+            self._start(exchange)
+
+    def body_arrived(self, piece: bytes) -> None:
+        exchange = self._owed[-1]
+        exchange.take(piece)
+        if exchange.stream is not None:
+            self._rearm()
+
+    def request_is_whole(self) -> None:
+        self._charge.end()
+        self._owed[-1].end_body()
+        self._rearm()
+
+    def _direct_exchange(self, head: Head) -> DirectExchange | None:
+        if self._direct is None or not head.keeps_alive or head.version != "1.1":
+            return None
+        operation = self._direct.operation(head.method, head.target, head.headers)
+        if operation is None:
+            return None
+        return DirectExchange(
+            head=head,
+            operation=operation,
+            channel=self,
+            default_headers=self._server_state.default_headers,
+            on_response=self._answered,
+        )
+
+    def _exchange(self, head: Head) -> Exchange:
         server, client = self._addresses
-        scope = scope_of(head, server=server, client=client, state=self._app_state)
         exchange = Exchange(
-            scope=scope,
+            scope=scope_of(head, server=server, client=client, state=self._app_state),
             head=head,
             channel=self,
             flow=self.flow,
@@ -187,25 +212,7 @@ class BoundedProtocol(asyncio.Protocol):
         )
         if head.target.partition(b"?")[0] in STREAMED:
             exchange.begin_stream()
-        self._owed.append(exchange)
-        if len(self._owed) == 1:
-            self._start(exchange)
-
-    def body_arrived(self, piece: bytes) -> None:
-        exchange = self._owed[-1]
-        exchange.body += piece
-        if len(exchange.body) > HIGH_WATER_LIMIT:
-            self.flow.pause_reading()
-        exchange.message_event.set()
-        if exchange.stream is not None:
-            self._rearm()
-
-    def request_is_whole(self) -> None:
-        exchange = self._owed[-1]
-        exchange.more_body = False
-        exchange.message_event.set()
-        self._forget_body()
-        self._rearm()
+        return exchange
 
     def _parse(self, data: bytes) -> None:
         """Parse while at most one answer is owed. Then the rest waits, and nothing more is read."""
@@ -225,17 +232,42 @@ class BoundedProtocol(asyncio.Protocol):
             self.flow.is_held = True
             self.flow.pause_reading()
 
-    def _start(self, exchange: Exchange) -> None:
+    def _start(self, exchange: Exchange | DirectExchange) -> None:
+        if isinstance(exchange, DirectExchange):
+            exchange.start()
+            return
         if exchange.stream is not None:
             # Now, and not with the head: the answers before it have no claim to so much room.
             low = STREAM_ANSWERS_BYTES_MAX - STREAM_PROGRESS_BYTES
             self.transport.set_write_buffer_limits(STREAM_ANSWERS_BYTES_MAX, low)
-        task = self.loop.create_task(exchange.run_asgi(self._app))
+        self._run(exchange.run_asgi(self._app))
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self.loop.create_task(work)
         tasks = self._server_state.tasks
         task.add_done_callback(tasks.discard)
         tasks.add(task)
 
+    def go_by_asgi(self, exchange: DirectExchange, known: Mapping[str, Any]) -> None:
+        """Called by an exchange whose turn it is, and whose request is whole."""
+        instead = self._exchange(exchange.head)
+        cast("dict[str, Any]", instead.scope).update(known)
+        instead.keep_alive = exchange.keep_alive
+        instead.take(exchange.body)
+        instead.end_body()
+        self._owed[0] = instead
+        self._start(instead)
+
     # Answers
+
+    def send_when_read(self, exchange: DirectExchange, written: bytes) -> None:
+        """Called by an exchange whose client has not read the answers before."""
+        self._run(self._send_when_read(exchange, written))
+
+    async def _send_when_read(self, exchange: DirectExchange, written: bytes) -> None:
+        await self.flow.drain()
+        if not exchange.is_gone:
+            exchange.send(written)
 
     def close(self) -> None:
         """Called by an exchange behind its last answer. A client that is still sending can read it to its end."""
@@ -293,7 +325,7 @@ class BoundedProtocol(asyncio.Protocol):
         """The last answer of this connection is made. What still comes is thrown away until the client has read it."""
         self._over_at_latest = self.loop.time() + self.request_seconds_max
         self.deadline = self.loop.time() + LINGER_SECONDS
-        self._forget_body()
+        self._charge.end()
         if self._has_eof:
             self.transport.close()
             return
@@ -315,24 +347,14 @@ class BoundedProtocol(asyncio.Protocol):
             self.deadline = self.loop.time() + self.keep_alive_seconds
 
     def _charge_body(self) -> None:
-        """Count what is held of a body that goes on in the next piece."""
-        if self._charged_key is None:
-            authorization = next((value for name, value in self._requests.headers if name == b"authorization"), b"")
-            self._charged_key = authorization.rpartition(b" ")[2]
         # Of a stream, the application has taken the rest; else it takes nothing before the end that it does not keep.
         exchange = self._owed[-1]
         held = self._requests.body_bytes if exchange.stream is None else len(exchange.body)
-        self.bodies.charge(self._charged_key, self, held)
+        self._charge.pay(self._requests.headers, held)
 
     def give_up_body(self) -> None:
         """Called by the budget: this body is one too many."""
         self._refuse(Refused("overloaded", "Too many large bodies are arriving at once."))
-
-    def _forget_body(self) -> None:
-        """What has arrived of a body no longer counts: it is whole, answered, refused or given up."""
-        if self._charged_key is not None:
-            self.bodies.release(self._charged_key, self)
-            self._charged_key = None
 
     # Refusals
 
@@ -349,14 +371,14 @@ class BoundedProtocol(asyncio.Protocol):
             default_headers=self._server_state.default_headers,
         )
         self._unparsed = b""
-        self._forget_body()
+        self._charge.end()
         self._rearm()
         if self._requests.phase == BODY:
             self._refuse_started(self._owed[-1])
         elif not self._owed:
             self._send_refusal()
 
-    def _refuse_started(self, exchange: Exchange) -> None:
+    def _refuse_started(self, exchange: Exchange | DirectExchange) -> None:
         """The application has the head of this request, or will have it when earlier requests are answered."""
         if len(self._owed) > 1:
             self._owed.pop()

@@ -61,7 +61,7 @@ def refusal(refused: Refused, *, request_id: str, amounts_as_strings: bool = Fal
     return problem(refused.code.value, refused.detail, request_id=request_id, **extra)
 
 
-def failure(error: Exception, *, request_id: str, moves_money: bool) -> Answer:
+def failure(error: BaseException, *, request_id: str, moves_money: bool) -> Answer:
     """The answer to a request that raised. A fault under a movement is not known to have moved nothing."""
     if isinstance(error, Malformed):
         errors = [{"field": each.field, "message": each.message} for each in error.errors]

@@ -47,6 +47,11 @@ _NOT_IN_TIME: Final = "the key could not be looked up in time"
 _log = logging.getLogger(__name__)
 
 
+def digest_of(key: bytes) -> bytes:
+    """What the ring knows a key by: how long a look-up takes tells nothing of the keys held."""
+    return sha256(key).digest()
+
+
 class KeySource(Protocol):
     """Where keys are asked for. See storage.keys.KeyStore."""
 
@@ -125,8 +130,11 @@ class KeyRing:
 
     def known(self, key: bytes) -> Caller | None:
         """Whose key this is, if that is known here and now; else ask for it. Raises RateLimited."""
-        # By its digest: how long a look-up takes tells nothing of the keys held.
-        held = self._held.get(sha256(key).digest())
+        return self.known_by_digest(digest_of(key))
+
+    def known_by_digest(self, digest: bytes) -> Caller | None:
+        """The same, where the digest of the key was made before."""
+        held = self._held.get(digest)
         if held is None:
             return None
         now = self._now()
@@ -142,7 +150,7 @@ class KeyRing:
         parts = KEY.fullmatch(key)
         if parts is None:
             raise Unauthenticated(_REFUSED)
-        digest = sha256(key).digest()
+        digest = digest_of(key)
         if self._misses.get(digest, -math.inf) > self._now():
             raise Unauthenticated(_REFUSED)
         look_up = self._looking_up.get(digest)

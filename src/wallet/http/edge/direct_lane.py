@@ -1,0 +1,306 @@
+"""The hot operations answered by calls: no task, no ASGI, one write from where the outcome arrives.
+
+Only what is plainly one of them and certain to be let in is taken. All else goes on to the edge through ASGI, before
+anything was done, and is answered there from the beginning. The functions that decide and write are the same ones.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple, TypeAlias
+from uuid import UUID
+
+from wallet.http.edge.authentication import CALLER, Authentication, Entry
+from wallet.http.edge.needs import Needs
+from wallet.http.edge.turns import Turns, too_late
+from wallet.http.operations.balances import current_answer
+from wallet.http.operations.perform import Movements
+from wallet.http.wire.asgi import is_request_id, new_request_id
+from wallet.http.wire.direct import Operation, Reply
+from wallet.http.wire.encoding import Answer
+from wallet.http.wire.failures import failure
+from wallet.ledger.model import AssetId
+from wallet.ledger.outcomes import Outcome, Refused
+from wallet.ledger.requests import Single
+from wallet.service.access.callers import Caller, Scope
+from wallet.service.wallet_service import WalletService
+from wallet.storage.reads.balances import Balance
+from wallet.storage.rows.ids import parse_id
+
+Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
+
+
+class Route(NamedTuple):
+    """op: one of OPERATIONS; empty for the balance. template: as the framework names the route, for metrics."""
+
+    op: str
+    template: str
+    needs: Needs
+
+
+_ISSUE: Final = Needs((Scope.ISSUE,))
+_SPEND: Final = Needs((Scope.SPEND,))
+_BALANCE: Final = Route("", "/wallets/{wallet_id}/balance", Needs((Scope.READ,)))
+_OF_WALLETS: Final[Mapping[bytes, Route]] = {
+    b"/topup": Route("topup", "/wallets/{wallet_id}/topup", _ISSUE),
+    b"/bonus": Route("bonus", "/wallets/{wallet_id}/bonus", _ISSUE),
+    b"/spend": Route("spend", "/wallets/{wallet_id}/spend", _SPEND),
+}
+_OF_HOLDS: Final[Mapping[bytes, Route]] = {b"/capture": Route("capture", "/holds/{hold_id}/capture", _SPEND)}
+_WITHOUT_ID: Final[Mapping[bytes, Route]] = {
+    b"/transfers": Route("transfer", "/transfers", _SPEND),
+    b"/holds": Route("hold", "/holds", _SPEND),
+}
+ROUTES: Final = (_BALANCE, *_OF_WALLETS.values(), *_OF_HOLDS.values(), *_WITHOUT_ID.values())
+
+_WALLETS: Final = b"/wallets/"
+_HOLDS: Final = b"/holds/"
+_ID_CHARACTERS: Final = 36
+_WALLET_END: Final = len(_WALLETS) + _ID_CHARACTERS
+_HOLD_END: Final = len(_HOLDS) + _ID_CHARACTERS
+
+# A head with one of these is out of the ordinary.
+_UNUSUAL: Final = frozenset({b"expect", b"content-encoding", b"upgrade"})
+
+
+class _Said(NamedTuple):
+    """What headers say. entry: who asks with them. has_key: whether they have an Idempotency-Key."""
+
+    entry: Entry
+    request_id: bytes | None
+    has_key: bool
+
+
+class DirectLane:
+    """What the direct connections of one process share.
+
+    told: headers that every answer has besides. has_cors: a request that names its origin is answered elsewhere.
+    """
+
+    def __init__(
+        self,
+        service: WalletService,
+        movements: Movements,
+        authentication: Authentication,
+        turns: Turns,
+        *,
+        told: Iterable[tuple[bytes, bytes]] = (),
+        has_cors: bool = False,
+    ) -> None:
+        self.service = service
+        self.movements = movements
+        self.turns = turns
+        self.told = tuple(told)
+        self._authentication = authentication
+        self._has_cors = has_cors
+
+    def connect(self) -> "DirectConnection":
+        return DirectConnection(self)
+
+    def said(self, headers: Headers) -> _Said | None:
+        """What headers say, or None where anything in them is out of the ordinary."""
+        authorization = request_id = None
+        has_key = False
+        for name, value in headers:
+            if name == b"authorization":
+                if authorization is not None:
+                    return None
+                authorization = value
+            elif name == b"x-request-id":
+                if request_id is None and is_request_id(value):
+                    request_id = value
+            elif name == b"idempotency-key":
+                has_key = True
+            elif name in _UNUSUAL or (name == b"origin" and self._has_cors):
+                return None
+        try:
+            entry = self._authentication.entry(authorization, headers)
+        except Exception:
+            return None
+        return _Said(entry, request_id, has_key)
+
+
+class DirectConnection:
+    """Remembers what the headers of the last request said: clients send the same ones again and again."""
+
+    __slots__ = ("_headers", "_lane", "_said")
+
+    def __init__(self, lane: DirectLane) -> None:
+        self._lane = lane
+        self._headers: Headers = ()
+        self._said: _Said | None = None
+
+    def operation(self, method: str, target: bytes, headers: Headers) -> Operation | None:
+        route, id_text = _route(method, target)
+        if route is None:
+            return None
+        if headers != self._headers:
+            self._headers, self._said = headers, self._lane.said(headers)
+        said = self._said
+        if said is None:
+            return None
+        if route is not _BALANCE:
+            return _Movement(self._lane, route, said, id_text, headers)
+        wallet_id = None if said.has_key or id_text is None else parse_id(id_text)
+        return None if wallet_id is None else _BalanceOf(self._lane, route, said, wallet_id)
+
+
+def _route(method: str, target: bytes) -> tuple[Route | None, str | None]:
+    """The route of a target without a query, and the id that it has in it."""
+    if method == "POST":
+        if target.startswith(_WALLETS):
+            return _OF_WALLETS.get(target[_WALLET_END:]), target[len(_WALLETS) : _WALLET_END].decode("latin-1")
+        if target.startswith(_HOLDS):
+            return _OF_HOLDS.get(target[_HOLD_END:]), target[len(_HOLDS) : _HOLD_END].decode("latin-1")
+        return _WITHOUT_ID.get(target), None
+    if method == "GET" and target[_WALLET_END:] == b"/balance" and target.startswith(_WALLETS):
+        return _BALANCE, target[len(_WALLETS) : _WALLET_END].decode("latin-1")
+    return None, None
+
+
+class _Direct:
+    """One request of the lane, from its beginning to its answer. Late if it takes longer than answers may."""
+
+    __slots__ = ("_is_over", "_lane", "_reply", "_route", "_said", "begun_at")
+
+    is_arriving = False
+    _reply: Reply
+
+    def __init__(self, lane: DirectLane, route: Route, said: _Said) -> None:
+        self._lane = lane
+        self._route = route
+        self._said = said
+        self._is_over = False
+
+    def done(self) -> bool:
+        """Whether the answer was made already. A client that hung up changes nothing: what was done is counted."""
+        return self._is_over
+
+    def give_up(self) -> None:
+        """Called by Turns: this has taken too long."""
+        self._fail(too_late(moves_money=bool(self._route.op)), moves_money=False)
+
+    def _caller(self, reply: Reply) -> Caller | None:
+        """Who asks. None: this goes on through ASGI, because they may not or because that is not known."""
+        self.begun_at = time.perf_counter()
+        self._reply = reply
+        try:
+            caller = self._said.entry()
+        except Exception:
+            caller = None
+        if caller is None:
+            reply.go_by_asgi({})
+        elif caller.is_bound or caller.scopes.isdisjoint(self._route.needs.scopes):
+            reply.go_by_asgi({CALLER: caller})
+        else:
+            return caller
+        return None
+
+    def _fail(self, error: BaseException, *, moves_money: bool) -> None:
+        request_id = self._said.request_id or new_request_id()
+        self._answer(failure(error, request_id=request_id.decode(), moves_money=moves_money), request_id)
+
+    def _answer(self, answer: Answer, request_id: bytes) -> None:
+        self._is_over = True
+        lane = self._lane
+        lane.turns.end(self)
+        lane.service.telemetry.request(self._route.template, answer.status, time.perf_counter() - self.begun_at)
+        self._reply.answer(answer, request_id=request_id, last=lane.told)
+
+
+class _BalanceOf(_Direct):
+    """The balance of one wallet. Takes its place among those who wait for balances."""
+
+    __slots__ = ("_caller_here", "_wallet_id")
+
+    def __init__(self, lane: DirectLane, route: Route, said: _Said, wallet_id: UUID) -> None:
+        super().__init__(lane, route, said)
+        self._wallet_id = wallet_id
+
+    def begin(self, body: bytes, reply: Reply) -> None:
+        caller = self._caller(reply)
+        if caller is None:
+            return
+        self._caller_here = caller
+        try:
+            self._lane.service.balances.ask(self._wallet_id, self)
+        except Exception:
+            reply.go_by_asgi({CALLER: caller})
+            return
+        self._lane.turns.add(self)
+
+    def set_result(self, balance: Balance) -> None:
+        if balance.is_due:
+            # It has to be posted first.
+            self._is_over = True
+            self._lane.turns.end(self)
+            self._reply.go_by_asgi({CALLER: self._caller_here})
+            return
+        try:
+            answer = current_answer(balance)
+        except Exception as error:
+            self._fail(error, moves_money=False)
+            return
+        self._answer(answer, self._said.request_id or new_request_id())
+
+    def set_exception(self, exception: BaseException) -> None:
+        self._fail(exception, moves_money=False)
+
+
+class _Movement(_Direct):
+    """One movement. Takes its place among those who wait for outcomes."""
+
+    __slots__ = ("_headers", "_loading", "_request", "_target")
+
+    def __init__(self, lane: DirectLane, route: Route, said: _Said, target: str | None, headers: Headers) -> None:
+        super().__init__(lane, route, said)
+        self._target = target
+        self._headers = headers
+
+    def begin(self, body: bytes, reply: Reply) -> None:
+        caller = self._caller(reply)
+        if caller is None:
+            return
+        lane = self._lane
+        try:
+            request = lane.movements.request_at_once(self._route.op, self._target, body, self._headers)
+            if request is None or not lane.service.permissions.admits_at_once(caller, request):
+                reply.go_by_asgi({CALLER: caller})
+                return
+            self._request: Single = request
+            lane.service.accept(request, self)
+        except Exception:
+            # Nothing was accepted, and why is said there.
+            reply.go_by_asgi({CALLER: caller})
+            return
+        lane.turns.add(self)
+
+    def set_result(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Refused):
+            self._lane.service.count_refusal(outcome)
+        if missing := self._lane.movements.missing_assets(outcome):
+            # Another process has made them. Referred to from here, or nothing would keep the task.
+            self._loading = asyncio.get_running_loop().create_task(self._answer_when_loaded(outcome, missing))
+        else:
+            self._answer_outcome(outcome)
+
+    def set_exception(self, exception: BaseException) -> None:
+        self._fail(exception, moves_money=True)
+
+    async def _answer_when_loaded(self, outcome: Outcome, missing: Iterable[AssetId]) -> None:
+        try:
+            await self._lane.movements.load(missing)
+        except Exception as error:
+            if not self._is_over:
+                self._fail(error, moves_money=True)
+            return
+        if not self._is_over:
+            self._answer_outcome(outcome)
+
+    def _answer_outcome(self, outcome: Outcome) -> None:
+        request_id = self._said.request_id or new_request_id()
+        try:
+            answer = self._lane.movements.answer(self._request, outcome, request_id=request_id.decode())
+        except Exception as error:
+            answer = failure(error, request_id=request_id.decode(), moves_money=True)
+        self._answer(answer, request_id)
