@@ -464,7 +464,6 @@ NOT_YET_PLAIN: set[str] = {
     "docs/testing.md",
     "docs/threat-model.md",
     "examples/verify_receipt.py",
-    "src/wallet",
     "src/wallet/cli",
     "src/wallet/http",
     "src/wallet/http/bulk",
