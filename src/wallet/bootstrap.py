@@ -1,4 +1,4 @@
-"""The only place that builds objects and wires them."""
+"""The only module that builds the objects of the service and connects them to each other."""
 
 from typing import Any, cast
 
@@ -63,7 +63,7 @@ def make_service(settings: Settings) -> WalletService:
         wait_seconds_max=settings.step_seconds_max,
         observe_depth=telemetry.queue_depth.set,
     )
-    # Not among the writers of small movements.
+    # A writer of its own, so that a large batch does not occupy one of the writers of small movements.
     aside = WriterAside(*make_writers(1, BULK_PORTIONS_MAX, is_aside=True))
     lanes = make_writers(LANES, BULK_PORTIONS_MAX, group_lines_at_once=GROUP_LINES_AT_ONCE_MAX)
     bulk = LaneCommitter(
@@ -100,7 +100,7 @@ def make_service(settings: Settings) -> WalletService:
 def make_routes(
     service: WalletService, movements: Movements, balances: Balances, settings: Settings
 ) -> tuple[Litestar, Pages]:
-    """The framework with all routes, and the pages among them that are open to all."""
+    """The framework with all routes, and the pages that need no key."""
     exposition = None if settings.metrics_port else service.telemetry.exposition
     pages = open_pages(lambda: document(framework), exposition)
     framework = make_framework(service, movements, balances, pages, public_url=url_of(settings.public_url))
@@ -108,7 +108,7 @@ def make_routes(
 
 
 def make_app(settings: Settings) -> Lifespan:
-    """What the server runs. Raises SettingsInvalid without a database."""
+    """The ASGI application that the server runs. Raises SettingsInvalid without a database."""
     link_types_to(url_of(settings.public_url))
     service = make_service(settings)
     movements, balances = Movements(service), Balances(service)
@@ -123,7 +123,7 @@ def make_app(settings: Settings) -> Lifespan:
 
 
 def openapi_bytes() -> bytes:
-    """The OpenAPI document, made from the code alone: nothing is connected to."""
+    """The OpenAPI document, made from the code alone, without a connection to anything."""
     settings = Settings(database_url="postgresql://")
     service = make_service(settings)
     framework, _ = make_routes(service, Movements(service), Balances(service), settings)

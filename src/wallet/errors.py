@@ -1,23 +1,23 @@
-"""What can go wrong besides a refusal. A refusal is a value (ledger.outcomes); everything here is raised.
+"""The exceptions of the service. A refusal by the ledger is no exception: it is a value (ledger.outcomes).
 
 WalletError
 ├── Malformed             the request can never be right as it is; the caller must change it
-├── NotFound              what the URL names does not exist
+├── NotFound              the resource that the URL names does not exist
 ├── Unauthenticated       no key, or one that is unknown, expired or revoked
-├── Forbidden             the key does not have the scope that this needs
+├── Forbidden             the key does not have the scope that the request needs
 ├── RateLimited           the key asks too often; certainly not applied
-├── NotSealed             too new to be proved; ask again in a moment
-├── GroupTooLarge         more than is done at once, so it will never be done like this; certainly not applied
-├── NotAtOnce             internal: too much for the event loop, so it is decided aside
-├── AlreadyExists         a client-made id is taken by another body
-├── Overloaded            queue full; certainly not applied
+├── NotSealed             the audit chain does not cover the transaction yet; ask again in a moment
+├── GroupTooLarge         the group needs more work than one group may; never applied, however often it is sent
+├── NotAtOnce             internal: the group is too much work for the event loop; a thread decides it
+├── AlreadyExists         the id or code that the client chose belongs to a resource with other content
+├── Overloaded            the queue is full; certainly not applied
 ├── StorageUnavailable    failed before COMMIT was sent; certainly not applied
-│   └── WalletBusy        another session holds the wallet or the reference, or too much is due there
-├── OutcomeUnknown        connection lost while committing; may have been applied
-├── StaleContext          internal: reload and decide again; escapes only after the last try
-├── BadData               internal: the database refused a value; escapes only for the one culprit
-└── SettingsInvalid       refuses to start
-InvariantViolated         outside the tree on purpose: nobody may catch it as an ordinary error
+│   └── WalletBusy        another session holds the wallet or the reference, or too much is due at the wallet
+├── OutcomeUnknown        the connection was lost while committing; may have been applied
+├── StaleContext          internal: reload and decide again; raised to the caller only after the last try
+├── BadData               internal: PostgreSQL refused a value; raised only to the request that holds the value
+└── SettingsInvalid       the service refuses to start with these settings
+InvariantViolated         outside the tree on purpose: no code may catch it as an ordinary error
 """
 
 from collections.abc import Sequence
@@ -25,19 +25,19 @@ from dataclasses import dataclass
 
 
 class WalletError(Exception):
-    """The root of everything that is expected to happen in a healthy program."""
+    """The root of all errors that a healthy program expects."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One thing wrong with one field. `field` is a dotted path, empty for the body as a whole."""
+    """One mistake in one field. `field` is a dotted path, empty for the body as a whole."""
 
     field: str
     message: str
 
 
 class Malformed(WalletError):
-    """A request that no state of the ledger could make right."""
+    """The request is wrong whatever the state of the ledger is."""
 
     def __init__(self, errors: Sequence[FieldError]) -> None:
         super().__init__("; ".join(f"{e.field}: {e.message}" if e.field else e.message for e in errors))
@@ -45,7 +45,7 @@ class Malformed(WalletError):
 
 
 class NotFound(WalletError):
-    """`code` is one of the `*_not_found` codes of docs/errors.md."""
+    """The resource that the URL names does not exist. `code` is one of the `*_not_found` codes of docs/errors.md."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -53,17 +53,17 @@ class NotFound(WalletError):
 
 
 class Unauthenticated(WalletError):
-    """Who asks is not known. The message never says which of the reasons it is."""
+    """The request has no valid key. The message never says whether a key is unknown, expired or revoked."""
 
 
 class Forbidden(WalletError):
-    """Who asks is known, and may not do this. Nothing was applied."""
+    """The caller is known, and may not do this. Nothing was applied."""
 
 
 class RateLimited(WalletError):
     """The key asks more often than it may. Nothing was applied.
 
-    retry_after_seconds: when the next request will be let in, in whole seconds, at least 1.
+    retry_after_seconds: the time until the key's next request is accepted, in whole seconds, at least 1.
     """
 
     def __init__(self, message: str, *, retry_after_seconds: int) -> None:
@@ -72,22 +72,22 @@ class RateLimited(WalletError):
 
 
 class NotSealed(WalletError):
-    """The audit chain has not come to this yet. It will in a moment."""
+    """The audit chain does not cover this transaction yet. It will in a moment."""
 
 
 class GroupTooLarge(WalletError):
-    """A group asks for more work than is done at once. Nothing was applied, and no other try would end otherwise.
+    """A group needs more work than one group may. Nothing was applied, and another try would end in the same way.
 
-    Raised for several requests together it is internal: they are decided in parts.
+    Raised for several requests together it is internal: the service then decides them in parts.
     """
 
 
 class NotAtOnce(WalletError):
-    """Internal: a group turned out to be too much for the event loop. Nothing was applied; it is decided aside."""
+    """Internal: a group turned out to be too much work for the event loop. Nothing was applied; a thread decides it."""
 
 
 class AlreadyExists(WalletError):
-    """A resource with this id or code is there, and it is not the one described."""
+    """A resource with this id or code exists, and differs from the one that the request describes."""
 
 
 class Overloaded(WalletError):
@@ -95,31 +95,31 @@ class Overloaded(WalletError):
 
 
 class StorageUnavailable(WalletError):
-    """The database could not be asked, or failed before COMMIT was sent. Nothing was applied."""
+    """The database was out of reach, or failed before COMMIT was sent. Nothing was applied."""
 
 
 class WalletBusy(StorageUnavailable):
-    """The database answers, and a wallet or a reference could not be had in time. Nothing was applied."""
+    """The database answers, but a wallet or a reference did not become free in time. Nothing was applied."""
 
 
 class OutcomeUnknown(WalletError):
-    """COMMIT was sent and no clean answer came. Ask again with the same reference."""
+    """COMMIT was sent and not clearly answered. The caller must ask again with the same reference."""
 
 
 class StaleContext(WalletError):
-    """Another writer was there first: reload and decide again."""
+    """Another writer committed first: reload the states and decide again."""
 
 
 class BadData(WalletError):
-    """The database refused a value that passed our own checks."""
+    """PostgreSQL refused a value that had passed the service's own checks."""
 
 
 class SettingsInvalid(WalletError):
-    """The service refuses to start like this. The message says what to change."""
+    """The service refuses to start with these settings. The message says what to change."""
 
 
 class InvariantViolated(Exception):
-    """Something that must always hold does not. The writer stops, and somebody is paged."""
+    """An invariant is broken. The writer stops, readiness fails, and an operator must look."""
 
 
 def ensure(truth: bool, message: str) -> None:

@@ -1,7 +1,8 @@
-"""Origins, and the URL of the service itself, as browsers write them. A leaf: knows nobody.
+"""Origins, and the URL of the service itself, as browsers write them. Imports no other module of this package.
 
-A browser compares what it says of a page with what it is told, letter by letter; people write the same thing in many
-ways. Whatever is not certain to be meant is refused by a ValueError with a sentence that says what is wrong.
+A browser compares the origin of a page with the one that the service allows, letter by letter; operators write one
+origin in many ways. This module brings settings into the browser's form. It refuses text that could mean something
+else by a ValueError whose sentence says what is wrong.
 """
 
 import re
@@ -12,24 +13,27 @@ from urllib.parse import SplitResult, urlsplit
 import idna
 
 ANY: Final = "*"
-"""In place of an origin: all of them."""
+"""Stands for all origins."""
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-# Nothing that is loaded by these has an origin to compare with: its browser says "null", or there is no page at all.
+# Pages of these schemes have no origin to compare: the browser sends "null", or there is no page at all.
 _WITHOUT_PAGES: Final = frozenset({"file", "data", "blob", "about", "javascript", "ws", "wss", "ftp"})
 _NAME: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
-# Browsers read such a name as an IPv4 address, in one of several ways.
+# Browsers read a name like this as an IPv4 address, in one of several notations.
 _LIKE_A_NUMBER: Final = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)\.?")
 
 
 def origins_of(text: str) -> tuple[str, ...]:
-    """The origins of a list with commas, each once."""
+    """The origins of a comma-separated list, each once."""
     given = [each.strip() for each in text.split(",")]
     return tuple(dict.fromkeys(each if each == ANY else _origin(each) for each in given if each))
 
 
 def url_of(text: str) -> str:
-    """A URL of HTTP without a slash at its end; its path is the prefix below which a proxy serves us. Empty: none."""
+    """The URL without a slash at its end, checked to be HTTP. Its path is the prefix that a proxy serves us under.
+
+    Empty for an empty text.
+    """
     if not text:
         return ""
     parts = _parts(text)
@@ -65,7 +69,7 @@ def _written(text: str, parts: SplitResult) -> str:
 
 
 def _host(text: str, host: str) -> str:
-    """In lower case, in ASCII (IDNA), an address in its shortest form."""
+    """The host as a browser writes it: in lower case, in ASCII (IDNA), an address in its shortest form."""
     try:
         address = ip_address(host)
     except ValueError:
@@ -73,7 +77,7 @@ def _host(text: str, host: str) -> str:
     else:
         return f"[{address.compressed}]" if address.version == 6 else str(address)
     try:
-        # What browsers do (UTS 46); names in ASCII may have underscores, which IDNA does not.
+        # Browsers apply UTS 46. A name in ASCII skips it, because IDNA refuses the underscores that it may have.
         name = host.lower() if host.isascii() else idna.encode(host, uts46=True).decode()
     except idna.IDNAError:
         name = ""

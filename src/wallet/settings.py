@@ -22,9 +22,9 @@ def _setting(
     empty_means_something: bool = False,
     is_secret: bool = False,
 ) -> Any:
-    """`empty_means_something`: an empty variable is a value, not one that is not set.
+    """`empty_means_something`: an empty environment variable is a value. Otherwise it counts as not set.
 
-    `is_secret`: it can be given as a file, too, by the variable of the same name with _FILE.
+    `is_secret`: the operator can give the value as a file, too, by the variable of the same name with _FILE.
     """
     return field(
         default=default,
@@ -47,26 +47,27 @@ class Settings:
     database_url: str | None = _setting(
         None,
         "DATABASE_URL",
-        "PostgreSQL to use. Unset: an embedded one is started. The list of processes shows the option's password.",
+        "URL of the PostgreSQL database. Unset: all commands but `wallet serve` start an embedded one. The list of "
+        "processes shows a password that is given by the option.",
         is_secret=True,
     )
     migration_database_url: str | None = _setting(
         None,
         "WALLET_MIGRATION_DATABASE_URL",
-        "The same database with the login that owns the tables, for migrations. Unset: DATABASE_URL's. The list of "
-        "processes shows the option's password.",
+        "URL of the same database with the login that owns the tables, for migrations. Unset: DATABASE_URL. The list "
+        "of processes shows a password that is given by the option.",
         is_secret=True,
     )
     database_role: str = _setting(
         SERVICE_ROLE,
         "WALLET_DATABASE_ROLE",
-        "The role taken on every connection; `wallet migrate` makes it. Empty: the login's own rights.",
+        "The role that every connection takes; `wallet migrate` creates it. Empty: the login's own rights.",
         empty_means_something=True,
     )
     data_dir: str | None = _setting(None, "WALLET_DATA_DIR", "Folder of the embedded PostgreSQL's data.")
     pg_bindir: str | None = _setting(None, "WALLET_PG_BINDIR", "Folder of the PostgreSQL binaries to embed.")
     database_wait_seconds: float = _setting(
-        60.0, "WALLET_DATABASE_WAIT_SECONDS", "How long start waits for the database.", least=0
+        60.0, "WALLET_DATABASE_WAIT_SECONDS", "How long a start waits for the database.", least=0
     )
     connect_seconds_max: float = _setting(
         3.0, "WALLET_CONNECT_SECONDS_MAX", "Time for one connection attempt.", least=0.1
@@ -78,23 +79,34 @@ class Settings:
         30_000, "WALLET_STATEMENT_TIMEOUT_MS", "How long any one statement may run.", least=1
     )
     idle_transaction_ms_max: int = _setting(
-        5_000, "WALLET_IDLE_TRANSACTION_MS_MAX", "A stopped worker loses its locks after this.", least=100
+        5_000,
+        "WALLET_IDLE_TRANSACTION_MS_MAX",
+        "PostgreSQL ends a database transaction that idles for this time, so a stopped worker loses its locks.",
+        least=100,
     )
     plan_cache_mode: str = _setting(
-        "force_generic_plan", "WALLET_PLAN_CACHE_MODE", "plan_cache_mode where rows are found by key."
+        "force_generic_plan",
+        "WALLET_PLAN_CACHE_MODE",
+        "PostgreSQL's plan_cache_mode for connections whose statements find rows by key.",
     )
 
     # The committer
     queue_depth_max: int = _setting(
-        10_000, "WALLET_QUEUE_DEPTH_MAX", "Requests that may wait; beyond it 503 overloaded.", least=1
+        10_000, "WALLET_QUEUE_DEPTH_MAX", "Requests that may wait for a batch (503 overloaded beyond).", least=1
     )
     batch_items_max: int = _setting(500, "WALLET_BATCH_ITEMS_MAX", "Requests in one database transaction.", least=1)
     batches_in_flight_max: int = _setting(2, "WALLET_BATCHES_IN_FLIGHT_MAX", "Write connections per process.", least=1)
     bulk_items_max: int = _setting(
-        500, "WALLET_BULK_ITEMS_MAX", "Lines of an import in one database transaction; independent items, too.", least=1
+        500,
+        "WALLET_BULK_ITEMS_MAX",
+        "Lines of an import, or independent items of a batch, in one database transaction.",
+        least=1,
     )
     unknown_seconds_max: float = _setting(
-        10.0, "WALLET_UNKNOWN_SECONDS_MAX", "How long a lost COMMIT is asked after before 503 outcome_unknown.", least=0
+        10.0,
+        "WALLET_UNKNOWN_SECONDS_MAX",
+        "How long the service asks what became of a lost COMMIT before it answers 503 outcome_unknown.",
+        least=0,
     )
     answer_seconds_max: float = _setting(
         10.0,
@@ -103,27 +115,27 @@ class Settings:
         least=0.1,
     )
     shutdown_seconds_max: float = _setting(
-        20.0, "WALLET_SHUTDOWN_SECONDS_MAX", "How long shutdown answers what was accepted.", least=0
+        20.0, "WALLET_SHUTDOWN_SECONDS_MAX", "How long a shutdown goes on answering accepted requests.", least=0
     )
 
-    # What one wallet may be burdened with
+    # The burden of one wallet
     wallet_lots_max: int = _setting(
         1_000,
         "WALLET_LOTS_MAX",
-        "Live lots of a wallet (422 too_many_lots beyond). Callers that are bound may fill half of them.",
+        "Live lots of a wallet (422 too_many_lots beyond). Callers with bound keys may fill half of them.",
         least=2,
     )
     wallet_holds_max: int = _setting(
         1_000,
         "WALLET_HOLDS_MAX",
-        "Open holds on a wallet, and as many captured into it at their expiry (422 too_many_holds beyond). Callers "
-        "that are bound may fill half of them.",
+        "Open holds on a wallet, and as many again that are captured into it at their expiry (422 too_many_holds "
+        "beyond). Callers with bound keys may fill half of them.",
         least=2,
     )
 
     # The keepers
     fence_interval_seconds: float = _setting(
-        0.25, "WALLET_FENCE_INTERVAL_SECONDS", "How often the watermark is moved.", least=0.01
+        0.25, "WALLET_FENCE_INTERVAL_SECONDS", "How often the leader moves the watermark.", least=0.01
     )
     snapshot_deltas_min: int = _setting(
         1_000, "WALLET_SNAPSHOT_DELTAS_MIN", "Deltas of a system wallet before the next snapshot.", least=1
@@ -134,25 +146,25 @@ class Settings:
     host: str = _setting("127.0.0.1", "WALLET_HOST", "Address to listen on.")
     port: int = _setting(8080, "PORT", "Port to listen on.", least=0)
     workers: int = _setting(1, "WALLET_WORKERS", "Worker processes.", least=1)
-    fast_lane: bool = _setting(True, "WALLET_FAST_LANE", "Serve the hot operations before the framework.")
+    fast_lane: bool = _setting(True, "WALLET_FAST_LANE", "Serve the hot operations without the framework.")
     body_bytes_max: int = _setting(
-        65_536, "WALLET_BODY_BYTES_MAX", "Largest request body, but for batches and imports (413 beyond).", least=1
+        65_536, "WALLET_BODY_BYTES_MAX", "Largest request body, except of batches and imports (413 beyond).", least=1
     )
     batch_body_bytes_max: int = _setting(
         16_777_216, "WALLET_BATCH_BODY_BYTES_MAX", "Largest body of POST /batches (413 beyond).", least=1
     )
     imports_at_once_max: int = _setting(
-        8, "WALLET_IMPORTS_AT_ONCE_MAX", "Imports under way; the next gets 503 overloaded.", least=1
+        8, "WALLET_IMPORTS_AT_ONCE_MAX", "Imports that run at the same time (503 overloaded beyond).", least=1
     )
     header_bytes_max: int = _setting(32_768, "WALLET_HEADER_BYTES_MAX", "Largest request head (431 beyond).", least=256)
     request_seconds_max: float = _setting(
-        15.0, "WALLET_REQUEST_SECONDS_MAX", "Time for a request to arrive whole (408 beyond).", least=0.1
+        15.0, "WALLET_REQUEST_SECONDS_MAX", "Time in which a whole request must arrive (408 beyond).", least=0.1
     )
     keep_alive_seconds: float = _setting(
         75.0, "WALLET_KEEP_ALIVE_SECONDS", "Time an idle connection is kept between requests.", least=0
     )
     connections_max: int = _setting(
-        20_000, "WALLET_CONNECTIONS_MAX", "Open connections; the next is closed at once.", least=1
+        20_000, "WALLET_CONNECTIONS_MAX", "Open client connections; the next is closed at once.", least=1
     )
     cors_origins: str = _setting(
         "",
@@ -163,18 +175,18 @@ class Settings:
     public_url: str = _setting(
         "",
         "WALLET_PUBLIC_URL",
-        "Where clients reach the service, a proxy's path prefix included, such as https://api.example/wallet; "
-        "for the document's `servers` and the `type` of problems. Empty: relative to where they ask.",
+        "URL at which clients reach the service, with the path prefix of a proxy, such as https://api.example/wallet. "
+        "The OpenAPI document (`servers`) and problems (`type`) give it. Empty: they give relative URLs.",
         empty_means_something=True,
     )
     metrics_port: int = _setting(
-        0, "WALLET_METRICS_PORT", "Port to serve /metrics on, and nowhere else. 0: it is served on PORT.", least=0
+        0, "WALLET_METRICS_PORT", "Port for /metrics alone; PORT then does not serve it. 0: PORT serves it.", least=0
     )
     sandbox: bool = _setting(
         False, "WALLET_SANDBOX", "Let POST /sandbox/clock advance the ledger's clock. For tests, never with real money."
     )
     development: bool = _setting(
-        False, "WALLET_DEVELOPMENT", "Let whoever comes without a key do everything. On loopback only."
+        False, "WALLET_DEVELOPMENT", "Let requests without a key do everything. Served on loopback only."
     )
     requests_per_second_max: int = _setting(
         0,
@@ -186,8 +198,8 @@ class Settings:
 
     @property
     def step_seconds_max(self) -> float:
-        """How long one step towards an answer may take. Less than the whole, so that it is the step that says what is
-        known of it.
+        """How long one step of an answer may take. It is less than answer_seconds_max, so that a slow step ends by its
+        own limit: only the step knows whether anything was applied.
         """
         return 0.75 * self.answer_seconds_max
 
@@ -221,7 +233,7 @@ class Settings:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host, a name or an address, is this machine itself."""
+    """Whether a host, given by name or address, is this machine itself."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

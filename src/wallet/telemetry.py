@@ -1,7 +1,7 @@
-"""What the service says about itself: its metrics (Prometheus). A leaf: knows nobody.
+"""The metrics of the service, for Prometheus. Imports no other module of this package.
 
-With several worker processes the values live in files shared through PROMETHEUS_MULTIPROC_DIR, which the supervisor
-sets before it starts them; whichever worker is asked then answers for all.
+With several worker processes the values are in files in PROMETHEUS_MULTIPROC_DIR, which the supervisor sets before it
+starts the workers. So each worker can answer for all of them.
 """
 
 import os
@@ -17,7 +17,7 @@ _ITEMS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024)
 
 
 class KeeperFigures(Protocol):
-    """What keepers say of themselves. See service.keepers.KeeperReport."""
+    """The figures that the keepers report. See service.keepers.leader."""
 
     @property
     def is_leader(self) -> bool: ...
@@ -32,7 +32,7 @@ class KeeperFigures(Protocol):
 
 
 class PostedFigures(Protocol):
-    """What became of what was due. See service.due.Posted."""
+    """The numbers of wallets settled, of periods granted, and of failures. See service.due.keeper."""
 
     @property
     def settled(self) -> int: ...
@@ -43,7 +43,7 @@ class PostedFigures(Protocol):
 
 
 class DueFigures(Protocol):
-    """What the keeper of what is due says of itself. See service.due.DueReport."""
+    """The figures that the keeper of due steps reports. See service.due.keeper."""
 
     @property
     def lag_seconds(self) -> float: ...
@@ -52,7 +52,7 @@ class DueFigures(Protocol):
 
 
 class Telemetry:
-    """All metrics of one process. Their names and meanings are listed in docs/operations.md."""
+    """All metrics of one process. docs/operations.md lists their names and meanings."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -109,14 +109,14 @@ class Telemetry:
         self._step_children: dict[str, Histogram] = {}
 
     def request(self, route: str, status: int, seconds: float) -> None:
-        """One request was answered. `route` is a template, never a path: labels are bounded."""
+        """Count one answered request. `route` is a template, never a path, so that there are few labels."""
         child = self._request_children.get((route, status))
         if child is None:
             child = self._request_children[route, status] = self.request_seconds.labels(route, str(status))
         child.observe(seconds)
 
     def batch(self, items: int, steps: Mapping[str, float]) -> None:
-        """One batch was committed, in so many seconds by step."""
+        """Count one committed batch. `steps`: the seconds that each step took."""
         self.batch_items.observe(items)
         for step, seconds in steps.items():
             child = self._step_children.get(step)
@@ -125,7 +125,7 @@ class Telemetry:
             child.observe(seconds)
 
     def keepers(self, report: KeeperFigures) -> None:
-        """The keepers of this process took a step."""
+        """Set the figures of the keepers, after each of their rounds."""
         self.leader.set(report.is_leader)
         self.watermark.set(report.watermark_seq)
         self.fence_age_seconds.set(report.fence_age_seconds)
@@ -133,7 +133,7 @@ class Telemetry:
         self.seal_lag_seconds.set(report.seal_lag_seconds)
 
     def due(self, report: DueFigures) -> None:
-        """The keeper of what is due took a step."""
+        """Set and count the figures of the keeper of due steps, after each of its rounds."""
         self.due_lag_seconds.set(report.lag_seconds)
         for step, count in (
             ("settled", report.posted.settled),

@@ -6,7 +6,7 @@ import asyncpg
 
 from wallet.storage.chain.leaves import read_salts
 from wallet.storage.chain.seal import seal
-from wallet.storage.upkeep.leadership import move_watermark, read_progress, set_fence
+from wallet.storage.upkeep.watermark import move_watermark, read_progress, set_fence
 
 
 async def settle_all(connection: asyncpg.Connection) -> None:

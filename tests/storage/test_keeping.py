@@ -10,18 +10,11 @@ import asyncpg
 import pytest
 
 from tests.storage.posting import commit_all, make_asset, make_wallets, spend, topup, transfer, writer_of
-from wallet.storage.upkeep.leadership import (
-    PRUNED_MAX,
-    Fence,
-    analyze_outgrown,
-    append_snapshots,
-    find_blockers,
-    limit_idleness,
-    move_watermark,
-    prune_declines,
-    read_progress,
-    set_fence,
-)
+from wallet.storage.upkeep.leadership import limit_idleness
+from wallet.storage.upkeep.pruning import PRUNED_MAX, prune_declines
+from wallet.storage.upkeep.snapshots import append_snapshots
+from wallet.storage.upkeep.statistics import analyze_outgrown
+from wallet.storage.upkeep.watermark import Fence, find_blockers, move_watermark, read_progress, set_fence
 
 BALANCE = """
 SELECT coalesce(latest.balance, 0) + coalesce((

@@ -22,7 +22,8 @@ from wallet.storage.schema.made import TABLES
 from wallet.storage.schema.migrate import move_sequences
 from wallet.storage.schema.sequences import find_behind, move_forward
 from wallet.storage.schema.setup import sequences_behind
-from wallet.storage.upkeep.leadership import append_snapshots, read_progress
+from wallet.storage.upkeep.snapshots import append_snapshots
+from wallet.storage.upkeep.watermark import read_progress
 from wallet.storage.verify.ledger import verify
 
 SEQUENCES = {"assets_id_seq": "assets.id", "batch_seq": "batches.seq", "declines_id_seq": "declines.id"}

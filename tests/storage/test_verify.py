@@ -10,7 +10,8 @@ import pytest
 from tests.storage.posting import commit_all, make_asset, make_wallets, spend, topup, transfer, writer_of
 from tests.storage.tampering import BUSY, TAMPERINGS, Tampering
 from wallet.errors import SettingsInvalid, StorageUnavailable
-from wallet.storage.upkeep.leadership import append_snapshots, move_watermark, read_progress, set_fence
+from wallet.storage.upkeep.snapshots import append_snapshots
+from wallet.storage.upkeep.watermark import move_watermark, read_progress, set_fence
 from wallet.storage.verify.ledger import STEPS, Finding, VerifyProgress, VerifyReport, verify
 
 TABLES = ("wallets", "batches", "transactions", "ledger_entries", "system_deltas", "system_snapshots")

@@ -16,20 +16,11 @@ from wallet.errors import WalletError
 from wallet.service.due.keeper import DueKeeper
 from wallet.service.keepers.sealing import Sealing
 from wallet.storage.connections.database import Database, close
-from wallet.storage.upkeep.leadership import (
-    PRUNED_MAX,
-    Blocker,
-    Fence,
-    analyze_outgrown,
-    append_snapshots,
-    can_lead,
-    find_blockers,
-    limit_idleness,
-    move_watermark,
-    prune_declines,
-    read_progress,
-    set_fence,
-)
+from wallet.storage.upkeep.leadership import can_lead, limit_idleness
+from wallet.storage.upkeep.pruning import PRUNED_MAX, prune_declines
+from wallet.storage.upkeep.snapshots import append_snapshots
+from wallet.storage.upkeep.statistics import analyze_outgrown
+from wallet.storage.upkeep.watermark import Blocker, Fence, find_blockers, move_watermark, read_progress, set_fence
 
 LEAD_SECONDS: Final = 1.0
 """How often a process tries to become the leader, and to connect again."""

@@ -29,7 +29,3 @@ SELECT set_config(asked.name, asked.value, false) FROM unnest($1::text[], $2::te
 -- in:  {pid}, a number
 -- out: no columns, but a row, and so the tag `SELECT 1`, if this session's process is that one
 SELECT WHERE pg_backend_pid() = {pid};  -- noqa: PRS
-
--- name: can_lead
--- out: whether this session now holds the leader's lock (0x6c6561646572, "leader"), which it keeps while it lives
-SELECT pg_try_advisory_lock(119182681466226) AS is_leader;

@@ -1,0 +1,22 @@
+"""Deleting declines that are older than they are kept for.
+
+May safely come late or twice. Raises StorageUnavailable when the connection given is of no more use.
+"""
+
+from typing import Final
+
+import asyncpg
+
+from wallet.storage.connections.database import driver_errors
+from wallet.storage.connections.sql_files import load_statements
+
+PRUNED_MAX: Final = 1_000
+"""Declines deleted in one step."""
+
+_SQL: Final = load_statements("upkeep/pruning.sql")
+
+
+async def prune_declines(connection: asyncpg.Connection, *, days: int) -> int:
+    """Delete some of the declines older than that; as many as PRUNED_MAX means that there may be more."""
+    with driver_errors():
+        return len(await connection.fetch(_SQL["prune_declines"], days, PRUNED_MAX))

@@ -1,0 +1,19 @@
+"""Snapshots of the balances of system wallets that no batch locks, so that few deltas are added up.
+
+May safely come late or twice. Raises StorageUnavailable when the connection given is of no more use.
+"""
+
+from typing import Final
+
+import asyncpg
+
+from wallet.storage.connections.database import driver_errors
+from wallet.storage.connections.sql_files import load_statements
+
+_SQL: Final = load_statements("upkeep/snapshots.sql")
+
+
+async def append_snapshots(connection: asyncpg.Connection, *, shard: int, deltas_min: int) -> int:
+    """Append a snapshot for each unlocked wallet with that many deltas since its last; answer how many."""
+    with driver_errors():
+        return len(await connection.fetch(_SQL["append_snapshots"], shard, deltas_min))

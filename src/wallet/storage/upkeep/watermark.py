@@ -1,0 +1,76 @@
+"""The fence, and the watermark that is moved behind it: up to where all batches are settled.
+
+Each step is one database transaction that may safely come late or twice. When to do what is the business of
+service.keepers.leader. All functions raise StorageUnavailable when the connection given is of no more use.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import asyncpg
+
+from wallet.storage.connections.database import driver_errors
+from wallet.storage.connections.sql_files import load_statements
+
+BLOCKERS_MAX: Final = 10
+
+_SQL: Final = load_statements("upkeep/watermark.sql")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """The last seq that any batch has taken, and the seq up to which all are known to be settled."""
+
+    last_seq: int
+    watermark_seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fence:
+    """Every batch up to `seq` has an xid below `xid`. Of use on the server it was set on, and only there."""
+
+    seq: int
+    xid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocker:
+    """A database transaction that holds the fence back. A prepared one has no pid, and its gid as application."""
+
+    pid: int | None
+    application: str
+    database: str | None
+    state: str | None
+    age_seconds: float | None
+
+    def __str__(self) -> str:
+        who = self.application if self.pid is None else f"{self.application} (pid {self.pid})"
+        age = "" if self.age_seconds is None else f" for {self.age_seconds:.0f} s"
+        return f"{who} in database {self.database}, {self.state or 'state unknown'}{age}"
+
+
+async def read_progress(connection: asyncpg.Connection, *, shard: int) -> Progress:
+    """One cheap look; while the ledger is idle, it is all that there is to do."""
+    with driver_errors():
+        row = await connection.fetchrow(_SQL["read_progress"], shard)
+    return Progress(last_seq=row["last_seq"], watermark_seq=row["watermark_seq"])
+
+
+async def set_fence(connection: asyncpg.Connection, *, seq: int) -> Fence:
+    """A fence for all batches up to `seq`, which must have been read as the last one before this call."""
+    with driver_errors():
+        return Fence(seq=seq, xid=await connection.fetchval(_SQL["take_xid"]))
+
+
+async def move_watermark(connection: asyncpg.Connection, fence: Fence, *, shard: int) -> int | None:
+    """Move the watermark to the fence, never backward, and answer where it is now; None: not settled yet."""
+    with driver_errors():
+        row = await connection.fetchrow(_SQL["move_watermark"], shard, fence.seq, fence.xid)
+    return row["watermark_seq"] if row["is_settled"] else None
+
+
+async def find_blockers(connection: asyncpg.Connection, fence: Fence) -> tuple[Blocker, ...]:
+    """Who holds this fence back, the oldest first; at most BLOCKERS_MAX."""
+    with driver_errors():
+        rows = await connection.fetch(_SQL["find_blockers"], fence.xid, BLOCKERS_MAX)
+    return tuple(Blocker(**row) for row in rows)

@@ -1,0 +1,49 @@
+-- The fence and the watermark. Each step is one statement that compares before it sets, because a leader that was
+-- stopped may wake up beside a new one: what it then does is late, and must change nothing.
+
+-- name: read_progress
+-- in:  $1 shard smallint
+-- out: last_seq: the last seq that any batch has taken, committed or not; watermark_seq
+SELECT CASE WHEN taken.is_called THEN taken.last_value ELSE taken.last_value - 1 END AS last_seq,
+       mark.seq AS watermark_seq
+  FROM batch_seq AS taken, watermarks AS mark
+ WHERE mark.shard = $1;
+
+-- name: take_xid
+-- out: an xid, as text, that is committed when this returns
+-- why: a writer has its xid before its seq, so all that took a seq read before this have lower xids
+SELECT pg_current_xact_id()::text AS xid;
+
+-- name: move_watermark
+-- in:  $1 shard smallint, $2 seq read before the xid was taken, $3 the xid as text
+-- out: is_settled: whether every batch up to $2 has committed or never will; watermark_seq, moved if so
+-- why: never backward, for another leader may have moved it further. Committed synchronously like any batch: a
+--      watermark that a crash takes back could come with a sequence that gives the same seqs again
+WITH fence AS MATERIALIZED (
+    SELECT pg_snapshot_xmin(pg_current_snapshot()) > $3::text::xid8 AS is_settled
+),
+moved AS (
+    UPDATE watermarks AS mark
+       SET seq = $2, moved_at = clock_timestamp()
+      FROM fence
+     WHERE fence.is_settled AND mark.shard = $1 AND mark.seq < $2
+    RETURNING mark.seq
+)
+SELECT fence.is_settled,
+       coalesce((SELECT seq FROM moved), (SELECT seq FROM watermarks WHERE shard = $1)) AS watermark_seq
+  FROM fence;
+
+-- name: find_blockers
+-- in:  $1 the fence's xid as text, $2 how many at most
+-- out: who holds the fence back, the oldest first: sessions of the whole cluster, prepared database transactions
+-- why: only who has an xid holds it back, so a long report does not. The age is null where this role may not see it
+SELECT pid, coalesce(nullif(application_name, ''), backend_type) AS application, datname AS database, state,
+       extract(EPOCH FROM clock_timestamp() - xact_start)::float8 AS age_seconds
+  FROM pg_stat_activity
+ WHERE backend_xid IS NOT NULL AND age(backend_xid) >= age($1::text::xid8::xid)
+UNION ALL
+SELECT NULL, gid, database, 'prepared', extract(EPOCH FROM clock_timestamp() - prepared)::float8
+  FROM pg_prepared_xacts
+ WHERE age(transaction) >= age($1::text::xid8::xid)
+ ORDER BY age_seconds DESC NULLS LAST
+ LIMIT $2;
