@@ -23,6 +23,13 @@ GOLD_TREASURY = "00000000-0000-0000-0000-000000000000"
 GOLD_REVENUE = "00000000-0000-0000-0000-000000000003"
 NOBODY = "99999999-9999-9999-9999-999999999999"
 
+LANES: Mapping[str, Mapping[str, Any]] = {
+    "direct": {"is_served": True},
+    "fast lane": {},
+    "framework": {"fast_lane": False},
+}
+"""The ways to a hot operation, as arguments of running_api."""
+
 Headers = Mapping[str, str] | Sequence[tuple[str, str]]
 
 

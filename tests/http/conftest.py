@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from tests.http.client import Api, running_api
+from tests.http.client import LANES, Api, running_api
 from tests.postgres import Server
 from wallet.service.demo import make_demo_data
 from wallet.settings import Settings
@@ -45,14 +45,14 @@ async def lanes(demo_database_url: str) -> AsyncIterator[Lanes]:
     the fast lane, or by the framework.
     """
     async with (
-        running_api(demo_database_url, is_served=True) as direct,
-        running_api(demo_database_url, fast_lane=True) as fast,
-        running_api(demo_database_url, fast_lane=False) as framework,
+        running_api(demo_database_url, **LANES["direct"]) as direct,
+        running_api(demo_database_url, **LANES["fast lane"]) as fast,
+        running_api(demo_database_url, **LANES["framework"]) as framework,
     ):
         yield {"direct": direct, "fast lane": fast, "framework": framework}
 
 
-@pytest.fixture(params=["direct", "fast lane", "framework"])
+@pytest.fixture(params=LANES)
 def api(request: pytest.FixtureRequest, lanes: Lanes) -> Api:
     """Runs the test once per lane."""
     return lanes[request.param]

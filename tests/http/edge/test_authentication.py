@@ -12,10 +12,11 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from tests.http.client import MIKASA_WALLET, Api, Headers, code_of, new_reference, running_api
+from tests.http.client import LANES, MIKASA_WALLET, Api, Headers, code_of, new_reference, running_api
 from tests.http.conftest import Lanes
 from wallet.bootstrap import make_routes, make_service
 from wallet.http.edge.authentication import OPEN_FOLDER, OPEN_PATHS
+from wallet.http.edge.direct_lane import ROUTES
 from wallet.http.edge.fast_lane import _NEEDS
 from wallet.http.edge.needs import Needs, needs_of
 from wallet.http.operations.balances import Balances
@@ -43,13 +44,14 @@ async def new_key(lanes: Lanes, *scopes: str, **terms: Any) -> Any:
 async def guarded(demo_database_url: str) -> AsyncIterator[Lanes]:
     """The application as it is outside development, with and without its fast lane."""
     async with (
-        running_api(demo_database_url, development=False, fast_lane=True) as fast,
-        running_api(demo_database_url, development=False, fast_lane=False) as framework,
+        running_api(demo_database_url, development=False, **LANES["direct"]) as direct,
+        running_api(demo_database_url, development=False, **LANES["fast lane"]) as fast,
+        running_api(demo_database_url, development=False, **LANES["framework"]) as framework,
     ):
-        yield {"fast lane": fast, "framework": framework}
+        yield {"direct": direct, "fast lane": fast, "framework": framework}
 
 
-@pytest.fixture(params=["fast lane", "framework"])
+@pytest.fixture(params=LANES)
 def api(request: pytest.FixtureRequest, guarded: Lanes) -> Api:
     return guarded[request.param]
 
@@ -68,13 +70,13 @@ WRONG: dict[str, list[tuple[str, str]]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-async def test_whoever_brings_no_valid_key_gets_the_same_answer_on_both_lanes(guarded: Lanes, name: str) -> None:
+async def test_whoever_brings_no_valid_key_gets_the_same_answer_on_all_lanes(guarded: Lanes, name: str) -> None:
     given = [("x-request-id", "same"), *WRONG[name]]
     for method, path, body in (("GET", BALANCE, None), ("POST", TOP_UP, b"{"), ("GET", "/users", None)):
         answers = [await each.send(method, path, body, headers=given) for each in guarded.values()]
-        assert [code_of(answer) for answer in answers] == [(401, "unauthenticated")] * 2
-        assert answers[0].headers.raw == answers[1].headers.raw
-        assert answers[0].content == answers[1].content
+        assert [code_of(answer) for answer in answers] == [(401, "unauthenticated")] * len(LANES)
+        assert answers[0].headers.raw == answers[1].headers.raw == answers[2].headers.raw
+        assert answers[0].content == answers[1].content == answers[2].content
         assert answers[0].headers["www-authenticate"] == "Bearer"
 
 
@@ -143,10 +145,11 @@ async def test_when_a_key_was_last_used_is_noted_in_the_background(guarded: Lane
 async def test_the_scope_is_looked_at_before_the_body_and_named(guarded: Lanes, lanes: Lanes) -> None:
     headers = {"x-request-id": "same", **bearer((await new_key(lanes, "read"))["key"])}  # type: ignore[dict-item]
     for path in (TOP_UP, f"/wallets/{MIKASA_WALLET}/spend", "/transfers", "/holds", "/keys"):
-        fast, framework = [await each.send("POST", path, b"{", headers=headers) for each in guarded.values()]
+        fast, *others = [await each.send("POST", path, b"{", headers=headers) for each in guarded.values()]
         assert code_of(fast) == (403, "forbidden")
         assert "scope" in fast.json()["detail"]
-        assert (fast.headers.raw, fast.content) == (framework.headers.raw, framework.content)
+        for other in others:
+            assert (fast.headers.raw, fast.content) == (other.headers.raw, other.content)
 
 
 async def test_none_of_the_scopes_implies_another(api: Api, lanes: Lanes) -> None:
@@ -223,9 +226,12 @@ async def test_an_import_that_is_under_way_ends_when_its_key_is_revoked(guarded:
     assert await lanes["framework"].balance(wallet) == 1
 
 
-async def test_a_key_that_asks_too_often_is_told_when_to_come_again(demo_database_url: str, lanes: Lanes) -> None:
+@pytest.mark.parametrize("lane", LANES)
+async def test_a_key_that_asks_too_often_is_told_when_to_come_again(
+    demo_database_url: str, lanes: Lanes, lane: str
+) -> None:
     headers = bearer((await new_key(lanes, requests_per_second=1))["key"])
-    async with running_api(demo_database_url, development=False) as api:
+    async with running_api(demo_database_url, development=False, **LANES[lane]) as api:
         answers = [await api.get(BALANCE, headers=headers) for _ in range(5)]
         limited = next(answer for answer in answers if answer.status_code != 200)
         assert code_of(limited) == (429, "rate_limited")
@@ -238,8 +244,7 @@ class TestWithoutADatabase:
         name = re.search(r"/([^/?]+)(\?|$)", database_url)[1]  # type: ignore[index]
         async with AsyncExitStack() as stack:
             apis = [
-                await stack.enter_async_context(running_api(database_url, fast_lane=lane, **settings))
-                for lane in (True, False)
+                await stack.enter_async_context(running_api(database_url, **LANES[lane], **settings)) for lane in LANES
             ]
             made = await apis[0].app.service.keys.create(KeyRequest(name="test", scopes=[Scope.READ]))
             for api in apis:
@@ -273,6 +278,13 @@ def needs_by_route() -> dict[tuple[str, str], Needs]:
         for handler in route.route_handlers  # type: ignore[union-attr]
         for method in handler.http_methods
     }
+
+
+async def test_the_direct_lane_has_routes_that_there_are_and_needs_what_they_need(
+    needs_by_route: dict[tuple[str, str], Needs],
+) -> None:
+    for route in ROUTES:
+        assert needs_by_route["POST" if route.op else "GET", route.template] == route.needs
 
 
 async def test_every_route_says_which_scope_it_needs(needs_by_route: dict[tuple[str, str], Needs]) -> None:

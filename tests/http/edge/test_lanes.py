@@ -18,6 +18,7 @@ from tests.http.client import (
     EREN_WALLET,
     GOLD_REVENUE,
     GOLD_TREASURY,
+    LANES,
     MIKASA_WALLET,
     NOBODY,
     Api,
@@ -38,9 +39,9 @@ All = tuple[Api, Api, Api]
 async def every(equal_database_urls: Sequence[str]) -> AsyncIterator[All]:
     first, second, third = equal_database_urls
     async with (
-        running_api(first, is_served=True) as direct,
-        running_api(second, fast_lane=True) as fast,
-        running_api(third, fast_lane=False) as framework,
+        running_api(first, **LANES["direct"]) as direct,
+        running_api(second, **LANES["fast lane"]) as fast,
+        running_api(third, **LANES["framework"]) as framework,
     ):
         for api in (direct, fast, framework):
             await api.made("/wallets", {"id": OTHER_WALLET, "asset_code": "gold"})
@@ -185,7 +186,9 @@ async def test_all_lanes_give_the_same_answer(every: All, name: str) -> None:
 async def test_all_lanes_replay_in_the_same_way(every: All, path: str) -> None:
     body = movement("r1") if path == TOP_UP else transfer("r2")
     for again in (body, body, body.replace(b'"amount": 1', b'"amount": 2')):
-        direct, fast, framework = [seen(await api.send("POST", path, again, headers={"x-request-id": "same"})) for api in every]
+        direct, fast, framework = [
+            seen(await api.send("POST", path, again, headers={"x-request-id": "same"})) for api in every
+        ]
         assert direct == fast == framework
 
 
