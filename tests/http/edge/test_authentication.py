@@ -70,13 +70,15 @@ WRONG: dict[str, list[tuple[str, str]]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-async def test_whoever_brings_no_valid_key_gets_the_same_answer_on_all_lanes(guarded: Lanes, name: str) -> None:
+async def test_whoever_brings_no_valid_key_gets_the_same_answer_on_both_lanes(guarded: Lanes, name: str) -> None:
     given = [("x-request-id", "same"), *WRONG[name]]
+    # A blank behind a value is no part of it on the wire.
+    apis = [api for lane, api in guarded.items() if lane != "direct" or name != "more after it"]
     for method, path, body in (("GET", BALANCE, None), ("POST", TOP_UP, b"{"), ("GET", "/users", None)):
-        answers = [await each.send(method, path, body, headers=given) for each in guarded.values()]
-        assert [code_of(answer) for answer in answers] == [(401, "unauthenticated")] * len(LANES)
-        assert answers[0].headers.raw == answers[1].headers.raw == answers[2].headers.raw
-        assert answers[0].content == answers[1].content == answers[2].content
+        answers = [await each.send(method, path, body, headers=given) for each in apis]
+        assert [code_of(answer) for answer in answers] == [(401, "unauthenticated")] * len(apis)
+        for answer in answers[1:]:
+            assert (answer.headers.raw, answer.content) == (answers[0].headers.raw, answers[0].content)
         assert answers[0].headers["www-authenticate"] == "Bearer"
 
 

@@ -186,9 +186,8 @@ async def test_all_lanes_give_the_same_answer(every: All, name: str) -> None:
 async def test_all_lanes_replay_in_the_same_way(every: All, path: str) -> None:
     body = movement("r1") if path == TOP_UP else transfer("r2")
     for again in (body, body, body.replace(b'"amount": 1', b'"amount": 2')):
-        direct, fast, framework = [
-            seen(await api.send("POST", path, again, headers={"x-request-id": "same"})) for api in every
-        ]
+        answers = [await api.send("POST", path, again, headers={"x-request-id": "same"}) for api in every]
+        direct, fast, framework = map(seen, answers)
         assert direct == fast == framework
 
 
