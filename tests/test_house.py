@@ -466,7 +466,6 @@ NOT_YET_PLAIN: set[str] = {
     "docs/configuration.md",
     "docs/filters.md",
     "docs/keys.md",
-    "docs/ledger.md",
     "docs/operations.md",
     "docs/performance.md",
     "docs/receipts.md",
