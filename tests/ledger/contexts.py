@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from wallet.ledger.batch import Context
+from wallet.ledger.footprint import named, singles, wallets_implied
 from wallet.ledger.model import (
     ORIGIN_SERVICE,
     Hold,
@@ -17,7 +18,6 @@ from wallet.ledger.model import (
     WalletKind,
     WalletState,
 )
-from wallet.ledger.naming import named, singles, wallets_implied
 from wallet.ledger.requests import ChangeWallet, Request
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ from wallet.errors import GroupTooLarge, NotAtOnce, ensure
 from wallet.ledger.batch import LINES_OF_SEVERAL_MAX, NO_CHANGES, Context, Decision
 from wallet.ledger.book import Book
 from wallet.ledger.fingerprint import differing_fields, is_same
+from wallet.ledger.footprint import wallets_named
 from wallet.ledger.model import Posted, WalletId
 from wallet.ledger.movements.due import settle
 from wallet.ledger.movements.holds import move_capture, move_extend, move_increase, move_place_hold, move_void
 from wallet.ledger.movements.posts import move_post
 from wallet.ledger.movements.refunds import move_refund
 from wallet.ledger.movements.wallets import move_change, move_grant, move_merge, move_settle
-from wallet.ledger.naming import wallets_named
 from wallet.ledger.ordinary import move_if_plain
 from wallet.ledger.outcomes import Applied, Grouped, Outcome, Predicted, RefusalCode, Refused, Replayed, Settled
 from wallet.ledger.requests import (

@@ -3,7 +3,7 @@
 from wallet.errors import ensure
 from wallet.ledger.book import Book
 from wallet.ledger.draft import Draft
-from wallet.ledger.legs import asset_of, wallet_of
+from wallet.ledger.footprint import asset_of, wallet_of
 from wallet.ledger.model import Details, Direction, Posted, Slice, WalletId
 from wallet.ledger.movements.expiry import expire_lots
 from wallet.ledger.parcels import carried_over, dealt_out, of_terms

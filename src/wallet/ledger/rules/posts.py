@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from wallet.ledger.book import Book
 from wallet.ledger.draft import UNCOUNTED_TYPES
-from wallet.ledger.legs import asset_of, wallet_of
+from wallet.ledger.footprint import asset_of, wallet_of
 from wallet.ledger.model import ORDINARY, Direction, WalletId, WalletState
 from wallet.ledger.outcomes import RefusalCode, Refused
 from wallet.ledger.requests import NO_OPTIONS, Leg, Post

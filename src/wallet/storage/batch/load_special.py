@@ -14,6 +14,7 @@ import asyncpg
 
 from wallet.errors import GroupTooLarge
 from wallet.ledger.batch import Context
+from wallet.ledger.footprint import named, singles
 from wallet.ledger.instants import DAY, month_after
 from wallet.ledger.model import (
     ORDINARY,
@@ -37,7 +38,6 @@ from wallet.ledger.model import (
     WalletId,
     WalletState,
 )
-from wallet.ledger.naming import named, singles
 from wallet.ledger.requests import ORIGIN_WALLET, ChangeWallet, Group, Refund, Request, Settle, Single
 from wallet.storage.batch.due_steps import NOTHING_DUE, DueSteps, ManyDue, find_due_steps
 from wallet.storage.connections.sql_files import load_statements

@@ -11,8 +11,8 @@ from uuid import UUID
 import asyncpg
 
 from wallet.errors import GroupTooLarge
+from wallet.ledger.footprint import is_plain, named, singles, wallets_named
 from wallet.ledger.model import Asset, HoldId, TransactionId, WalletId, WalletState
-from wallet.ledger.naming import is_plain, named, singles, wallets_named
 from wallet.ledger.requests import Grant, Group, PlaceHold, Post, Request
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.rows.asset_cache import AssetCache

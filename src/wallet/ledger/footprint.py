@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from wallet.ledger.batch import Context
-from wallet.ledger.legs import asset_of
 from wallet.ledger.model import Asset, HoldId, ProgrammeId, TransactionId, WalletId, WalletKind
 from wallet.ledger.requests import (
     Capture,
@@ -13,6 +12,7 @@ from wallet.ledger.requests import (
     Grant,
     Group,
     Increase,
+    Leg,
     Merge,
     PlaceHold,
     Post,
@@ -41,6 +41,18 @@ class Named(NamedTuple):
     reserving: list[WalletId]
 
 
+def wallet_of(leg: Leg, asset: Asset | None) -> WalletId | None:
+    """The wallet this leg moves; None for a system wallet of an asset that does not exist."""
+    if isinstance(leg.wallet, WalletKind):
+        return None if asset is None else asset.system_wallet(leg.wallet)
+    return leg.wallet
+
+
+def asset_of(asset_code: str | None, assets: Mapping[str, Asset]) -> Asset | None:
+    """The asset that a request names, if it names one that exists."""
+    return None if asset_code is None else assets.get(asset_code)
+
+
 def singles(batch: Iterable[Request]) -> Iterable[Single]:
     """The requests of a batch with its groups opened up, in order."""
     for request in batch:
@@ -58,7 +70,7 @@ def is_plain(request: Request) -> bool:
 def wallets_named(request: Request, assets: Mapping[str, Asset]) -> list[WalletId]:
     """Every wallet that a request names itself, in the order of its legs. Holds and originals bring in more."""
     if type(request) is Post:
-        # As legs.wallet_of does, without a call for each.
+        # As wallet_of does, without a call for each.
         asset = asset_of(request.asset_code, assets)
         wallets: list[WalletId] = []
         for wallet, _, _ in request.legs:
