@@ -9,7 +9,7 @@ from tests.service.fake_store import GatedStore, answers, sent
 from tests.service.test_committer import ALICE, BOB, LEDGER, running
 from tests.storage.ledgers import again, soon, topup
 from wallet.errors import OutcomeUnknown, StorageUnavailable
-from wallet.ledger.footprint import wallets_named
+from wallet.ledger.kinds import wallets_named
 from wallet.ledger.model import WalletId
 from wallet.ledger.outcomes import Applied, Replayed
 from wallet.ledger.requests import Request

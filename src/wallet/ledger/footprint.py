@@ -1,30 +1,17 @@
-"""What a request names, so that storage knows what to lock and load before it is decided."""
+"""What requests name, so that storage knows what to lock and load before they are decided.
+
+Which kind names what is in kinds.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from wallet.ledger.batch import Context
 from wallet.ledger.model import Asset, HoldId, ProgrammeId, TransactionId, WalletId, WalletKind
-from wallet.ledger.requests import (
-    Capture,
-    ChangeWallet,
-    Extend,
-    Grant,
-    Group,
-    Increase,
-    Leg,
-    Merge,
-    PlaceHold,
-    Post,
-    Refund,
-    Request,
-    Settle,
-    Single,
-    Void,
-)
+from wallet.ledger.requests import Group, Leg, Post, Request, Single
 
 
-class Named(NamedTuple):
+class Footprint(NamedTuple):
     """What requests name by id, in no order and perhaps twice.
 
     ending: wallets that are to be closed or merged: all their open holds are needed, and whether they are the target
@@ -67,51 +54,17 @@ def is_plain(request: Request) -> bool:
     return type(request) is Post and request.options.lot is None
 
 
-def wallets_named(request: Request, assets: Mapping[str, Asset]) -> list[WalletId]:
-    """Every wallet that a request names itself, in the order of its legs. Holds and originals bring in more."""
-    if type(request) is Post:
-        # As wallet_of does, without a call for each.
-        asset = asset_of(request.asset_code, assets)
-        wallets: list[WalletId] = []
-        for wallet, _, _ in request.legs:
-            if not isinstance(wallet, WalletKind):
-                wallets.append(wallet)
-            elif asset is not None:
-                wallets.append(asset.system_wallet(wallet))
-        return wallets
-    return named((request,), assets).wallets
-
-
-def named(batch: Iterable[Request], assets: Mapping[str, Asset]) -> Named:
-    """All that a batch names."""
-    found = Named([], [], [], [], [], [], [])
-    for request in singles(batch):
-        match request:
-            case Post():
-                found.wallets.extend(wallets_named(request, assets))
-                # A condition on a wallet that takes no part is refused without looking at it.
-            case PlaceHold():
-                ends = [each for each in (request.wallet_id, request.target) if each is not None]
-                found.wallets.extend(ends)
-                found.reserving.extend(ends)
-            case Capture() | Void() | Increase() | Extend():
-                found.holds.append(request.hold_id)
-            case Refund():
-                found.originals.append(request.original_id)
-            case Merge():
-                found.wallets.extend((request.source, request.target))
-                found.ending.append(request.source)
-                found.merging.extend((request.source, request.target))
-            case ChangeWallet() | Settle():
-                found.wallets.append(request.wallet_id)
-                if request.type == "close":
-                    found.ending.append(request.wallet_id)
-            case Grant():
-                found.wallets.append(request.wallet_id)
-                found.attachments.append((request.programme_id, request.wallet_id))
-                if (asset := assets.get(request.asset_code)) is not None:
-                    found.wallets.append(asset.treasury)
-    return found
+def wallets_of_legs(post: Post, assets: Mapping[str, Asset]) -> list[WalletId]:
+    """The wallets that a movement names, in the order of its legs."""
+    # As wallet_of does, without a call for each.
+    asset = asset_of(post.asset_code, assets)
+    wallets: list[WalletId] = []
+    for wallet, _, _ in post.legs:
+        if not isinstance(wallet, WalletKind):
+            wallets.append(wallet)
+        elif asset is not None:
+            wallets.append(asset.system_wallet(wallet))
+    return wallets
 
 
 def wallets_implied(context: Context) -> set[WalletId]:

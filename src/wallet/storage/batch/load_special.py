@@ -14,8 +14,9 @@ import asyncpg
 
 from wallet.errors import GroupTooLarge
 from wallet.ledger.batch import Context
-from wallet.ledger.footprint import named, singles
+from wallet.ledger.footprint import singles
 from wallet.ledger.instants import DAY, month_after
+from wallet.ledger.kinds import footprint_of
 from wallet.ledger.model import (
     ORDINARY,
     Asset,
@@ -70,7 +71,7 @@ async def load_more(
     Raises ManyDue if more is due than due_steps_max steps, but for one Settle alone: that gets a portion.
     """
     loader = _Loader(connection, context.shard, context.assets, decided_at)
-    asked = named(batch, context.assets)
+    asked = footprint_of(batch, context.assets)
     requests = list(singles(batch))
     states = dict(context.wallets)
     await loader.load_standings(states, special, _given_limits(requests))
