@@ -461,7 +461,6 @@ NOT_YET_PLAIN: set[str] = {
     "docs/adr/0030-carried-lots.md",
     "docs/adr/0031-one-owner-of-framing.md",
     "docs/adr/README.md",
-    "docs/architecture.md",
     "docs/audit-chain.md",
     "docs/configuration.md",
     "docs/filters.md",
