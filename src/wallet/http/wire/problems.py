@@ -12,7 +12,7 @@ import msgspec
 from wallet.errors import ensure
 
 
-class Problem(NamedTuple):
+class ProblemKind(NamedTuple):
     """What a code tells a program. The title never changes with the request; what is particular goes into the detail.
 
     applied: whether this try applied anything. It says nothing of an earlier try of the same request.
@@ -27,11 +27,11 @@ class Problem(NamedTuple):
     retry: Literal["never", "later", "same_reference"] = "never"
 
 
-def _problems(rows: Mapping[str, tuple[Any, ...]]) -> Mapping[str, Problem]:
-    return MappingProxyType({code: Problem(*row) for code, row in rows.items()})
+def _problems(rows: Mapping[str, tuple[Any, ...]]) -> Mapping[str, ProblemKind]:
+    return MappingProxyType({code: ProblemKind(*row) for code, row in rows.items()})
 
 
-PROBLEMS: Mapping[str, Problem] = _problems(
+PROBLEMS: Mapping[str, ProblemKind] = _problems(
     {
         "invalid_request": (400, "The request is malformed"),
         "unauthenticated": (401, "No valid key came with the request"),

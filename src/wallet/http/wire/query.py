@@ -29,17 +29,17 @@ class UnsupportedMediaType(WalletError):
     """The body is declared to be of another media type than is taken here, or compressed."""
 
 
-class Options(NamedTuple):
+class RequestOptions(NamedTuple):
     """The reference given as a header, and how amounts are to be written."""
 
     idempotency_key: str | None = None
     amounts_as_strings: bool = False
 
 
-_NONE: Final = Options()
+_NONE: Final = RequestOptions()
 
 
-def read_options(headers: Headers, query: bytes) -> Options:
+def read_options(headers: Headers, query: bytes) -> RequestOptions:
     """The options of a movement. Raises Malformed."""
     keys = [value for name, value in headers if name == b"idempotency-key"]
     if not keys and not query:
@@ -47,7 +47,7 @@ def read_options(headers: Headers, query: bytes) -> Options:
     strings = amounts_as_strings(query)
     if len(keys) > 1:
         raise malformed("Idempotency-Key", "This header is given more than once.")
-    return Options(_key(keys[0]) if keys else None, strings)
+    return RequestOptions(_key(keys[0]) if keys else None, strings)
 
 
 def refuse_key(headers: Headers) -> None:
