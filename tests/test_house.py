@@ -1,4 +1,4 @@
-"""The house rules as tests: what architecture.md and style.md ask for, each with its reason.
+"""The rules of the house as tests, each with its reason.
 
 Every rule is a function from source to the places that break it, so that each can be shown a bad example as well.
 """
@@ -7,7 +7,7 @@ import ast
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
+from tests import prose
 from wallet.http.wire.problems import PROBLEMS
 from wallet.ledger.outcomes import RefusalCode
 
@@ -28,12 +29,12 @@ SQL_FILES = {
 }
 SQL_FILES.pop("storage/schema/schema.sql")  # the whole schema: no statements to name
 
-# Who may import whom: only downwards. What imports nothing of ours but errors may be imported by all.
+# A floor may import the floors below it only. A module that imports nothing of ours but errors may be imported by all.
 FLOORS = ["errors|origins", "settings|telemetry|__init__", "ledger", "storage", "service", "http", "bootstrap", "cli"]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names.split("|")}
 LEAVES = {"errors", "origins", "settings", "telemetry", "__init__"}
 
-# The rooms of a floor, from the one that may see all others to the one that sees none. What is not listed is a module
+# The rooms of a floor, from the one that may see all others to the one that sees none. A module that is not listed is
 # beside the rooms, and may be imported by all rooms that it does not import.
 ROOMS = {
     "http": ["application", "document", "routes", "bulk", "edge", "operations", "open", "wire"],
@@ -44,8 +45,12 @@ ROOMS = {
 ALONE: dict[str, dict[str, set[str]]] = {"http": {"server": {"open", "wire"}}, "storage": {"embedded": set()}}
 MODULES_IN_A_FOLDER_MAX = 18
 HALLS = {
-    "http/routes": "a file a resource, with its bodies and answers",
+    "src/wallet/http/routes": "a file a resource, with its bodies and answers",
+    "tests/bench": "one program, `make bench`, which shares nothing with the service that it measures",
+    "tests/faults": "one program, `make torture`",
 }
+# Where tests follow no room: what is tried there is the whole ledger.
+NO_ROOM = {"ledger/laws", "ledger/oracle"}
 
 # No clock, no ids, no randomness, no logging, no await.
 IMPURE = {"asyncio", "logging", "os", "random", "secrets", "socket", "subprocess", "threading", "time"}
@@ -110,7 +115,7 @@ def imports_point_downwards(path: str, source: str) -> Iterator[str]:
 
 
 def rooms_are_built_on_each_other(path: str, source: str) -> Iterator[str]:
-    """One finds one's way where a room sees those below it and never those above."""
+    """A reader finds the way if a room sees those below it and never those above."""
     floor, _, rest = path.partition("/")
     room = rest.partition("/")[0].removesuffix(".py")
     order, alone = ROOMS.get(floor, []), ALONE.get(floor, {})
@@ -128,18 +133,18 @@ def rooms_are_built_on_each_other(path: str, source: str) -> Iterator[str]:
 
 
 def only_storage_imports_the_driver(path: str, source: str) -> Iterator[str]:
-    """What the driver raises and returns is translated in one place."""
+    """One place translates what the driver raises and returns."""
     for line, module in _imports(_parse(source)):
         if module.split(".")[0] in ("asyncpg", "sqlalchemy", "alembic") and not path.startswith("storage/"):
             yield f"{line}: {module}"
 
 
 def the_ledger_is_pure(path: str, source: str) -> Iterator[str]:
-    """What is decided depends on what is given and on nothing else, so it can be tried, replayed and proved."""
+    """A decision depends on its arguments and on nothing else, so it can be tried, replayed and proved."""
     if not path.startswith("ledger/"):
         return
     for line, module in _imports(_parse(source)):
-        ours = module == "wallet.errors" or module.startswith("wallet.ledger.")
+        ours = module == "wallet.errors" or f"{module}.".startswith("wallet.ledger.")
         if not ours and (module.split(".")[0] not in sys.stdlib_module_names or module.split(".")[0] in IMPURE):
             yield f"{line}: imports {module}"
     for node in ast.walk(_parse(source)):
@@ -302,8 +307,16 @@ def test_an_excused_inner_import_is_there(path: str, module: str) -> None:
 
 def test_no_folder_is_a_hall() -> None:
     # Among more, one looks for a name instead of a subject.
-    folders = Counter(path.rpartition("/")[0] for path in MODULES if not path.endswith("__init__.py"))
+    paths = [path.relative_to(ROOT) for folder in (PACKAGE, ROOT / "tests") for path in folder.rglob("*.py")]
+    folders = Counter(str(path.parent) for path in paths if path.name != "__init__.py")
     assert {folder for folder, count in folders.items() if count > MODULES_IN_A_FOLDER_MAX} == HALLS.keys()
+
+
+@pytest.mark.parametrize("floor", ["ledger", "storage", "service", "http"])
+def test_tests_are_found_where_the_code_is(floor: str) -> None:
+    files = (ROOT / "tests" / floor).rglob("*.py")
+    folders = {str(path.parent.relative_to(ROOT / "tests")) for path in files}
+    assert {folder for folder in folders - NO_ROOM if not (PACKAGE / folder / "__init__.py").exists()} == set()
 
 
 # SQL
@@ -383,12 +396,12 @@ def test_a_problem_that_may_have_been_applied_is_never_to_be_asked_again_with_an
         assert each.applied in ("no", "unknown"), code
         assert each.retry in ("never", "later", "same_reference"), code
         assert (each.applied == "unknown") <= (each.retry in ("never", "same_reference")), code
-        # What is away for the moment only is worth another try, and says when.
+        # An answer about something that is away for the moment says when another try is worth it.
         assert each.retry != "never" or each.status not in (429, 503), code
 
 
 def test_the_errors_that_are_documented_are_those_that_are_served() -> None:
-    # One file: whoever writes docs/errors.md anew instead of through the link has two, which then differ.
+    # One file: an editor that replaces the link docs/errors.md by a file makes two, which then differ.
     assert (ROOT / "docs" / "errors.md").resolve() == PACKAGE / "http" / "document" / "errors.md"
 
 
@@ -412,6 +425,151 @@ def test_no_paragraph_of_a_document_is_a_list_by_mistake(path: Path) -> None:
 def test_a_paragraph_that_begins_with_a_status_is_caught() -> None:
     assert wrong_starts("### code\n\n404. There is none.\n") == ["3: 404"]
     assert wrong_starts("1. One\n2. Two\n\n**404.** There is none.\n") == []
+
+
+# Words
+
+
+# A subject is a word that names something. "Who asks twice gets one answer" makes the reader look for it.
+HEADLESS = re.compile(r"(Who|Whom|Whose|What|Where|Which)(ever)?\b")
+
+# These places have such sentences still. The list only becomes shorter: a place without them must not be on it.
+NOT_YET_PLAIN: set[str] = {
+    "CHANGELOG.md",
+    "docs/adr/0002-halving.md",
+    "docs/adr/0004-tuples-in-the-core.md",
+    "docs/adr/0005-generic-plans.md",
+    "docs/adr/0006-indexes.md",
+    "docs/adr/0010-left-for-later.md",
+    "docs/adr/0011-due-steps.md",
+    "docs/adr/0013-ordinary-first.md",
+    "docs/adr/0014-silences.md",
+    "docs/adr/0015-programmes-and-clock.md",
+    "docs/adr/0017-bulk.md",
+    "docs/adr/0018-audit-chain.md",
+    "docs/adr/0019-keys.md",
+    "docs/adr/0020-permissions.md",
+    "docs/adr/0021-database-role.md",
+    "docs/adr/0022-receipts.md",
+    "docs/adr/0023-open-pages.md",
+    "docs/adr/0024-numbers-in-metadata.md",
+    "docs/adr/0025-database-url.md",
+    "docs/adr/0026-databases-as-people-have-them.md",
+    "docs/adr/0027-answers-in-time.md",
+    "docs/adr/0028-work-in-turns.md",
+    "docs/adr/0029-burdens.md",
+    "docs/adr/0030-carried-lots.md",
+    "docs/adr/0031-one-owner-of-framing.md",
+    "docs/adr/README.md",
+    "docs/audit-chain.md",
+    "docs/configuration.md",
+    "docs/filters.md",
+    "docs/keys.md",
+    "docs/operations.md",
+    "docs/performance.md",
+    "docs/receipts.md",
+    "docs/reliability.md",
+    "docs/testing.md",
+    "docs/threat-model.md",
+    "examples/verify_receipt.py",
+    "src/wallet/cli",
+    "src/wallet/http",
+    "src/wallet/http/bulk",
+    "src/wallet/http/document",
+    "src/wallet/http/edge",
+    "src/wallet/http/open",
+    "src/wallet/http/operations",
+    "src/wallet/http/routes",
+    "src/wallet/ledger",
+    "src/wallet/ledger/movements",
+    "src/wallet/ledger/rules",
+    "src/wallet/service",
+    "src/wallet/service/access",
+    "src/wallet/service/due",
+    "src/wallet/service/keepers",
+    "src/wallet/service/reads",
+    "src/wallet/service/writes",
+    "src/wallet/storage/batch",
+    "src/wallet/storage/chain",
+    "src/wallet/storage/connections",
+    "src/wallet/storage/embedded",
+    "src/wallet/storage/reads",
+    "src/wallet/storage/registry",
+    "src/wallet/storage/rows",
+    "src/wallet/storage/schema",
+    "src/wallet/storage/upkeep",
+    "src/wallet/storage/verify",
+    "tools/advisories.py",
+    "tools/licences.py",
+}
+
+# A migration that may be applied somewhere is never edited, not even its words.
+MIGRATIONS_OF_RELEASES = range(1, 8)
+
+
+def _prose() -> dict[str, list[Path]]:
+    """The files with prose, by room of the package; a document or a program beside it is a place of its own."""
+    folders = [ROOT / name for name in ("docs", "tools", "examples", ".github")]
+    files = [path for folder in folders for path in folder.rglob("*") if not path.is_symlink()]
+    files += [*ROOT.glob("*.md"), *PACKAGE.rglob("*")]
+    places: dict[str, list[Path]] = {}
+    for path in files:
+        number = re.match(r"versions/(\d+)_", f"{path.parent.name}/{path.name}")
+        if path.suffix in (".py", ".sql", ".md") and not (number and int(number[1]) in MIGRATIONS_OF_RELEASES):
+            place = path.parent if path.is_relative_to(PACKAGE) else path
+            places.setdefault(str(place.relative_to(ROOT)), []).append(path)
+    return places
+
+
+PROSE = _prose()
+
+
+def is_headless(sentence: str) -> bool:
+    """A sentence, label or heading names its subject first: "The caller", "A wallet". Questions may ask for it."""
+    return bool(HEADLESS.match(sentence)) and not sentence.endswith("?")
+
+
+@pytest.mark.parametrize("place", sorted(PROSE))
+def test_a_sentence_begins_with_its_subject(place: str) -> None:
+    found = [f"{path.name}: {each}" for path in PROSE[place] for each in prose.sentences(path) if is_headless(each)]
+    if place in NOT_YET_PLAIN:
+        assert found, f"{place} has no such sentence any more: take it off NOT_YET_PLAIN"
+    else:
+        assert not found, f"{is_headless.__doc__}\n" + "\n".join(found)
+
+
+def test_only_places_that_are_there_are_not_yet_plain() -> None:
+    assert PROSE.keys() >= NOT_YET_PLAIN
+
+
+@pytest.mark.parametrize(
+    ("paragraphs", "text", "headless"),
+    [
+        (prose.of_markdown, "Who asks twice gets one answer.", {"Who"}),
+        (prose.of_markdown, "It is so: **What is due** comes first.[^a] Whatever it is.", {"What", "Whatever"}),
+        (
+            prose.of_markdown,
+            "## What is kept\n\n- Where\n\n| Whose | a |\n|---|---|\n| Which | b |",
+            {"What", "Where", "Whose", "Which"},
+        ),
+        (prose.of_markdown, "## Who refused this?\n\n**What is it?** A wallet.\n\n```\nWhat is it.\n```\n", {}),
+        (prose.of_markdown, "The caller decides what is due, whoever it is. When it is due, it is posted.", {}),
+        (prose.of_python, '"""What a module holds."""', {"What"}),
+        (prose.of_python, "x = 1  # Where it is\n# And\n# so. Whose it is.", {"Where", "Whose"}),
+        (prose.of_python, 'raise Error(f"No. {code} Which it is")\n"""A.\n\nWhom it is for."""', {"Which", "Whom"}),
+        (prose.of_python, '"""The texts of a module. What is it? A text."""\nx = f"{Where}"', {}),
+        (
+            prose.of_sql,
+            "-- name: a\n-- why: Whoever\n--   asks.\n-- out: it\nSELECT 1; -- What it is",
+            {"Whoever", "What"},
+        ),
+    ],
+)
+def test_a_sentence_without_a_subject_is_found(
+    paragraphs: Callable[[str], Iterator[str]], text: str, headless: Collection[str]
+) -> None:
+    found = [each for paragraph in paragraphs(text) for each in prose.split(paragraph) if is_headless(each)]
+    assert {each.split()[0] for each in found} == set(headless)
 
 
 # Everywhere

@@ -23,7 +23,7 @@ from uvicorn.server import ServerState
 
 from wallet.http.server.body_budget import BodyBudget
 from wallet.http.server.exchange import Exchange, scope_of, written_problem
-from wallet.http.server.request_meter import STREAMED, Refused, Sizes
+from wallet.http.server.request_meter import STREAMED, RequestRefused, Sizes
 from wallet.http.server.request_parser import BODY, NOTHING, Head, RequestParser
 from wallet.http.wire.asgi import is_request_id, new_request_id
 
@@ -122,7 +122,7 @@ class BoundedProtocol(asyncio.Protocol):
         if self._is_deaf():
             return self._over_at_latest is None  # a refusal that waits for the answers before it
         if self._requests.phase != NOTHING and not self._unparsed:
-            self._refuse(Refused("invalid_request", "The connection was closed before the request was complete."))
+            self._refuse(RequestRefused("invalid_request", "The connection closed before the request was complete."))
             return True
         return bool(self._owed or self._unparsed)
 
@@ -168,7 +168,9 @@ class BoundedProtocol(asyncio.Protocol):
             self.deadline = self.loop.time() + self.request_seconds_max
         else:
             seconds = f"{self.request_seconds_max:g}"
-            self._refuse(Refused("request_timeout", f"The request did not arrive whole within {seconds} seconds."))
+            self._refuse(
+                RequestRefused("request_timeout", f"The request did not arrive whole within {seconds} seconds.")
+            )
 
     # Requests, as the parser finds them
 
@@ -219,7 +221,7 @@ class BoundedProtocol(asyncio.Protocol):
                 self._requests.feed(piece)
                 if self._requests.phase == BODY:
                     self._charge_body()
-        except Refused as refused:
+        except RequestRefused as refused:
             self._refuse(refused)
         if len(self._owed) > 1 and not self._is_deaf():
             self._unparsed = data[begin:]
@@ -327,7 +329,7 @@ class BoundedProtocol(asyncio.Protocol):
 
     def give_up_body(self) -> None:
         """Called by the budget when the bodies together are too large."""
-        self._refuse(Refused("overloaded", "Too many large bodies are arriving at once."))
+        self._refuse(RequestRefused("overloaded", "Too many large bodies are arriving at once."))
 
     def _forget_body(self) -> None:
         """Stop charging the current body, because it is complete, answered, refused or given up."""
@@ -337,7 +339,7 @@ class BoundedProtocol(asyncio.Protocol):
 
     # Refusals
 
-    def _refuse(self, refused: Refused) -> None:
+    def _refuse(self, refused: RequestRefused) -> None:
         """Answer with a problem, after the answers to earlier requests, and close."""
         headers = self._requests.headers if self._requests.phase != NOTHING else ()
         given = (value for name, value in headers if name == b"x-request-id" and is_request_id(value))

@@ -11,7 +11,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from wallet.http.server.request_parser import Head
-from wallet.http.wire.asgi import BODY_STREAM, SEND_WHOLE, BodyStream, Scope, last_headers, new_request_id
+from wallet.http.wire.asgi import BODY_STREAM, SEND_WHOLE, AsgiScope, BodyStream, last_headers, new_request_id
 from wallet.http.wire.problems import render_problem
 
 # A larger body is not copied into one write: slow readers of one page then share its bytes in memory.
@@ -42,7 +42,7 @@ class Exchange(RequestResponseCycle):
     def __init__(
         self,
         *,
-        scope: Scope,
+        scope: AsgiScope,
         head: Head,
         channel: Channel,
         flow: FlowControl,
@@ -75,7 +75,7 @@ class Exchange(RequestResponseCycle):
 
     def begin_stream(self) -> None:
         self.stream = BodyStream()
-        cast("Scope", self.scope)[BODY_STREAM] = self.stream
+        cast("AsgiScope", self.scope)[BODY_STREAM] = self.stream
 
     @property
     def is_busy(self) -> bool:
@@ -138,7 +138,7 @@ class WholeAnswer:
 
 def scope_of(
     head: Head, *, server: tuple[str, int | None] | None, client: tuple[str, int] | None, state: dict[str, Any]
-) -> Scope:
+) -> AsgiScope:
     """The ASGI scope of a request."""
     url = httptools.parse_url(head.target)
     raw_path = url.path or b"/"

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from wallet.http.open.pages import metrics_page
-from wallet.http.wire.asgi import Receive, Scope, Send, new_request_id, send_answer
+from wallet.http.wire.asgi import AsgiScope, Receive, Send, new_request_id, send_answer
 from wallet.http.wire.encoding import Answer
 from wallet.http.wire.failures import problem
 from wallet.settings import Settings
@@ -31,7 +31,7 @@ class MetricsApplication:
     async def drain(self, seconds: float) -> None:
         """Do nothing: this application answers every request at once."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             for step in ("startup", "shutdown"):
                 await receive()
@@ -41,7 +41,7 @@ class MetricsApplication:
         answer = await self._answer(scope, request_id.decode())
         await send_answer(answer, send, None, request_id=request_id)
 
-    async def _answer(self, scope: Scope, request_id: str) -> Answer:
+    async def _answer(self, scope: AsgiScope, request_id: str) -> Answer:
         if scope["path"] != PATH:
             return problem("not_found", f"This port serves {PATH} only.", request_id=request_id)
         if scope["method"] not in ("GET", "HEAD"):

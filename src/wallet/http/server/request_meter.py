@@ -11,7 +11,7 @@ FRAMING_BYTES_PER_BODY_BYTE: Final = 8
 STREAMED: Final = frozenset({b"/import"})
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """The server answers the request with the problem `code`. Raised in a callback, it stops the parser."""
 
     def __init__(self, code: str, detail: str) -> None:
@@ -34,7 +34,7 @@ class Sizes:
 
 
 class RequestMeter:
-    """Counts the bytes of the request that is arriving, and raises Refused beyond a bound.
+    """Counts the bytes of the request that is arriving, and raises RequestRefused beyond a bound.
 
     The parser gets its bytes in pieces, and only the parser knows which bytes of a piece belong to which request. So
     the bound of chunk framing and trailers may be exceeded by up to one piece.
@@ -109,11 +109,11 @@ class RequestMeter:
 
     def _ensure_allowed(self, length: int, target: bytes) -> None:
         if length > self._sizes.body_bytes_max and length > (allowed := self._sizes.body_bytes_allowed(target)):
-            raise Refused("payload_too_large", f"A request body may have {allowed} bytes.")
+            raise RequestRefused("payload_too_large", f"A request body may have {allowed} bytes.")
 
     def add_body(self, length: int, target: bytes) -> None:
         self.body_bytes += length
         self._ensure_allowed(self.body_bytes, target)
 
-    def _head_too_large(self) -> Refused:
-        return Refused("head_too_large", f"A request head may have {self._sizes.head_bytes_max} bytes.")
+    def _head_too_large(self) -> RequestRefused:
+        return RequestRefused("head_too_large", f"A request head may have {self._sizes.head_bytes_max} bytes.")

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, Protocol
 import httptools
 
 from wallet.http.server.framing import AmbiguousHead, ensure_one_reading, without_offer
-from wallet.http.server.request_meter import Refused, RequestMeter, Sizes
+from wallet.http.server.request_meter import RequestMeter, RequestRefused, Sizes
 
 # The part of the current request that is arriving.
 NOTHING: Final = 0
@@ -30,7 +30,7 @@ class Head(NamedTuple):
 
 
 class RequestListener(Protocol):
-    """A connection, as the parser tells it of the requests that arrive. Each call may raise Refused."""
+    """A connection, as the parser tells it of the requests that arrive. Each call may raise RequestRefused."""
 
     def request_begins(self) -> None: ...
 
@@ -66,14 +66,14 @@ class RequestParser:
         return self._meter.body_bytes_left if self.phase == BODY else 0
 
     def feed(self, piece: bytes | memoryview) -> None:
-        """Parse a piece. Raises Refused, after which nothing more can be parsed."""
+        """Parse a piece. Raises RequestRefused, after which nothing more can be parsed."""
         self._meter.begin_piece(len(piece))
         try:
             self._feed(piece)
         except httptools.HttpParserError as error:
-            if isinstance(error.__context__, Refused):
+            if isinstance(error.__context__, RequestRefused):
                 raise error.__context__ from None
-            raise Refused("invalid_request", "This is not valid HTTP/1.1.") from None
+            raise RequestRefused("invalid_request", "This is not valid HTTP/1.1.") from None
         if self.phase != NOTHING:
             self._meter.end_piece(in_body=self.phase == BODY)
 
@@ -141,10 +141,10 @@ class RequestParser:
         try:
             ensure_one_reading(method=head.method, target=head.target, version=version, headers=self.headers)
         except AmbiguousHead as ambiguous:
-            raise Refused("invalid_request", str(ambiguous)) from None
+            raise RequestRefused("invalid_request", str(ambiguous)) from None
         if parser.should_upgrade():
             if head.method == "CONNECT":
-                raise Refused("invalid_request", "This server is no proxy and does not take CONNECT.")
+                raise RequestRefused("invalid_request", "This server is no proxy and does not take CONNECT.")
             self._offers_upgrade = True
             return
         self._listener.head_arrived(head)

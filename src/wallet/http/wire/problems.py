@@ -12,8 +12,8 @@ import msgspec
 from wallet.errors import ensure
 
 
-class Problem(NamedTuple):
-    """What a code tells a program. The title depends on the code only; the detail is about the request.
+class ProblemKind(NamedTuple):
+    """The meaning of a code for programs. The title depends on the code only; the detail is about the request.
 
     applied: whether this try applied anything. It says nothing of an earlier try of the same request.
     retry: whether to send the same request again. `never`: the answer stays the same until something else changes.
@@ -27,11 +27,11 @@ class Problem(NamedTuple):
     retry: Literal["never", "later", "same_reference"] = "never"
 
 
-def _problems(rows: Mapping[str, tuple[Any, ...]]) -> Mapping[str, Problem]:
-    return MappingProxyType({code: Problem(*row) for code, row in rows.items()})
+def _problems(rows: Mapping[str, tuple[Any, ...]]) -> Mapping[str, ProblemKind]:
+    return MappingProxyType({code: ProblemKind(*row) for code, row in rows.items()})
 
 
-PROBLEMS: Mapping[str, Problem] = _problems(
+PROBLEMS: Mapping[str, ProblemKind] = _problems(
     {
         "invalid_request": (400, "The request is malformed"),
         "unauthenticated": (401, "No valid key came with the request"),

@@ -30,17 +30,17 @@ class UnsupportedMediaType(WalletError):
     """The client declares the body to be compressed, or of a media type that this route does not take."""
 
 
-class Options(NamedTuple):
+class RequestOptions(NamedTuple):
     """The reference given by the header Idempotency-Key, and whether amounts are answered as strings."""
 
     idempotency_key: str | None = None
     amounts_as_strings: bool = False
 
 
-_NONE: Final = Options()
+_NONE: Final = RequestOptions()
 
 
-def read_options(headers: Headers, query: bytes) -> Options:
+def read_options(headers: Headers, query: bytes) -> RequestOptions:
     """The options of a movement. Raises Malformed."""
     keys = [value for name, value in headers if name == b"idempotency-key"]
     if not keys and not query:
@@ -48,7 +48,7 @@ def read_options(headers: Headers, query: bytes) -> Options:
     strings = amounts_as_strings(query)
     if len(keys) > 1:
         raise malformed("Idempotency-Key", "This header is given more than once.")
-    return Options(_key(keys[0]) if keys else None, strings)
+    return RequestOptions(_key(keys[0]) if keys else None, strings)
 
 
 def refuse_key(headers: Headers) -> None:
