@@ -477,8 +477,6 @@ NOT_YET_PLAIN: set[str] = {
     "src/wallet/http/open",
     "src/wallet/http/operations",
     "src/wallet/http/routes",
-    "src/wallet/http/server",
-    "src/wallet/http/wire",
     "src/wallet/ledger",
     "src/wallet/ledger/movements",
     "src/wallet/ledger/rules",
