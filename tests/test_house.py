@@ -467,7 +467,6 @@ NOT_YET_PLAIN: set[str] = {
     "docs/performance.md",
     "docs/reliability.md",
     "docs/testing.md",
-    "docs/threat-model.md",
     "examples/verify_receipt.py",
     "src/wallet/cli",
     "src/wallet/http",
