@@ -1,4 +1,4 @@
-"""The time that an answer may take, whatever it waits for: one look at all requests now and then, no timer for each."""
+"""Limits the time of every answer: one task looks at all requests now and then, so that no request needs a timer."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ SWEEP_SECONDS_MAX: Final = 0.5
 
 
 class Turn:
-    """A request that is ours to answer. `is_late`: its task was cancelled, because it took too long."""
+    """A request that the service has to answer. `is_late`: its task was cancelled, because it took too long."""
 
     __slots__ = ("begun_at", "is_late", "sender", "task")
 
@@ -22,7 +22,7 @@ class Turn:
 
 
 class Turns:
-    """All requests of this process that have no answer yet, the oldest first. Times are of time.perf_counter."""
+    """All unanswered requests of this process, the oldest first. Times are those of time.perf_counter."""
 
     def __init__(self, *, seconds_max: float) -> None:
         self._seconds_max = seconds_max
@@ -37,13 +37,13 @@ class Turns:
             self._sweeping.cancel()
 
     def begin(self, task: "asyncio.Task[Any]", begun_at: float, sender: WholeSender | None) -> Turn:
-        """`sender`: what knows whether the request has arrived whole; None: it has."""
+        """Start the time of a request. `sender` knows whether the request has arrived completely; None: it has."""
         turn = Turn(task, begun_at, sender)
         self._under_way[turn] = None
         return turn
 
     def end(self, turn: Turn) -> None:
-        """Its answer is made, or has begun. May be called again."""
+        """Stop the time of a request whose answer is made or has begun. May be called twice."""
         self._under_way.pop(turn, None)
 
     async def _sweep(self) -> None:
@@ -52,13 +52,13 @@ class Turns:
             self.give_up_on_late(time.perf_counter())
 
     def give_up_on_late(self, now: float) -> None:
-        """Cancel the tasks of those that have taken too long from when they had arrived whole."""
+        """Cancel the tasks of requests that have taken too long since they arrived completely."""
         for turn in list(self._under_way):
             if now - turn.begun_at < self._seconds_max:
                 return
             del self._under_way[turn]
             if turn.sender is not None and turn.sender.is_arriving:
-                # Our turn has not come. How long a request may take to arrive is the protocol's business.
+                # The server's turn has not begun. The protocol limits the time in which a request must arrive.
                 turn.begun_at = now
                 self._under_way[turn] = None
             else:
