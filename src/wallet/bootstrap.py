@@ -9,10 +9,10 @@ from wallet.http.application import make_framework
 from wallet.http.document.openapi import document
 from wallet.http.edge.authentication import Authentication
 from wallet.http.edge.cors import Cors
+from wallet.http.edge.deadlines import Deadlines
 from wallet.http.edge.edge import Edge
 from wallet.http.edge.fast_lane import FastLane
 from wallet.http.edge.lifespan import Lifespan
-from wallet.http.edge.turns import Turns
 from wallet.http.open.pages import OpenPages, open_pages
 from wallet.http.operations.balances import WalletBalances
 from wallet.http.operations.perform import Movements
@@ -116,10 +116,10 @@ def make_app(settings: Settings) -> Lifespan:
     fast_lane = FastLane(movements, balances, pages) if settings.fast_lane else None
     origins = origins_of(settings.cors_origins)
     authentication = Authentication(service.ring, is_development=settings.development, origins={*origins} - {ANY})
-    turns = Turns(seconds_max=settings.answer_seconds_max)
+    deadlines = Deadlines(seconds_max=settings.answer_seconds_max)
     cors = Cors(origins) if origins else None
-    edge = Edge(cast("App", framework), fast_lane, service.telemetry, authentication, turns, cors=cors)
-    return Lifespan(edge, service, turns)
+    edge = Edge(cast("App", framework), fast_lane, service.telemetry, authentication, deadlines, cors=cors)
+    return Lifespan(edge, service, deadlines)
 
 
 def openapi_bytes() -> bytes:

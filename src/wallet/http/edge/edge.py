@@ -11,8 +11,8 @@ from typing import Any, Final, cast
 from wallet.errors import OutcomeUnknown, StorageUnavailable, WalletError
 from wallet.http.edge.authentication import CALLER, Authentication
 from wallet.http.edge.cors import Cors
+from wallet.http.edge.deadlines import Deadline, Deadlines
 from wallet.http.edge.fast_lane import FastLane
-from wallet.http.edge.turns import Turn, Turns
 from wallet.http.wire.asgi import (
     ACT_ANSWERED,
     BODY_STREAM,
@@ -51,7 +51,7 @@ class Edge:
         fast_lane: FastLane | None,
         telemetry: Telemetry,
         authentication: Authentication,
-        turns: Turns,
+        deadlines: Deadlines,
         *,
         cors: Cors | None = None,
     ) -> None:
@@ -59,7 +59,7 @@ class Edge:
         self._fast_lane = fast_lane
         self._telemetry = telemetry
         self._authentication = authentication
-        self._turns = turns
+        self._deadlines = deadlines
         self._cors = cors
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
@@ -79,41 +79,41 @@ class Edge:
         status = 0
         operation = None
         task = cast("asyncio.Task[Any]", asyncio.current_task())
-        turn = self._turns.begin(task, started, sender)
+        deadline = self._deadlines.begin(task, started, sender)
         try:
             try:
                 caller = self._authentication.known(scope["method"], scope["path"], authorization, scope["headers"])
                 scope[CALLER] = await self._authentication.found(authorization) if caller is None else caller
             except Exception as error:
-                status = await self._fail(error, scope, send, send_whole, turn, moves_money=False)
+                status = await self._fail(error, scope, send, send_whole, deadline, moves_money=False)
                 return
             if self._cors is not None and (preflight := self._cors.preflight(scope)) is not None:
                 status = preflight.status
-                self._turns.end(turn)
+                self._deadlines.end(deadline)
                 await send_answer(preflight, send, send_whole, request_id=request_id)
                 return
             operation = None if self._fast_lane is None else self._fast_lane.operation(scope, receive)
             if operation is None:
-                status = await self._by_framework(scope, receive, send, turn)
+                status = await self._by_framework(scope, receive, send, deadline)
             else:
                 answer = await operation
-                self._turns.end(turn)
+                self._deadlines.end(deadline)
                 status = answer.status
                 await send_answer(answer, send, send_whole, request_id=request_id)
         except ClientGone:
             pass
         except asyncio.CancelledError:
-            if not turn.is_late:
+            if not deadline.is_late:
                 raise
             task.uncancel()
-            status = await self._fail(_too_late(scope), scope, send, send_whole, turn, moves_money=False)
+            status = await self._fail(_too_late(scope), scope, send, send_whole, deadline, moves_money=False)
         except Exception as error:
             if operation is None or status:
                 raise  # An answer has begun; the server can only cut it off.
             moves_money = scope["method"] == "POST"
-            status = await self._fail(error, scope, send, send_whole, turn, moves_money=moves_money)
+            status = await self._fail(error, scope, send, send_whole, deadline, moves_money=moves_money)
         finally:
-            self._turns.end(turn)
+            self._deadlines.end(deadline)
             self._telemetry.request(scope.get("path_template") or "other", status, time.perf_counter() - started)
 
     async def _fail(
@@ -122,29 +122,29 @@ class Edge:
         scope: AsgiScope,
         send: Send,
         send_whole: SendWhole | None,
-        turn: Turn,
+        deadline: Deadline,
         *,
         moves_money: bool,
     ) -> int:
         """Answer an error that the framework has not handled. Returns the status."""
-        self._turns.end(turn)
+        self._deadlines.end(deadline)
         answer = failure(error, request_id=scope["request_id"], moves_money=moves_money)
         await send_answer(answer, send, send_whole, request_id=scope["request_id"].encode())
         return answer.status
 
-    async def _by_framework(self, scope: AsgiScope, receive: Receive, send: Send, turn: Turn) -> int:
+    async def _by_framework(self, scope: AsgiScope, receive: Receive, send: Send, deadline: Deadline) -> int:
         """Let the framework answer. Returns the status that was sent; 0 if none was."""
         status = 0
         request_id = scope["request_id"].encode()
         if BODY_STREAM in scope:
             # An import lasts as long as its client sends lines, so it has no time limit; each of its lines has one.
-            self._turns.end(turn)
+            self._deadlines.end(deadline)
 
         async def send_to_the_end(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 await _note_answer(scope, message["status"])
-                self._turns.end(turn)
+                self._deadlines.end(deadline)
                 status = message["status"]
                 headers = list(message["headers"])
                 message["headers"] = [*headers, *last_headers(headers, request_id=request_id)]
@@ -160,7 +160,7 @@ class Edge:
             moves_money = scope["method"] == "POST" and not isinstance(error, WalletError)
             answer = failure(error, request_id=scope["request_id"], moves_money=moves_money)
             await _note_answer(scope, answer.status)
-            self._turns.end(turn)
+            self._deadlines.end(deadline)
             status = answer.status
             await send_answer(answer, send, None, request_id=request_id)
         return status

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable
 
 from wallet.errors import WalletError
-from wallet.http.edge.turns import Turns
+from wallet.http.edge.deadlines import Deadlines
 from wallet.http.wire.asgi import App, AsgiScope, Receive, Send
 from wallet.service.wallet_service import WalletService
 
@@ -11,9 +11,9 @@ from wallet.service.wallet_service import WalletService
 class Lifespan:
     """Wraps the edge. Starts the service, and closes it; the database connections are closed last."""
 
-    def __init__(self, app: App, service: WalletService, turns: Turns) -> None:
+    def __init__(self, app: App, service: WalletService, deadlines: Deadlines) -> None:
         self._app = app
-        self._turns = turns
+        self._deadlines = deadlines
         self.service = service
 
     def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -39,9 +39,9 @@ class Lifespan:
         except WalletError as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
-        self._turns.start()
+        self._deadlines.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self.service.close()
-        self._turns.close()
+        self._deadlines.close()
         await send({"type": "lifespan.shutdown.complete"})

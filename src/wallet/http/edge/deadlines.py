@@ -9,8 +9,8 @@ from wallet.http.wire.asgi import WholeSender
 SWEEP_SECONDS_MAX: Final = 0.5
 
 
-class Turn:
-    """A request that the service has to answer. `is_late`: its task was cancelled, because it took too long."""
+class Deadline:
+    """The deadline of one request's answer. `is_late`: the request's task was cancelled, because it took too long."""
 
     __slots__ = ("begun_at", "is_late", "sender", "task")
 
@@ -21,12 +21,12 @@ class Turn:
         self.is_late = False
 
 
-class Turns:
-    """All unanswered requests of this process, the oldest first. Times are those of time.perf_counter."""
+class Deadlines:
+    """The deadlines of all unanswered requests of this process, the oldest first, by time.perf_counter."""
 
     def __init__(self, *, seconds_max: float) -> None:
         self._seconds_max = seconds_max
-        self._under_way: dict[Turn, None] = {}
+        self._under_way: dict[Deadline, None] = {}
         self._sweeping: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -36,15 +36,15 @@ class Turns:
         if self._sweeping is not None:
             self._sweeping.cancel()
 
-    def begin(self, task: "asyncio.Task[Any]", begun_at: float, sender: WholeSender | None) -> Turn:
+    def begin(self, task: "asyncio.Task[Any]", begun_at: float, sender: WholeSender | None) -> Deadline:
         """Start the time of a request. `sender` knows whether the request has arrived completely; None: it has."""
-        turn = Turn(task, begun_at, sender)
-        self._under_way[turn] = None
-        return turn
+        deadline = Deadline(task, begun_at, sender)
+        self._under_way[deadline] = None
+        return deadline
 
-    def end(self, turn: Turn) -> None:
+    def end(self, deadline: Deadline) -> None:
         """Stop the time of a request whose answer is made or has begun. May be called twice."""
-        self._under_way.pop(turn, None)
+        self._under_way.pop(deadline, None)
 
     async def _sweep(self) -> None:
         while True:
@@ -53,14 +53,14 @@ class Turns:
 
     def give_up_on_late(self, now: float) -> None:
         """Cancel the tasks of requests that have taken too long since they arrived completely."""
-        for turn in list(self._under_way):
-            if now - turn.begun_at < self._seconds_max:
+        for deadline in list(self._under_way):
+            if now - deadline.begun_at < self._seconds_max:
                 return
-            del self._under_way[turn]
-            if turn.sender is not None and turn.sender.is_arriving:
-                # The server's turn has not begun. The protocol limits the time in which a request must arrive.
-                turn.begun_at = now
-                self._under_way[turn] = None
+            del self._under_way[deadline]
+            if deadline.sender is not None and deadline.sender.is_arriving:
+                # The time begins when the request has arrived. The protocol limits how long that may take.
+                deadline.begun_at = now
+                self._under_way[deadline] = None
             else:
-                turn.is_late = True
-                turn.task.cancel()
+                deadline.is_late = True
+                deadline.task.cancel()
