@@ -83,7 +83,7 @@ def open_pages(document: Callable[[], bytes], exposition: Callable[[], bytes] | 
 
 
 def template_of(path: str) -> str:
-    """What the path of a page is counted under: the site's pages are counted as one."""
+    """The route that metrics name for the path of a page. All pages of the site count as one."""
     return f"{GUIDE}{{path}}" if path.startswith(GUIDE) else path.rstrip("/") or "/"
 
 
