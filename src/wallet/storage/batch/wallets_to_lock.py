@@ -14,6 +14,7 @@ from wallet.errors import GroupTooLarge
 from wallet.ledger.model import Asset, HoldId, TransactionId, WalletId, WalletState
 from wallet.ledger.naming import is_plain, named, singles, wallets_named
 from wallet.ledger.requests import Grant, Group, PlaceHold, Post, Request
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.rows.asset_cache import AssetCache
 
@@ -50,11 +51,9 @@ class Named:
         return [each for each in wallets if each not in self.locked and each not in self.unlocked]
 
 
-async def find_named(
-    connection: asyncpg.Connection, batch: Sequence[Request], shard: int, cache: AssetCache, pointed: Pointed
-) -> Named:
+async def find_named(shard: Shard, batch: Sequence[Request], cache: AssetCache, pointed: Pointed) -> Named:
     """What to lock and load. What holds and originals point at is noted in `pointed`."""
-    names = Named(await _assets_named(connection, batch, cache), cache)
+    names = Named(await _assets_named(shard.connection, batch, cache), cache)
     # A loop for nearly all, whose requests say it all; the others are asked for once.
     if all(type(request) is Post for request in batch):
         for request in batch:
@@ -63,14 +62,14 @@ async def find_named(
     found = named(batch, names.assets)
     names.add(found.wallets)
     if found.holds or found.originals:
-        await _resolve(connection, shard, names, pointed, found.holds, found.originals, ())
+        await _resolve(shard, names, pointed, found.holds, found.originals, ())
     return names
 
 
-async def find_more(connection: asyncpg.Connection, shard: int, names: Named, wallets: Sequence[WalletId]) -> None:
+async def find_more(shard: Shard, names: Named, wallets: Sequence[WalletId]) -> None:
     """Add wallets that were found to be needed, and what they point at in turn."""
     names.add(wallets)
-    await _resolve(connection, shard, names, {}, (), (), wallets)
+    await _resolve(shard, names, {}, (), (), wallets)
 
 
 def wallets_of(request: Request, assets: Mapping[str, Asset], pointed: Pointed) -> Sequence[WalletId]:
@@ -111,15 +110,14 @@ async def _assets_named(
 
 
 async def _resolve(
-    connection: asyncpg.Connection,
-    shard: int,
+    shard: Shard,
     names: Named,
     pointed: Pointed,
     holds: Sequence[HoldId],
     originals: Sequence[TransactionId],
     wallets: Sequence[WalletId],
 ) -> None:
-    rows = await connection.fetch(_SQL["resolve"], shard, holds, originals, wallets, POINTED_MAX + 1)
+    rows = await shard.fetch(_SQL["resolve"], holds, originals, wallets, POINTED_MAX + 1)
     if len(rows) > POINTED_MAX:
         raise GroupTooLarge(f"What it names has more than {POINTED_MAX} wallets")
     for named_id, wallet_id in rows:
