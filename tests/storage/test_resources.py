@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from wallet.errors import AlreadyExists, Malformed, NotFound, OutcomeUnknown
+from wallet.errors import AlreadyExists, InvariantViolated, NotFound, OutcomeUnknown
 from wallet.ledger.model import WalletKind
 from wallet.settings import Settings
 from wallet.storage.connections.database import Database
@@ -92,8 +92,8 @@ async def test_a_wallet_of_an_unknown_asset_is_not_made(resources: Resources, as
     assert raised.value.code == "asset_not_found"
 
 
-async def test_a_wallet_without_an_asset_is_malformed(resources: Resources) -> None:
-    with pytest.raises(Malformed):
+async def test_a_wallet_without_an_asset_is_not_made(resources: Resources) -> None:
+    with pytest.raises(InvariantViolated):
         await resources.create_wallet(label="nothing")
 
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
-from uuid import UUID
 
 from wallet.errors import AlreadyExists, NotFound
 from wallet.ledger.model import AssetId, LotCategory, ProgrammeId, WalletId, WalletKind
-from wallet.ledger.outcomes import RefusalCode, Refused
+from wallet.ledger.outcomes import Refused
+from wallet.ledger.rules.programmes import Candidate, first_refusal_attach
 from wallet.storage.connections.pooled import ShardPool, Store
 from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
@@ -119,9 +119,11 @@ class ProgrammeStore(Store):
         """
 
         async def attach(shard: Shard) -> Created[Attached] | Refused:
-            wallet = await shard.fetchrow(_SQL["lock_wallet"], wallet_id)
+            wallet = _candidate(await shard.fetchrow(_SQL["lock_wallet"], wallet_id))
             programme = await find_programme(shard, programme_id)
-            refused = _refusal(wallet_id, wallet, programme)
+            refused = first_refusal_attach(
+                wallet_id, wallet, asset_id=programme.asset_id, asset_code=programme.terms.asset_code
+            )
             if refused is not None:
                 return refused
             made = await shard.fetchrow(_SQL["attach"], programme_id, wallet_id)
@@ -205,18 +207,7 @@ def _is_as_described(programme: Programme, terms: Terms) -> bool:
     return programme.terms == terms
 
 
-def _refusal(wallet_id: UUID, wallet: Any, programme: Programme) -> Refused | None:
-    """Why this wallet cannot be attached, in the order of RefusalCode."""
-    if wallet is None:
-        return Refused(RefusalCode.WALLET_NOT_FOUND, f"There is no wallet {wallet_id}.", wallet_id)
-    if wallet["asset_id"] != programme.asset_id:
-        detail = f"The programme grants {programme.terms.asset_code}, and the wallet holds something else."
-        return Refused(RefusalCode.ASSET_MISMATCH, detail, wallet_id)
-    if wallet["kind"] != WalletKind.USER.value:
-        return Refused(RefusalCode.SYSTEM_WALLET, "A system wallet takes part in no programme.", wallet_id)
-    if wallet["merged_into"] is not None:
-        members = (("merged_into", str(wallet["merged_into"])),)
-        return Refused(RefusalCode.WALLET_MERGED, "The wallet was merged into another.", wallet_id, members=members)
-    if wallet["closed_at"] is not None:
-        return Refused(RefusalCode.WALLET_CLOSED, "The wallet is closed.", wallet_id)
-    return None
+def _candidate(row: Any) -> Candidate | None:
+    if row is None:
+        return None
+    return Candidate(row["asset_id"], WalletKind(row["kind"]), row["closed_at"] is not None, row["merged_into"])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
-from wallet.errors import AlreadyExists, FieldError, InvariantViolated, Malformed, NotFound
+from wallet.errors import AlreadyExists, InvariantViolated, NotFound, ensure
 from wallet.ledger.model import AssetId, WalletId, WalletKind
 from wallet.storage.connections.pooled import ShardPool, Store
 from wallet.storage.connections.shard import Shard
@@ -78,10 +78,9 @@ class Resources(Store):
     ) -> Created[Wallet]:
         """A wallet of kind user. The asset is named by its upper-case code, its id, or both.
 
-        Raises NotFound for an asset or user that does not exist, Malformed if no asset is named.
+        Raises NotFound for an asset or user that does not exist.
         """
-        if asset_code is None and asset_id is None:
-            raise Malformed([FieldError("asset_code", "is required, unless asset_type_id is there")])
+        ensure(asset_code is not None or asset_id is not None, "a wallet is asked for, and no asset")
         id_ = self._ids.new_id() if wallet_id is None else wallet_id
 
         async def create(shard: Shard) -> Created[Wallet]:
