@@ -15,14 +15,14 @@ from wallet.errors import BadData, GroupTooLarge, NotAtOnce, StaleContext
 from wallet.ledger.apply import apply_batch
 from wallet.ledger.audit import Salts
 from wallet.ledger.batch import DEFAULT_BOUNDS, Bounds, Decision
+from wallet.ledger.footprint import wallets_implied
 from wallet.ledger.model import WalletId
-from wallet.ledger.naming import wallets_implied
 from wallet.ledger.outcomes import Outcome
 from wallet.ledger.requests import Request
 from wallet.storage.batch.due_steps import DUE_STEPS_MAX, ManyDue
 from wallet.storage.batch.load import Loaded, load
 from wallet.storage.batch.long_work import Work, at_once
-from wallet.storage.batch.wallets_to_lock import Named, Pointed, find_more, find_named
+from wallet.storage.batch.wallets_to_lock import Pointed, WalletsToLock, find_more, find_wallets_to_lock
 from wallet.storage.batch.write import write_decision
 from wallet.storage.chain.leaves import read_salts
 from wallet.storage.connections.database import (
@@ -76,7 +76,7 @@ async def commit_batch(
     clock = _Laps(steps)
     try:
         with driver_errors():
-            names = await find_named(shard, batch, assets, {} if pointed is None else pointed)
+            names = await find_wallets_to_lock(shard, batch, assets, {} if pointed is None else pointed)
             loaded = await _lock_and_load(shard, batch, assets, names, clock, due_steps_max, bounds)
         with driver_errors():
             context = loaded.context
@@ -98,7 +98,7 @@ async def _lock_and_load(
     shard: Shard,
     batch: Sequence[Request],
     assets: AssetCache,
-    names: Named,
+    names: WalletsToLock,
     clock: "_Laps",
     due_steps_max: int,
     bounds: Bounds,

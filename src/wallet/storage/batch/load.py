@@ -10,12 +10,12 @@ from typing import Final, NamedTuple
 import asyncpg
 
 from wallet.ledger.batch import DEFAULT_BOUNDS, Bounds, Context
+from wallet.ledger.footprint import is_plain, singles
 from wallet.ledger.model import Posted, ReferenceKey, TransactionId, WalletId, WalletKind, WalletState
-from wallet.ledger.naming import is_plain, singles
 from wallet.ledger.requests import ChangeWallet, Refund, Request, Settle
 from wallet.storage.batch.due_steps import DUE_STEPS_MAX
 from wallet.storage.batch.load_special import load_more
-from wallet.storage.batch.wallets_to_lock import Named
+from wallet.storage.batch.wallets_to_lock import WalletsToLock
 from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.rows.asset_cache import AssetCache
@@ -37,7 +37,7 @@ async def load(
     shard: Shard,
     batch: Sequence[Request],
     assets: AssetCache,
-    names: Named,
+    names: WalletsToLock,
     locked: Sequence[asyncpg.Record] | None = None,
     due_steps_max: int = DUE_STEPS_MAX,
     bounds: Bounds = DEFAULT_BOUNDS,
@@ -122,7 +122,7 @@ async def _load_strangers(
     shard: Shard,
     states: dict[WalletId, WalletState],
     assets: AssetCache,
-    names: Named,
+    names: WalletsToLock,
 ) -> None:
     # Neither locked nor a system wallet that we know: one of an asset that another process made, or nothing.
     if strange := names.locked.keys() - states.keys():

@@ -16,7 +16,7 @@ ACQUIRE_SECONDS_MAX: Final = 3.0
 
 LOST: Final = (ConnectionError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 class ShardPool:
@@ -54,16 +54,16 @@ class ShardPool:
         rows: Sequence[Any] = await self.ask(lambda shard: shard.fetch(sql, *parameters))
         return rows
 
-    async def ask(self, question: Callable[[Shard], Awaitable[Answer]]) -> Answer:
+    async def ask(self, question: Callable[[Shard], Awaitable[Result]]) -> Result:
         """The answer to a question of one statement or more. Raises what the question raises."""
 
-        async def ask_in_time(shard: Shard) -> Answer:
+        async def ask_in_time(shard: Shard) -> Result:
             async with asyncio.timeout(self.seconds_max):
                 return await question(shard)
 
         return await self.lend(ask_in_time)
 
-    async def lend(self, work: Callable[[Shard], Awaitable[Answer]]) -> Answer:
+    async def lend(self, work: Callable[[Shard], Awaitable[Result]]) -> Result:
         """As `ask`, for work that sets its own time limit."""
         with driver_errors():
             try:
@@ -75,7 +75,7 @@ class ShardPool:
             await self._pool.expire_connections()
             return await self._lend_once(work)
 
-    async def _lend_once(self, work: Callable[[Shard], Awaitable[Answer]]) -> Answer:
+    async def _lend_once(self, work: Callable[[Shard], Awaitable[Result]]) -> Result:
         try:
             connection = await self._pool.acquire(timeout=self._acquire_seconds_max)
         except TimeoutError:

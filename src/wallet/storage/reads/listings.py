@@ -94,7 +94,7 @@ class Walk(NamedTuple, Generic[Row]):
     end: Place | None
 
 
-class Refund(NamedTuple):
+class RefundSummary(NamedTuple):
     """One refund of a transaction; of a general transaction, the sum of its debits."""
 
     id: TransactionId
@@ -108,7 +108,7 @@ class Refunded(NamedTuple):
 
     amount: int = 0
     times: int = 0
-    refunds: Sequence[Refund] = ()
+    refunds: Sequence[RefundSummary] = ()
 
 
 class ListingReads(Store):
@@ -181,7 +181,7 @@ class ListingReads(Store):
         rows = await self._pool.fetch(_SQL["list_refunds"], transaction_id, REFUNDS_SHOWN_MAX)
         if not rows:
             return Refunded()
-        refunds = [Refund(row["id"], row["reference_id"], int(row["amount"]), row["created_at"]) for row in rows]
+        refunds = [RefundSummary(row["id"], row["reference_id"], int(row["amount"]), row["created_at"]) for row in rows]
         return Refunded(rows[0]["refunded"], rows[0]["refunds"], refunds)
 
     async def entries(
