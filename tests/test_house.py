@@ -463,7 +463,6 @@ NOT_YET_PLAIN: set[str] = {
     "docs/adr/README.md",
     "docs/configuration.md",
     "docs/filters.md",
-    "docs/operations.md",
     "docs/performance.md",
     "docs/reliability.md",
     "docs/testing.md",
