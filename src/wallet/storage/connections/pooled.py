@@ -1,4 +1,4 @@
-"""How the database is asked on connections that are not the writers': in time, and once more if one is lost."""
+"""Asks questions on pooled connections, not the writers': with a time limit, and once more if a connection is lost."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,7 +11,7 @@ from wallet.errors import StorageUnavailable
 from wallet.storage.connections.database import CONNECTION_LOST, driver_errors, is_fatal
 
 ACQUIRE_SECONDS_MAX: Final = 3.0
-"""How long a read waits for a connection of the pool; then the database cannot serve it."""
+"""How long a question waits for a connection of the pool before it fails."""
 
 LOST: Final = (ConnectionError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
@@ -48,7 +48,7 @@ class Reader:
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether the connection ended with this error of the driver, so that another one may do better."""
+    """Whether the connection ended with this error of the driver, so that a new connection may work."""
     if isinstance(error, asyncpg.PostgresError) and not isinstance(error, asyncpg.PostgresConnectionError):
         return is_fatal(error)
     return isinstance(error, LOST) and not isinstance(error, asyncpg.DataError)
@@ -62,8 +62,8 @@ async def ask(
 ) -> Result:
     """Ask on a connection of the pool, and once more on a new one if the first is lost.
 
-    The question must bear that, and sets its own time limit. Raises what it raises, errors of the driver as ours, and
-    StorageUnavailable if no connection is free in time.
+    So the question may run twice; it sets its own time limit. Raises what it raises, the driver's errors translated,
+    and StorageUnavailable if no connection is free in time.
     """
     with driver_errors():
         try:
@@ -71,7 +71,7 @@ async def ask(
         except (asyncpg.PostgresError, *LOST) as error:
             if not is_lost(error):
                 raise
-        # Whatever ended that one, a restart most likely, ended the others of its age.
+        # The server probably restarted, so older connections of the pool are dead, too.
         await pool.expire_connections()
         return await _ask_once(pool, question, acquire_seconds_max)
 
@@ -86,10 +86,10 @@ async def _ask_once(
     try:
         return await question(connection)
     except (asyncio.CancelledError, TimeoutError):
-        # The server may be stopped for good: to end the statement politely would take as long again.
+        # The server may be frozen: cancelling the statement in the protocol's way would take as long again.
         connection.terminate()
         raise
     finally:
-        # The answer stands, whatever becomes of the connection; the pool replaces a broken one.
+        # The answer is valid even if the release fails; the pool replaces a broken connection.
         with suppress(*CONNECTION_LOST, asyncpg.PostgresError):
             await pool.release(connection, timeout=acquire_seconds_max)

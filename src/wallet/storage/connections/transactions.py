@@ -1,4 +1,6 @@
-"""Database transactions: COMMIT that is sure of its answer, and for what is no batch, one on a connection of a pool."""
+"""Database transactions: a COMMIT whose result is certain or reported as unknown, and, for work that is no batch, a
+whole database transaction on a connection of a pool.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -20,24 +22,24 @@ Result = TypeVar("Result")
 async def in_transaction(
     pool: asyncpg.Pool, work: Callable[[asyncpg.Connection], Awaitable[Result]], *, seconds_max: float
 ) -> Result:
-    """What `work` answers, once it is durable. `work` may be done a second time, on another connection.
+    """The result of `work`, once it is durable. `work` may run a second time, on another connection.
 
     Raises what `work` raises, StorageUnavailable (nothing was done) and OutcomeUnknown (it may have been done).
     """
 
     async def run(connection: asyncpg.Connection) -> Result:
         async with asyncio.timeout(seconds_max):
-            # A connection that is dead already is noticed here, and `ask` replaces it.
+            # A dead connection fails at this statement, and `ask` replaces it.
             await connection.execute(_SQL["begin"])
             try:
                 with driver_errors():
                     result = await work(connection)
-            except Exception:  # after a cancellation, `ask` gives the connection up
+            except Exception:  # not after a cancellation: then `ask` ends the connection
                 await _roll_back(connection)
                 raise
         try:
             await commit(connection, seconds_max)
-        except CONNECTION_LOST as error:  # a pooled connection that is lost answers nothing, not even that
+        except CONNECTION_LOST as error:  # the pool's wrapper of a lost connection may raise this, too
             raise OutcomeUnknown("the connection was lost while committing") from error
         return result
 
@@ -45,13 +47,13 @@ async def in_transaction(
 
 
 async def commit(connection: asyncpg.Connection, seconds_max: float) -> None:
-    """COMMIT, and be sure of it. Raises OutcomeUnknown when it was sent and not confirmed in time."""
+    """Send COMMIT and check its answer. Raises OutcomeUnknown if it was sent and not confirmed in time."""
     warnings: list[Any] = []
 
     def note(_: Any, message: Any) -> None:
         warnings.append(message)
 
-    with driver_errors():  # A connection known to be lost by now has sent no COMMIT.
+    with driver_errors():  # if the connection is already known to be lost, COMMIT was not sent
         connection.add_log_listener(note)
     try:
         async with asyncio.timeout(seconds_max):
@@ -67,7 +69,7 @@ async def commit(connection: asyncpg.Connection, seconds_max: float) -> None:
             connection.remove_log_listener(note)
     if tag == "ROLLBACK":
         raise StaleContext("the database transaction had failed before COMMIT")
-    # Under synchronous replication a warning is how the server says that no standby has confirmed.
+    # Under synchronous replication, PostgreSQL reports by a warning that no standby has confirmed.
     if warnings or tag != "COMMIT":
         raise OutcomeUnknown("the commit was not confirmed")
 
