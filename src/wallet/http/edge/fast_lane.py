@@ -9,7 +9,7 @@ from typing import Final
 
 from wallet.http.edge.authentication import caller_of
 from wallet.http.edge.needs import Needs, ensure_may
-from wallet.http.open.pages import OpenPage, OpenPages
+from wallet.http.open.pages import OpenPage, OpenPages, template_of
 from wallet.http.operations.balances import WalletBalances
 from wallet.http.operations.perform import Movements
 from wallet.http.wire.asgi import AsgiScope, Receive, read_body
@@ -61,7 +61,7 @@ class FastLane:
                 scope["path_template"] = _TEMPLATES[_BALANCE]
                 return self._balance(path[len(_PREFIX) : _ID_END], scope)
             if path in self._pages and not scope["query_string"]:
-                scope["path_template"] = path.rstrip("/") or "/"
+                scope["path_template"] = template_of(path)
                 return _page(self._pages[path], scope)
         return None
 

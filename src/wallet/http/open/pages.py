@@ -20,6 +20,9 @@ from wallet.http.wire.query import Headers
 METRICS_SECONDS: Final = 1.0
 """How long the same metrics are answered before they are made again."""
 
+GUIDE: Final = "/docs/guide/"
+"""The paths of the documentation site begin with this, where there is one."""
+
 _HTML: Final = "text/html; charset=utf-8"
 _SCRIPT: Final = "text/javascript; charset=utf-8"
 _ASSETS: Final = {
@@ -77,6 +80,11 @@ def open_pages(document: Callable[[], bytes], exposition: Callable[[], bytes] | 
     if exposition is not None:
         pages["/metrics"] = metrics_page(exposition)
     return pages
+
+
+def template_of(path: str) -> str:
+    """The route that metrics name for the path of a page. All pages of the site count as one."""
+    return f"{GUIDE}{{path}}" if path.startswith(GUIDE) else path.rstrip("/") or "/"
 
 
 def metrics_page(exposition: Callable[[], bytes]) -> OpenPage:
