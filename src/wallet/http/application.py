@@ -16,18 +16,17 @@ from wallet.http.edge.act_guard import act_guard
 from wallet.http.edge.needs import check_scopes, open_to_all
 from wallet.http.open.pages import OpenPages
 from wallet.http.operations.balances import WalletBalances
+from wallet.http.operations.kinds import HOT_ENDS
 from wallet.http.operations.perform import Movements
 from wallet.http.operations.wallet_changes import WalletChanges
 from wallet.http.routes.bulk import bulk_routes
 from wallet.http.routes.documentation import page_routes
 from wallet.http.routes.history import history_routes
 from wallet.http.routes.holdings import holding_routes
-from wallet.http.routes.holds import hold_routes
 from wallet.http.routes.keys import key_routes
 from wallet.http.routes.movements import movement_routes
 from wallet.http.routes.programmes import programme_routes
 from wallet.http.routes.receipts import receipt_routes
-from wallet.http.routes.refunds import refund_routes
 from wallet.http.routes.resources import resource_routes
 from wallet.http.routes.sandbox import sandbox_routes
 from wallet.http.routes.shared import (
@@ -46,7 +45,7 @@ from wallet.http.wire.failures import failure, problem
 from wallet.service.wallet_service import WalletService
 
 COMPRESSED_FROM_BYTES = 4096
-_HOT = r"/(topup|bonus|spend|transfers|balance)$"
+_HOT = rf"/({'|'.join([*HOT_ENDS, 'balance'])})$"
 # An import is streamed, and its answers would wait; a batch's 7 MB would hold up everybody for half a second.
 _BULK = r"/(import|batches)$"
 _BY_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_large", 415: "unsupported_media_type"}
@@ -58,9 +57,7 @@ def make_framework(
     """Everything that the fast lane does not serve, and all that it does. public_url: see http.openapi."""
     handlers: list[Any] = [
         *movement_routes(movements),
-        *hold_routes(movements),
-        *refund_routes(movements),
-        *wallet_change_routes(WalletChanges(service, movements.operations)),
+        *wallet_change_routes(WalletChanges(service)),
         *resource_routes(service, balances),
         *bulk_routes(Batches(service), Imports(service)),
         *holding_routes(service),
