@@ -1,4 +1,4 @@
-"""The framework's application: routes, problems for everything that goes wrong, and nothing else."""
+"""The framework's application: all routes, the guards in front of them, and a problem for every error."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -46,7 +46,8 @@ from wallet.service.wallet_service import WalletService
 
 COMPRESSED_FROM_BYTES = 4096
 _HOT = rf"/({'|'.join([*HOT_ENDS, 'balance'])})$"
-# An import is streamed, and its answers would wait; a batch's 7 MB would hold up everybody for half a second.
+# Compression would delay the streamed answers of an import, and the 7 MB of a large batch would block the event loop
+# for half a second.
 _BULK = r"/(import|batches)$"
 _BY_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_large", 415: "unsupported_media_type"}
 
@@ -54,7 +55,7 @@ _BY_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_lar
 def make_framework(
     service: WalletService, movements: Movements, balances: WalletBalances, pages: OpenPages, *, public_url: str = ""
 ) -> Litestar:
-    """Everything that the fast lane does not serve, and all that it does. public_url: see http.openapi."""
+    """All routes, those of the fast lane included. public_url: see http.document.openapi."""
     handlers: list[Any] = [
         *movement_routes(movements),
         *wallet_change_routes(WalletChanges(service)),
@@ -73,7 +74,7 @@ def make_framework(
     ]
     return Litestar(
         route_handlers=[*_options_routes(handlers), *handlers],
-        # In the order of what a request may be refused for: who asks, that it can be written down, what it says.
+        # The order decides which refusal a request gets: scopes, then the administrative act, then query and headers.
         guards=[check_scopes, act_guard(service), refuse_unknown_parameters, refuse_idempotency_key],
         exception_handlers={
             HTTPException: _http_problem,
@@ -81,16 +82,16 @@ def make_framework(
             Exception: _problem,
         },
         openapi_config=openapi_config(pages, public_url=public_url),
-        # The fast lane does not compress, and the lanes' answers are the same to the byte.
+        # The fast lane does not compress. Its operations are excluded, so that both lanes answer the same bytes.
         compression_config=CompressionConfig(
             backend="gzip",
-            # The next levels take up to three times as long for a hundredth less.
+            # Higher levels take up to three times as long and save one percent more.
             gzip_compress_level=5,
             minimum_size=COMPRESSED_FROM_BYTES,
             exclude=[_HOT, _BULK],
             exclude_opt_key=SENT_AS_IT_IS,
         ),
-        # The protocol bounds bodies, for both lanes.
+        # The server's protocol bounds bodies, for both lanes.
         request_max_body_size=None,
         logging_config=None,
         debug=False,
@@ -98,7 +99,7 @@ def make_framework(
 
 
 def _options_routes(handlers: Iterable[Any]) -> list[ControllerRouterHandler]:
-    """An answer to OPTIONS per path. The framework's own knows only the methods of a path's first handler."""
+    """A route for OPTIONS per path. The framework's own answer has only the methods of a path's first handler."""
     methods: dict[str, set[str]] = {}
     for handler in handlers:
         for path in handler.paths:
@@ -117,7 +118,7 @@ def _options_route(path: str, allowed: str) -> ControllerRouterHandler:
 
 
 def _allowed(methods: Iterable[str]) -> str:
-    """The header Allow: HEAD is taken wherever GET is."""
+    """The value of the header Allow: these methods, and HEAD if GET is one of them."""
     taken = set(methods)
     return ", ".join(sorted(taken | {"HEAD"} if "GET" in taken else taken))
 

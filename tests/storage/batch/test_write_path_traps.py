@@ -186,6 +186,7 @@ class SabotagedDatabase:
 
     def __init__(self, database: Database, times: int) -> None:
         self.settings = database.settings
+        self.shard = database.shard
         self._database = database
         self.times_left = times
 

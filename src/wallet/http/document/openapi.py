@@ -18,7 +18,7 @@ from wallet.http.routes.shared import Documented
 from wallet.http.wire.encoding import AMOUNT_FIELDS
 
 _REFERENCE: Final = "#/components/schemas/{name}"
-# Read by our own rules on every request, so no handler's signature has them.
+# Our own code reads these parameters on every request, so no handler's signature has them.
 _SHARED_PARAMETERS: Final = {
     "amounts": {
         "name": "amounts",
@@ -33,17 +33,17 @@ _SHARED_PARAMETERS: Final = {
         "schema": {"type": "string", "pattern": "^[ !#-~]{1,255}$"},
     },
 }
-# Stored as it was sent, so its answer is bytes that no type describes.
+# Metadata is stored and answered as the bytes that were sent, so no type describes it.
 _UNDESCRIBED: Final[dict[str, Any]] = {}
 _AS_IT_WAS_GIVEN: Final = {"description": "As it was given: any JSON."}
 _METADATA_AS_IT_WAS_GIVEN: Final = {"description": "As it was given.", "type": ["object", "null"]}
 _AMOUNT_AS_STRING: Final = {"type": "string", "pattern": "^-?[0-9]+$", "description": "With ?amounts=string."}
-# What a route answers besides JSON, for who prefers it.
+# The media types that a route answers besides JSON.
 _OTHER_MEDIA_TYPES: Final = {"/wallets/{wallet_id}/statement": "text/csv"}
 
 
 def document(app: Litestar) -> bytes:
-    """The whole document, in a stable order. Request bodies are described by the types that decode them."""
+    """The whole document, in a stable order. The types that decode request bodies describe them, too."""
     schema = app.openapi_schema.to_schema()
     _, components = msgspec.json.schema_components(_bodies(app), ref_template=_REFERENCE)
     answers = schema.setdefault("components", {}).setdefault("schemas", {})
@@ -76,7 +76,7 @@ def _bodies(app: Litestar) -> Iterator[type[msgspec.Struct]]:
 
 
 def _let_amounts_be_strings(properties: dict[str, Any]) -> None:
-    """Amounts in answers are integers, or strings for who asks with ?amounts=string."""
+    """Describe amounts in answers as integers, or strings if the client asks with ?amounts=string."""
     for name in AMOUNT_FIELDS & properties.keys():
         kinds = properties[name].get("oneOf", [properties[name]])
         if {"type": "integer"} in kinds:
@@ -84,7 +84,7 @@ def _let_amounts_be_strings(properties: dict[str, Any]) -> None:
 
 
 def openapi_config(pages: OpenPages, *, public_url: str) -> OpenAPIConfig:
-    """public_url: where clients reach the service. Empty: where they got the document, less its last part."""
+    """public_url: the URL at which clients reach the service. Empty: the URL of the document without its last part."""
     return OpenAPIConfig(
         title="Wallet service",
         version=__version__,

@@ -1,4 +1,4 @@
-"""The time that an answer may take, whatever it waits for: one look at all requests now and then, no timer for each."""
+"""Limits the time of every answer: one task looks at all requests now and then, so that no request needs a timer."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ SWEEP_SECONDS_MAX: Final = 0.5
 
 
 class Deadline:
-    """By when one request is to be answered. `is_late`: its task was cancelled, because it took too long."""
+    """The deadline of one request's answer. `is_late`: the request's task was cancelled, because it took too long."""
 
     __slots__ = ("begun_at", "is_late", "sender", "task")
 
@@ -22,7 +22,7 @@ class Deadline:
 
 
 class Deadlines:
-    """Those of all requests of this process that have no answer yet, the oldest first, by time.perf_counter."""
+    """The deadlines of all unanswered requests of this process, the oldest first, by time.perf_counter."""
 
     def __init__(self, *, seconds_max: float) -> None:
         self._seconds_max = seconds_max
@@ -37,13 +37,13 @@ class Deadlines:
             self._sweeping.cancel()
 
     def begin(self, task: "asyncio.Task[Any]", begun_at: float, sender: WholeSender | None) -> Deadline:
-        """`sender`: what knows whether the request has arrived whole; None: it has."""
+        """Start the time of a request. `sender` knows whether the request has arrived completely; None: it has."""
         deadline = Deadline(task, begun_at, sender)
         self._under_way[deadline] = None
         return deadline
 
     def end(self, deadline: Deadline) -> None:
-        """Its answer is made, or has begun. May be called again."""
+        """Stop the time of a request whose answer is made or has begun. May be called twice."""
         self._under_way.pop(deadline, None)
 
     async def _sweep(self) -> None:
@@ -52,13 +52,13 @@ class Deadlines:
             self.give_up_on_late(time.perf_counter())
 
     def give_up_on_late(self, now: float) -> None:
-        """Cancel the tasks of those that have taken too long from when they had arrived whole."""
+        """Cancel the tasks of requests that have taken too long since they arrived completely."""
         for deadline in list(self._under_way):
             if now - deadline.begun_at < self._seconds_max:
                 return
             del self._under_way[deadline]
             if deadline.sender is not None and deadline.sender.is_arriving:
-                # The time begins once it has arrived. How long that may take is the protocol's business.
+                # The time begins when the request has arrived. The protocol limits how long that may take.
                 deadline.begun_at = now
                 self._under_way[deadline] = None
             else:

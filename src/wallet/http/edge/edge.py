@@ -1,7 +1,7 @@
-"""The outermost ASGI layer, around fast lane and framework: who asks, request id, metrics, and an answer whatever
-happens.
+"""The outermost ASGI layer, around fast lane and framework. It sets the request id, finds the caller, limits the time,
+counts metrics, and answers every error.
 
-Both lanes get their answers' last headers here, and nowhere else.
+Only this module adds the headers that all answers end with.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ from wallet.http.wire.failures import failure
 from wallet.telemetry import Telemetry
 
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-# Which of several headers counts is anybody's guess: none, so that the request is refused.
+# Servers disagree which of several Authorization headers counts. None counts here, so the request is refused.
 _GIVEN_TWICE: Final = b""
 
 
@@ -42,7 +42,7 @@ class Edge:
     """Wraps the lanes. Sets `scope["request_id"]` (text) and `scope["caller"]`, and reads `scope["path_template"]` for
     metrics.
 
-    cors: None where pages of no other origin may ask.
+    cors: None if no other origin is allowed.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Edge:
         if self._cors is not None:
             send, send_whole = self._cors.telling(scope, send, send_whole)
         if scope["method"] == "HEAD":
-            # The server sends the head alone; it keeps the scope it made.
+            # The lanes answer as to GET. The server has its own scope, with HEAD, and sends the head alone.
             scope = {**scope, "method": "GET"}
         status = 0
         operation = None
@@ -126,18 +126,18 @@ class Edge:
         *,
         moves_money: bool,
     ) -> int:
-        """Answers what went wrong where the framework had no hand in it; the status."""
+        """Answer an error that the framework has not handled. Returns the status."""
         self._deadlines.end(deadline)
         answer = failure(error, request_id=scope["request_id"], moves_money=moves_money)
         await send_answer(answer, send, send_whole, request_id=scope["request_id"].encode())
         return answer.status
 
     async def _by_framework(self, scope: AsgiScope, receive: Receive, send: Send, deadline: Deadline) -> int:
-        """Answers the status that was sent; 0 if none was."""
+        """Let the framework answer. Returns the status that was sent; 0 if none was."""
         status = 0
         request_id = scope["request_id"].encode()
         if BODY_STREAM in scope:
-            # An import takes as long as its client sends; each of its lines is decided in time.
+            # An import lasts as long as its client sends lines, so it has no time limit; each of its lines has one.
             self._deadlines.end(deadline)
 
         async def send_to_the_end(message: Message) -> None:
@@ -167,21 +167,21 @@ class Edge:
 
 
 def _too_late(scope: AsgiScope) -> WalletError:
-    """What is known of a request that was given up: nothing was done before it was known who asks."""
+    """The error of a request that was given up: a read applies nothing, nor does a request without a caller yet."""
     if scope["method"] in _READS or CALLER not in scope:
         return StorageUnavailable("It could not be answered in time")
     return OutcomeUnknown("It could not be answered in time, and may have been applied")
 
 
 async def _note_answer(scope: AsgiScope, status: int) -> None:
-    """Write what came of an administrative act, once."""
+    """Record the status of an administrative act, once."""
     answered = scope.pop(ACT_ANSWERED, None)
     if answered is not None:
         await answered(status)
 
 
 def _read(headers: list[tuple[bytes, bytes]]) -> tuple[bytes, bytes | None]:
-    """The request's id, the client's or a new one, and its Authorization."""
+    """The request id, the client's or a new one, and the header Authorization."""
     request_id = authorization = None
     for name, value in headers:
         if name == b"authorization":

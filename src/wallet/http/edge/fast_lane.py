@@ -1,7 +1,7 @@
-"""The few hot operations, and what is open to all, served before the framework: same functions, same answers, less on
-the way.
+"""Serves the few hot operations and the open pages without the framework: by the same functions, with the same answers,
+at a lower cost.
 
-A request that is not exactly one of them goes on to the framework, which serves all of them as well.
+Any other request goes on to the framework, which serves these operations as well.
 """
 
 from collections.abc import Awaitable
@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from wallet.http.edge.authentication import caller_of
 from wallet.http.edge.needs import Needs, ensure_may
-from wallet.http.open.pages import OpenPage, OpenPages
+from wallet.http.open.pages import OpenPage, OpenPages, template_of
 from wallet.http.operations.balances import WalletBalances
 from wallet.http.operations.kinds import OPERATIONS
 from wallet.http.operations.perform import Movements
@@ -23,7 +23,7 @@ _OF_A_WALLET: Final = "/wallets/{wallet_id}"
 _ID_END: Final = len(_PREFIX) + 36
 _BALANCE: Final = "/balance"
 _BALANCE_NEEDS: Final = Needs((callers.Scope.READ,))
-"""As the route of the same operation says."""
+"""The same needs as those of the route for this operation."""
 
 
 class _Hot(NamedTuple):
@@ -44,7 +44,7 @@ _ACTIONS: Final = {
 
 
 class FastLane:
-    """Knows the hot operations by method and path, and pages by their paths."""
+    """Finds hot operations by method and path, and open pages by their paths."""
 
     def __init__(self, movements: Movements, balances: WalletBalances, pages: OpenPages) -> None:
         self._movements = movements
@@ -52,9 +52,10 @@ class FastLane:
         self._pages = pages
 
     def operation(self, scope: AsgiScope, receive: Receive) -> Awaitable[Answer] | None:
-        """What answers the request, or None if it is none of these. Sets `scope["path_template"]`.
+        """The coroutine that answers the request, or None if the fast lane does not serve it. Sets
+        `scope["path_template"]`.
 
-        Awaited, it raises what the operation raises, and ClientGone.
+        The coroutine raises what the operation raises, and ClientGone.
         """
         path: str = scope["path"]
         if scope["method"] == "POST":
@@ -69,7 +70,7 @@ class FastLane:
                 scope["path_template"] = _OF_A_WALLET + _BALANCE
                 return self._balance(path[len(_PREFIX) : _ID_END], scope)
             if path in self._pages and not scope["query_string"]:
-                scope["path_template"] = path.rstrip("/") or "/"
+                scope["path_template"] = template_of(path)
                 return _page(self._pages[path], scope)
         return None
 
@@ -100,5 +101,5 @@ async def _page(page: OpenPage, scope: AsgiScope) -> Answer:
 
 
 def _names_a_wallet(path: str) -> bool:
-    # An id of 36 characters that holds a slash (it came as %2F) is two segments to the framework, and so to us.
+    # 36 characters with a slash among them (sent as %2F) are two segments for the framework, and so for the fast lane.
     return path.startswith(_PREFIX) and path.find("/", len(_PREFIX)) == _ID_END

@@ -185,7 +185,7 @@ class WalletChanges:
 
 
 def wallet_changes(given: WalletChange) -> tuple[Change, ...]:
-    """Pairs of requests.WALLET_FIELDS and new values. Raises Malformed if there are none."""
+    """Pairs of a field and its new value. Raises Malformed if there are none."""
     changes: list[Change] = []
     if given.label is not UNSET:
         changes.append(("label", given.label))

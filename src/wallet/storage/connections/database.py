@@ -20,6 +20,7 @@ from wallet.errors import (
 from wallet.settings import Settings
 from wallet.storage.connections.opening import open_connection
 from wallet.storage.connections.session import settle
+from wallet.storage.connections.shard import SHARD_ONLY
 from wallet.storage.connections.sqlstates import words_of
 
 _log = logging.getLogger(__name__)
@@ -82,6 +83,8 @@ class Database:
 
     dsn: str = field(repr=False)
     settings: Settings
+    shard: int = SHARD_ONLY
+    """The shard that is asked there, and that ids made for it have."""
     _said: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
     """What `reconnect` has logged since it last succeeded: many connect, again and again."""
 

@@ -2,46 +2,48 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import asyncpg
 
 from wallet.errors import OutcomeUnknown, StaleContext
 from wallet.storage.connections.database import CONNECTION_LOST, driver_errors, is_fatal, translated
-from wallet.storage.connections.pooled import ask
+from wallet.storage.connections.pooled import ShardPool
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 
 _SQL: Final = load_statements("connections/transactions.sql")
 
+ROLLBACK_SECONDS_MAX: Final = 1.0
+"""How long a session may take to roll back; the server ends the database transaction of one that is given up."""
+
 Result = TypeVar("Result")
 
 
-async def in_transaction(
-    pool: asyncpg.Pool, work: Callable[[asyncpg.Connection], Awaitable[Result]], *, seconds_max: float
-) -> Result:
+async def in_transaction(pool: ShardPool, work: Callable[[Shard], Awaitable[Result]]) -> Result:
     """What `work` answers, once it is durable. `work` may be done a second time, on another connection.
 
     Raises what `work` raises, StorageUnavailable (nothing was done) and OutcomeUnknown (it may have been done).
     """
 
-    async def run(connection: asyncpg.Connection) -> Result:
-        async with asyncio.timeout(seconds_max):
-            # A connection that is dead already is noticed here, and `ask` replaces it.
+    async def run(shard: Shard) -> Result:
+        connection = shard.connection
+        async with asyncio.timeout(pool.seconds_max):
+            # A connection that is dead already is noticed here, and the pool replaces it.
             await connection.execute(_SQL["begin"])
             try:
                 with driver_errors():
-                    result = await work(connection)
-            except Exception:  # after a cancellation, `ask` gives the connection up
-                await _roll_back(connection)
+                    result = await work(shard)
+            except Exception:  # after a cancellation, the pool gives the connection up
+                await roll_back(connection)
                 raise
         try:
-            await commit(connection, seconds_max)
+            await commit(connection, pool.seconds_max)
         except CONNECTION_LOST as error:  # a pooled connection that is lost answers nothing, not even that
             raise OutcomeUnknown("the connection was lost while committing") from error
         return result
 
-    return await ask(pool, run)
+    return await pool.lend(run)
 
 
 async def commit(connection: asyncpg.Connection, seconds_max: float) -> None:
@@ -72,7 +74,10 @@ async def commit(connection: asyncpg.Connection, seconds_max: float) -> None:
         raise OutcomeUnknown("the commit was not confirmed")
 
 
-async def _roll_back(connection: asyncpg.Connection) -> None:
-    with suppress(*CONNECTION_LOST, asyncpg.PostgresError):
-        async with asyncio.timeout(1):
+async def roll_back(connection: asyncpg.Connection) -> None:
+    """ROLLBACK, so that the connection can be used again. A connection that does not obey in time is given up."""
+    try:
+        async with asyncio.timeout(ROLLBACK_SECONDS_MAX):
             await connection.execute(_SQL["rollback"])
+    except (*CONNECTION_LOST, asyncpg.PostgresError):
+        connection.terminate()
