@@ -93,7 +93,7 @@ class ShardPool:
 
 
 class Store:
-    """The base of classes that ask one shard about one subject. Their methods raise StorageUnavailable (see ShardPool)."""
+    """The base of classes that ask one shard about one subject. Methods raise StorageUnavailable (see ShardPool)."""
 
     def __init__(self, pool: ShardPool) -> None:
         self._pool = pool
