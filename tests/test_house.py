@@ -480,7 +480,6 @@ NOT_YET_PLAIN: set[str] = {
     "src/wallet/service/writes",
     "src/wallet/storage/batch",
     "src/wallet/storage/chain",
-    "src/wallet/storage/connections",
     "src/wallet/storage/embedded",
     "src/wallet/storage/reads",
     "src/wallet/storage/registry",
