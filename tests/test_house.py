@@ -144,7 +144,7 @@ def the_ledger_is_pure(path: str, source: str) -> Iterator[str]:
     if not path.startswith("ledger/"):
         return
     for line, module in _imports(_parse(source)):
-        ours = module == "wallet.errors" or module.startswith("wallet.ledger.")
+        ours = module == "wallet.errors" or f"{module}.".startswith("wallet.ledger.")
         if not ours and (module.split(".")[0] not in sys.stdlib_module_names or module.split(".")[0] in IMPURE):
             yield f"{line}: imports {module}"
     for node in ast.walk(_parse(source)):
@@ -436,8 +436,6 @@ HEADLESS = re.compile(r"(Who|Whom|Whose|What|Where|Which)(ever)?\b")
 # These places have such sentences still. The list only becomes shorter: a place without them must not be on it.
 NOT_YET_PLAIN: set[str] = {
     "CHANGELOG.md",
-    "README.md",
-    "SECURITY.md",
     "docs/adr/0002-halving.md",
     "docs/adr/0004-tuples-in-the-core.md",
     "docs/adr/0005-generic-plans.md",
@@ -463,29 +461,14 @@ NOT_YET_PLAIN: set[str] = {
     "docs/adr/0030-carried-lots.md",
     "docs/adr/0031-one-owner-of-framing.md",
     "docs/adr/README.md",
-    "docs/architecture.md",
-    "docs/audit-chain.md",
     "docs/configuration.md",
-    "docs/filters.md",
-    "docs/keys.md",
-    "docs/ledger.md",
-    "docs/operations.md",
     "docs/performance.md",
-    "docs/receipts.md",
     "docs/reliability.md",
-    "docs/testing.md",
-    "docs/threat-model.md",
     "examples/verify_receipt.py",
     "src/wallet/cli",
-    "src/wallet/http",
     "src/wallet/http/bulk",
-    "src/wallet/http/document",
-    "src/wallet/http/edge",
-    "src/wallet/http/open",
     "src/wallet/http/operations",
     "src/wallet/http/routes",
-    "src/wallet/http/server",
-    "src/wallet/http/wire",
     "src/wallet/ledger",
     "src/wallet/ledger/movements",
     "src/wallet/ledger/rules",
@@ -497,7 +480,6 @@ NOT_YET_PLAIN: set[str] = {
     "src/wallet/service/writes",
     "src/wallet/storage/batch",
     "src/wallet/storage/chain",
-    "src/wallet/storage/connections",
     "src/wallet/storage/embedded",
     "src/wallet/storage/reads",
     "src/wallet/storage/registry",
@@ -583,7 +565,7 @@ def test_a_sentence_without_a_subject_is_found(
 
 def test_no_file_knows_the_machine_it_was_written_on() -> None:
     here = re.compile(r"/(?:home|Users)/\w|/root/\w|/work/\w")
-    folders = [ROOT / name for name in ("src", "tests", "docs", "deploy", ".ci")]
+    folders = [ROOT / name for name in ("src", "tests", "tools", "docs", "deploy", ".ci", ".github")]
     files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
     files += [path for path in ROOT.iterdir() if path.is_file() and path.name != ".git"]
     found = []

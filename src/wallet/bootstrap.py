@@ -1,5 +1,6 @@
 """The only module that builds the objects of the service and connects them to each other."""
 
+from pathlib import Path
 from typing import Any, cast
 
 from litestar import Litestar
@@ -9,13 +10,14 @@ from wallet.http.application import make_framework
 from wallet.http.document.openapi import document
 from wallet.http.edge.authentication import Authentication
 from wallet.http.edge.cors import Cors
+from wallet.http.edge.deadlines import Deadlines
 from wallet.http.edge.direct_lane import DirectLane
 from wallet.http.edge.edge import Edge
 from wallet.http.edge.fast_lane import FastLane
 from wallet.http.edge.lifespan import Lifespan
-from wallet.http.edge.turns import Turns
-from wallet.http.open.pages import Pages, open_pages
-from wallet.http.operations.balances import Balances
+from wallet.http.open.guide import BUILT, guide_pages
+from wallet.http.open.pages import OpenPages, open_pages
+from wallet.http.operations.balances import WalletBalances
 from wallet.http.operations.perform import Movements
 from wallet.http.wire.asgi import App
 from wallet.http.wire.problems import link_types_to
@@ -24,7 +26,7 @@ from wallet.origins import ANY, origins_of, url_of
 from wallet.service.access.key_ring import KeyRing
 from wallet.service.due.keeper import DueKeeper
 from wallet.service.keepers.leader import Keepers
-from wallet.service.reads.balances import Balances as CoalescedBalances
+from wallet.service.reads.balances import Balances
 from wallet.service.wallet_service import WalletService
 from wallet.service.writes.bulk import CHUNKS_QUEUED_MAX, QUEUE_ITEMS_MAX, Bulk
 from wallet.service.writes.commands import Commands
@@ -84,7 +86,7 @@ def make_service(settings: Settings) -> WalletService:
             streams_max=settings.imports_at_once_max,
             note_refusal=lambda refused: telemetry.refusals.labels(refused.code.value).inc(),
         ),
-        balances=CoalescedBalances(BalanceConnection(database), waiting_max=settings.queue_depth_max),
+        balances=Balances(BalanceConnection(database), waiting_max=settings.queue_depth_max),
         keepers=Keepers(
             database, observe=telemetry.keepers, due=DueKeeper(database, committer.submit, observe=telemetry.due)
         ),
@@ -99,37 +101,45 @@ def make_service(settings: Settings) -> WalletService:
 
 
 def make_routes(
-    service: WalletService, movements: Movements, balances: Balances, settings: Settings
-) -> tuple[Litestar, Pages]:
-    """The framework with all routes, and the pages that need no key."""
+    service: WalletService,
+    movements: Movements,
+    balances: WalletBalances,
+    settings: Settings,
+    *,
+    guide: Path | None = None,
+) -> tuple[Litestar, OpenPages]:
+    """The framework with all routes, and the pages that need no key. guide: as for make_app."""
     exposition = None if settings.metrics_port else service.telemetry.exposition
-    pages = open_pages(lambda: document(framework), exposition)
+    pages = {**open_pages(lambda: document(framework), exposition), **(guide_pages(guide) if guide else {})}
     framework = make_framework(service, movements, balances, pages, public_url=url_of(settings.public_url))
     return framework, pages
 
 
-def make_app(settings: Settings) -> Lifespan:
-    """The ASGI application that the server runs. Raises SettingsInvalid without a database."""
+def make_app(settings: Settings, *, guide: Path | None = BUILT) -> Lifespan:
+    """The ASGI application that the server runs. guide: the folder of the documentation site; it need not exist.
+
+    Raises SettingsInvalid without a database.
+    """
     link_types_to(url_of(settings.public_url))
     service = make_service(settings)
-    movements, balances = Movements(service), Balances(service)
-    framework, pages = make_routes(service, movements, balances, settings)
+    movements, balances = Movements(service), WalletBalances(service)
+    framework, pages = make_routes(service, movements, balances, settings, guide=guide)
     fast_lane = FastLane(movements, balances, pages) if settings.fast_lane else None
     origins = origins_of(settings.cors_origins)
     authentication = Authentication(service.ring, is_development=settings.development, origins={*origins} - {ANY})
-    turns = Turns(seconds_max=settings.answer_seconds_max)
+    deadlines = Deadlines(seconds_max=settings.answer_seconds_max)
     cors = Cors(origins) if origins else None
-    edge = Edge(cast("App", framework), fast_lane, service.telemetry, authentication, turns, cors=cors)
+    edge = Edge(cast("App", framework), fast_lane, service.telemetry, authentication, deadlines, cors=cors)
     direct = None
     if settings.fast_lane:
         told = () if cors is None else cors.told_to_all
-        direct = DirectLane(service, movements, authentication, turns, told=told, has_cors=cors is not None)
-    return Lifespan(edge, service, turns, direct=direct)
+        direct = DirectLane(service, movements, authentication, deadlines, told=told, has_cors=cors is not None)
+    return Lifespan(edge, service, deadlines, direct=direct)
 
 
 def openapi_bytes() -> bytes:
     """The OpenAPI document, made from the code alone, without a connection to anything."""
     settings = Settings(database_url="postgresql://")
     service = make_service(settings)
-    framework, _ = make_routes(service, Movements(service), Balances(service), settings)
+    framework, _ = make_routes(service, Movements(service), WalletBalances(service), settings)
     return document(framework)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
@@ -131,14 +132,16 @@ def fields_of(answer: httpx.Response) -> list[str]:
 
 
 @asynccontextmanager
-async def running_api(database_url: str, *, is_served: bool = False, **settings: Any) -> AsyncIterator[Api]:
+async def running_api(
+    database_url: str, *, is_served: bool = False, guide: Path | None = None, **settings: Any
+) -> AsyncIterator[Api]:
     """The application on this database, started, with its client; ended as the server ends it.
 
     In development mode, where no key is needed, unless `settings` say otherwise. is_served: over a socket, by the
-    server's own protocol.
+    server's own protocol. guide: the folder of a documentation site.
     """
     chosen = Settings(**{"database_url": database_url, "development": True, **settings})
-    app = make_app(chosen)
+    app = make_app(chosen, guide=guide)
     told: asyncio.Queue[Any] = asyncio.Queue()
     said: asyncio.Queue[Any] = asyncio.Queue()
     living = asyncio.create_task(app({"type": "lifespan"}, told.get, said.put))

@@ -8,8 +8,9 @@ part of a fingerprint: an origin is of bound callers or of others, never of both
 """
 
 from datetime import datetime
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
+from wallet.ledger import transaction_types
 from wallet.ledger.model import (
     Direction,
     HoldId,
@@ -30,11 +31,15 @@ class Condition(NamedTuple):
     max_balance: int | None = None
 
 
+PRIORITY_DEFAULT: Final = 50
+"""Of a lot. Among lots that expire at one instant, those of a lower priority are drawn first."""
+
+
 class LotTerms(NamedTuple):
     """The lot that a top-up or bonus opens. At most one of the expiries is given; none: it never expires."""
 
     category: LotCategory
-    priority: int = 50
+    priority: int = PRIORITY_DEFAULT
     expires_at: datetime | None = None
     expires_in_seconds: int | None = None
 
@@ -97,7 +102,7 @@ class PlaceHold(NamedTuple):
     capture_at_expiry: bool = False
     metadata: str | None = None
     options: Options = NO_OPTIONS
-    type: str = "hold"
+    type: str = transaction_types.HOLD.name
     carries_lots: bool = False
 
 
@@ -113,7 +118,7 @@ class Capture(NamedTuple):
     final: bool = False
     metadata: str | None = None
     options: Options = NO_OPTIONS
-    type: str = "capture"
+    type: str = transaction_types.CAPTURE.name
     carries_lots: bool = False
 
 
@@ -127,7 +132,7 @@ class Void(NamedTuple):
     hold_id: HoldId
     metadata: str | None = None
     options: Options = NO_OPTIONS
-    type: str = "void"
+    type: str = transaction_types.VOID.name
 
 
 class Increase(NamedTuple):
@@ -141,7 +146,7 @@ class Increase(NamedTuple):
     amount: int
     metadata: str | None = None
     options: Options = NO_OPTIONS
-    type: str = "increase"
+    type: str = transaction_types.INCREASE.name
     carries_lots: bool = False
 
 
@@ -156,7 +161,7 @@ class Extend(NamedTuple):
     expires_in_seconds: int
     metadata: str | None = None
     options: Options = NO_OPTIONS
-    type: str = "extend"
+    type: str = transaction_types.EXTEND.name
 
 
 class Refund(NamedTuple):
@@ -171,7 +176,7 @@ class Refund(NamedTuple):
     force: bool = False
     metadata: str | None = None
     options: Options = NO_OPTIONS
-    type: str = "refund"
+    type: str = transaction_types.REFUND.name
 
 
 class Merge(NamedTuple):
@@ -185,20 +190,13 @@ class Merge(NamedTuple):
     target: WalletId
     metadata: str | None = None
     options: Options = NO_OPTIONS
-    type: str = "merge"
-
-
-WALLET_FIELDS = (
-    "label", "metadata", "overdraft_limit", "max_balance", "freeze_outgoing", "freeze_incoming", "limit_day",
-    "limit_month",
-)  # fmt: skip
-"""What a `change` of a wallet may name."""
+    type: str = transaction_types.MERGE.name
 
 
 class ChangeWallet(NamedTuple):
     """Change, close or reopen a wallet. `type`: change, close, reopen. Not a transaction: it is a wallet event.
 
-    changes: pairs of WALLET_FIELDS and new values, null clears. origin is ORIGIN_WALLET and reference_id the id as
+    changes: pairs of a field and its new value, null clears. origin is ORIGIN_WALLET and reference_id the id as
     text: a try of its own, found again only by a second look at the same try.
     """
 
@@ -241,7 +239,7 @@ class Grant(NamedTuple):
     expires_at: datetime | None
     metadata: str | None = None
     options: Options = NO_OPTIONS
-    type: str = "grant"
+    type: str = transaction_types.GRANT.name
 
 
 class Settle(NamedTuple):
@@ -276,7 +274,7 @@ class Group(NamedTuple):
 
 
 Request: TypeAlias = Single | Group
-"""The closed union of all requests. A new kind of request joins it here and in apply.KINDS."""
+"""The closed union of all requests. What each kind is, is in kinds."""
 
 
 DRY_WEIGHT = 10

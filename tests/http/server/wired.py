@@ -10,7 +10,7 @@ import uvicorn
 from wallet.http.server.bounded_protocol import BoundedProtocol
 from wallet.http.server.bounds import bounded_protocol
 from wallet.http.server.request_meter import STREAMED
-from wallet.http.wire.direct import Lane, Operation, Reply
+from wallet.http.wire.direct import DirectOperation, Lane, Reply
 from wallet.http.wire.encoding import Answer
 from wallet.settings import Settings
 
@@ -149,7 +149,7 @@ class Answering:
     def connect(self) -> "Answering":
         return self
 
-    def operation(self, method: str, target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> Operation | None:
+    def operation(self, method: str, target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> DirectOperation | None:
         is_expecting = any(name == b"expect" for name, _ in headers)
         is_odd = method == "HEAD" or not target.startswith((b"/", b"*"))
         if is_odd or is_expecting or target.partition(b"?")[0] in STREAMED:

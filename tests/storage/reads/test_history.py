@@ -13,8 +13,9 @@ import pytest
 from tests.postgres import Server
 from tests.storage.posting import database_of, topup, writer_of
 from tests.storage.reads.timeline import START, Timeline, after, make_timeline
+from wallet.storage.connections.pooled import ShardPool
 from wallet.storage.connections.sql_files import load_statements
-from wallet.storage.reads.statement_lines import Line, Opened, StatementStore, next_mark
+from wallet.storage.reads.statement_lines import Opened, StatementLine, StatementStore, next_mark
 from wallet.storage.reads.wallet_at import Axis, BalanceAt, HistoryStore
 
 MICROSECOND = timedelta(microseconds=1)
@@ -43,8 +44,10 @@ class House(NamedTuple):
 async def house(database_url: str, connection: asyncpg.Connection) -> AsyncIterator[House]:
     time = await make_timeline(connection)
     async with await database_of(database_url).pool("reads", connections_max=2) as pool:
-        store, statements = HistoryStore(pool, seconds_max=30), StatementStore(pool, seconds_max=30)
-        yield House(store, statements, time, *time.users, time.system["treasury"], database_url)
+        shard = ShardPool(pool, seconds_max=30)
+        yield House(
+            HistoryStore(shard), StatementStore(shard), time, *time.users, time.system["treasury"], database_url
+        )
 
 
 @pytest.fixture
@@ -282,9 +285,9 @@ async def opened(
     return found
 
 
-async def all_lines(house: House, statement: Opened, *, limit: int) -> Sequence[Line]:
+async def all_lines(house: House, statement: Opened, *, limit: int) -> Sequence[StatementLine]:
     summary, bounds, mark = statement
-    lines: list[Line] = []
+    lines: list[StatementLine] = []
     while page := await house.statements.lines(summary.wallet_id, summary.period, bounds, mark, limit=limit):
         assert len(page) <= limit
         lines += page

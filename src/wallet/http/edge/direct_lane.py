@@ -1,7 +1,8 @@
-"""The hot operations answered by calls: no task, no ASGI, one write from where the outcome arrives.
+"""Answers the hot operations by calls: no task, no ASGI, one write as soon as the outcome is there.
 
-Only what is plainly one of them and certain to be let in is taken. All else goes on to the edge through ASGI, before
-anything was done, and is answered there from the beginning. The functions that decide and write are the same ones.
+The lane takes a request only if it is plainly a hot operation and its caller is certain to be let in. Every other
+request goes on to the edge through ASGI before anything was done, and is answered there from the beginning. The same
+functions decide and write on all ways.
 """
 
 import asyncio
@@ -11,12 +12,13 @@ from typing import Final, NamedTuple, TypeAlias
 from uuid import UUID
 
 from wallet.http.edge.authentication import CALLER, Authentication, Entry
+from wallet.http.edge.deadlines import Deadlines, too_late
 from wallet.http.edge.needs import Needs
-from wallet.http.edge.turns import Turns, too_late
 from wallet.http.operations.balances import current_answer
+from wallet.http.operations.kinds import OPERATIONS
 from wallet.http.operations.perform import Movements
 from wallet.http.wire.asgi import is_request_id, new_request_id
-from wallet.http.wire.direct import Operation, Reply
+from wallet.http.wire.direct import DirectOperation, Reply
 from wallet.http.wire.encoding import Answer
 from wallet.http.wire.failures import failure
 from wallet.ledger.model import AssetId
@@ -31,27 +33,30 @@ Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 
 
 class Route(NamedTuple):
-    """op: one of OPERATIONS; empty for the balance. template: as the framework names the route, for metrics."""
+    """op: one of OPERATIONS; empty for the balance. template: the path as metrics name it."""
 
     op: str
     template: str
     needs: Needs
 
 
-_ISSUE: Final = Needs((Scope.ISSUE,))
-_SPEND: Final = Needs((Scope.SPEND,))
-_BALANCE: Final = Route("", "/wallets/{wallet_id}/balance", Needs((Scope.READ,)))
-_OF_WALLETS: Final[Mapping[bytes, Route]] = {
-    b"/topup": Route("topup", "/wallets/{wallet_id}/topup", _ISSUE),
-    b"/bonus": Route("bonus", "/wallets/{wallet_id}/bonus", _ISSUE),
-    b"/spend": Route("spend", "/wallets/{wallet_id}/spend", _SPEND),
+_OF_A_WALLET: Final = "/wallets/{wallet_id}"
+_OF_A_HOLD: Final = "/holds/{hold_id}"
+_BALANCE: Final = Route("", f"{_OF_A_WALLET}/balance", Needs((Scope.READ,)))
+_MOVEMENTS: Final = {
+    each.path: Route(op, each.path, Needs(each.scopes)) for op, each in OPERATIONS.items() if each.is_hot
 }
-_OF_HOLDS: Final[Mapping[bytes, Route]] = {b"/capture": Route("capture", "/holds/{hold_id}/capture", _SPEND)}
-_WITHOUT_ID: Final[Mapping[bytes, Route]] = {
-    b"/transfers": Route("transfer", "/transfers", _SPEND),
-    b"/holds": Route("hold", "/holds", _SPEND),
-}
-ROUTES: Final = (_BALANCE, *_OF_WALLETS.values(), *_OF_HOLDS.values(), *_WITHOUT_ID.values())
+ROUTES: Final = (_BALANCE, *_MOVEMENTS.values())
+
+
+def _ends(begin: str) -> Mapping[bytes, Route]:
+    """The routes of movements that begin like this, by how they end."""
+    return {path.removeprefix(begin).encode(): route for path, route in _MOVEMENTS.items() if path.startswith(begin)}
+
+
+_OF_WALLETS: Final = _ends(_OF_A_WALLET)
+_OF_HOLDS: Final = _ends(_OF_A_HOLD)
+_WITHOUT_ID: Final = {path.encode(): route for path, route in _MOVEMENTS.items() if "{" not in path}
 
 _WALLETS: Final = b"/wallets/"
 _HOLDS: Final = b"/holds/"
@@ -59,12 +64,12 @@ _ID_CHARACTERS: Final = 36
 _WALLET_END: Final = len(_WALLETS) + _ID_CHARACTERS
 _HOLD_END: Final = len(_HOLDS) + _ID_CHARACTERS
 
-# A head with one of these is out of the ordinary.
+# A request with one of these headers goes through ASGI.
 _UNUSUAL: Final = frozenset({b"expect", b"content-encoding", b"upgrade"})
 
 
 class _Said(NamedTuple):
-    """What headers say. entry: who asks with them. has_key: whether they have an Idempotency-Key."""
+    """The headers as far as the lane needs them. entry: finds the caller. has_key: there is an Idempotency-Key."""
 
     entry: Entry
     request_id: bytes | None
@@ -72,9 +77,9 @@ class _Said(NamedTuple):
 
 
 class DirectLane:
-    """What the direct connections of one process share.
+    """The direct lane of one process.
 
-    told: headers that every answer has besides. has_cors: a request that names its origin is answered elsewhere.
+    told: further headers of every answer. has_cors: a request that names its origin goes through ASGI.
     """
 
     def __init__(
@@ -82,23 +87,23 @@ class DirectLane:
         service: WalletService,
         movements: Movements,
         authentication: Authentication,
-        turns: Turns,
+        deadlines: Deadlines,
         *,
         told: Iterable[tuple[bytes, bytes]] = (),
         has_cors: bool = False,
     ) -> None:
         self.service = service
         self.movements = movements
-        self.turns = turns
+        self.deadlines = deadlines
         self.told = tuple(told)
         self._authentication = authentication
         self._has_cors = has_cors
 
-    def connect(self) -> "DirectConnection":
-        return DirectConnection(self)
+    def connect(self) -> "HotConnection":
+        return HotConnection(self)
 
     def said(self, headers: Headers) -> _Said | None:
-        """What headers say, or None where anything in them is out of the ordinary."""
+        """The headers as far as the lane needs them. None: the request goes through ASGI."""
         authorization = request_id = None
         has_key = False
         for name, value in headers:
@@ -120,8 +125,8 @@ class DirectLane:
         return _Said(entry, request_id, has_key)
 
 
-class DirectConnection:
-    """Remembers what the headers of the last request said: clients send the same ones again and again."""
+class HotConnection:
+    """Remembers the headers of the last request, because clients send the same ones again and again."""
 
     __slots__ = ("_headers", "_lane", "_said")
 
@@ -130,7 +135,7 @@ class DirectConnection:
         self._headers: Headers = ()
         self._said: _Said | None = None
 
-    def operation(self, method: str, target: bytes, headers: Headers) -> Operation | None:
+    def operation(self, method: str, target: bytes, headers: Headers) -> DirectOperation | None:
         route, id_text = _route(method, target)
         if route is None:
             return None
@@ -159,7 +164,7 @@ def _route(method: str, target: bytes) -> tuple[Route | None, str | None]:
 
 
 class _Direct:
-    """One request of the lane, from its beginning to its answer. Late if it takes longer than answers may."""
+    """One request of the lane, from its beginning to its answer."""
 
     __slots__ = ("_is_over", "_lane", "_reply", "_route", "_said", "begun_at")
 
@@ -173,15 +178,15 @@ class _Direct:
         self._is_over = False
 
     def done(self) -> bool:
-        """Whether the answer was made already. A client that hung up changes nothing: what was done is counted."""
+        """Whether the answer was made already. It is counted even if the client hung up."""
         return self._is_over
 
     def give_up(self) -> None:
-        """Called by Turns: this has taken too long."""
+        """Called by Deadlines when this has taken too long."""
         self._fail(too_late(moves_money=bool(self._route.op)), moves_money=False)
 
     def _caller(self, reply: Reply) -> Caller | None:
-        """Who asks. None: this goes on through ASGI, because they may not or because that is not known."""
+        """The caller. None: the request went on through ASGI, because this is not allowed or the caller not known yet."""
         self.begun_at = time.perf_counter()
         self._reply = reply
         try:
@@ -201,15 +206,17 @@ class _Direct:
         self._answer(failure(error, request_id=request_id.decode(), moves_money=moves_money), request_id)
 
     def _answer(self, answer: Answer, request_id: bytes) -> None:
+        if self._is_over:
+            return
         self._is_over = True
         lane = self._lane
-        lane.turns.end(self)
+        lane.deadlines.end(self)
         lane.service.telemetry.request(self._route.template, answer.status, time.perf_counter() - self.begun_at)
         self._reply.answer(answer, request_id=request_id, last=lane.told)
 
 
 class _BalanceOf(_Direct):
-    """The balance of one wallet. Takes its place among those who wait for balances."""
+    """A question for the balance of one wallet. It receives the balance itself."""
 
     __slots__ = ("_caller_here", "_wallet_id")
 
@@ -227,28 +234,26 @@ class _BalanceOf(_Direct):
         except Exception:
             reply.go_by_asgi({CALLER: caller})
             return
-        self._lane.turns.add(self)
+        self._lane.deadlines.add(self)
 
     def set_result(self, balance: Balance) -> None:
         if balance.is_due:
-            # It has to be posted first.
+            # The service has to post it before it shows the balance.
             self._is_over = True
-            self._lane.turns.end(self)
+            self._lane.deadlines.end(self)
             self._reply.go_by_asgi({CALLER: self._caller_here})
             return
-        try:
-            answer = current_answer(balance)
+        try:  # Nothing may be raised here: the reader of balances answers others after this one.
+            self._answer(current_answer(balance), self._said.request_id or new_request_id())
         except Exception as error:
             self._fail(error, moves_money=False)
-            return
-        self._answer(answer, self._said.request_id or new_request_id())
 
     def set_exception(self, exception: BaseException) -> None:
         self._fail(exception, moves_money=False)
 
 
 class _Movement(_Direct):
-    """One movement. Takes its place among those who wait for outcomes."""
+    """One movement. It receives the outcome itself."""
 
     __slots__ = ("_headers", "_loading", "_request", "_target")
 
@@ -270,19 +275,23 @@ class _Movement(_Direct):
             self._request: Single = request
             lane.service.accept(request, self)
         except Exception:
-            # Nothing was accepted, and why is said there.
+            # Nothing was accepted. The same error comes up on that way, and is answered there.
             reply.go_by_asgi({CALLER: caller})
             return
-        lane.turns.add(self)
+        lane.deadlines.add(self)
 
     def set_result(self, outcome: Outcome) -> None:
-        if isinstance(outcome, Refused):
-            self._lane.service.count_refusal(outcome)
-        if missing := self._lane.movements.missing_assets(outcome):
-            # Another process has made them. Referred to from here, or nothing would keep the task.
-            self._loading = asyncio.get_running_loop().create_task(self._answer_when_loaded(outcome, missing))
-        else:
-            self._answer_outcome(outcome)
+        try:  # Nothing may be raised here: the committer answers others after this one.
+            if isinstance(outcome, Refused):
+                self._lane.service.count_refusal(outcome)
+            missing = self._lane.movements.missing_assets(outcome)
+            if missing:
+                # Another process made them. Kept here, because nothing else refers to the task.
+                self._loading = asyncio.get_running_loop().create_task(self._answer_when_loaded(outcome, missing))
+            else:
+                self._answer_outcome(outcome)
+        except Exception as error:
+            self._fail(error, moves_money=True)
 
     def set_exception(self, exception: BaseException) -> None:
         self._fail(exception, moves_money=True)
@@ -290,17 +299,11 @@ class _Movement(_Direct):
     async def _answer_when_loaded(self, outcome: Outcome, missing: Iterable[AssetId]) -> None:
         try:
             await self._lane.movements.load(missing)
-        except Exception as error:
-            if not self._is_over:
-                self._fail(error, moves_money=True)
-            return
-        if not self._is_over:
             self._answer_outcome(outcome)
+        except Exception as error:
+            self._fail(error, moves_money=True)
 
     def _answer_outcome(self, outcome: Outcome) -> None:
         request_id = self._said.request_id or new_request_id()
-        try:
-            answer = self._lane.movements.answer(self._request, outcome, request_id=request_id.decode())
-        except Exception as error:
-            answer = failure(error, request_id=request_id.decode(), moves_money=True)
+        answer = self._lane.movements.answer(self._request, outcome, request_id=request_id.decode())
         self._answer(answer, request_id)

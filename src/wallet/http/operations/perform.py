@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable
 from typing import Any, Final, Protocol, TypeVar
+from uuid import UUID
 
 import msgspec
 
 from wallet.errors import OutcomeUnknown
-from wallet.http.operations.kinds import OPERATIONS, Operations
+from wallet.http.operations.kinds import OPERATIONS
+from wallet.http.operations.operation import Builder, Operation
 from wallet.http.operations.outcomes import missing_assets, outcome_answer
 from wallet.http.wire.decoding import decode, malformed, may_be_left_out
 from wallet.http.wire.encoding import Answer
-from wallet.http.wire.query import Headers, Options, ensure_json, path_id, read_options
+from wallet.http.wire.query import Headers, RequestOptions, ensure_json, path_id, read_options
 from wallet.ledger.model import AssetId
 from wallet.ledger.outcomes import Outcome
 from wallet.ledger.requests import Single
@@ -28,15 +30,12 @@ _Body = TypeVar("_Body", bound=msgspec.Struct)
 
 
 class Movements:
-    """Answers movements in full. Raises WalletError where there is nothing to answer with.
-
-    operations: what makes their requests, for whoever has other ways to say them.
-    """
+    """Answers movements in full. Raises WalletError where there is nothing to answer with."""
 
     def __init__(self, service: WalletService) -> None:
         self._service = service
         self._assets = service.assets.by_id
-        self.operations = Operations(service.commands, service.assets.by_code)
+        self._builder = Builder(service.commands, service.assets.by_code)
 
     async def perform(
         self,
@@ -53,18 +52,18 @@ class Movements:
         options = read_options(headers, query)
         operation = OPERATIONS[op]
         given: Any = decoded(operation.body, body, headers, options)
-        target_id = None if target is None else path_id(operation.target, target)
+        target_id = _target_id(operation, target)
         if given.conditions and hasattr(given, "asset_code"):
             # Whether a condition is on a stranger must not depend on what this process has seen so far.
             await self._service.load_asset_code(given.asset_code.upper())
-        request = operation.build(self.operations, given, target_id, reference_of(given, options))
+        request = operation.build(self._builder, given, target_id, reference_of(given, options))
         outcome = await self._service.perform(caller, request)
         if missing := missing_assets(outcome, self._assets):
             await self.load(missing)
         return self.answer(request, outcome, request_id=request_id, amounts_as_strings=options.amounts_as_strings)
 
     def request_at_once(self, op: str, target: str | None, body: bytes, headers: Headers) -> Single | None:
-        """The request of a movement without a query, or None where something has to be asked before it can be made.
+        """The request of a movement without a query. None: it has conditions, and `perform` looks at them.
 
         Raises Malformed and UnsupportedMediaType.
         """
@@ -73,8 +72,7 @@ class Movements:
         given: Any = decoded(operation.body, body, headers, options)
         if given.conditions:
             return None
-        target_id = None if target is None else path_id(operation.target, target)
-        return operation.build(self.operations, given, target_id, reference_of(given, options))
+        return operation.build(self._builder, given, _target_id(operation, target), reference_of(given, options))
 
     def missing_assets(self, outcome: Outcome) -> list[AssetId]:
         """The assets that have to be loaded before an answer can be written."""
@@ -94,7 +92,11 @@ class Movements:
             raise OutcomeUnknown("the answer could not be written") from error
 
 
-def decoded(type_: type[_Body], body: bytes, headers: Headers, options: Options) -> _Body:
+def _target_id(operation: Operation, target: str | None) -> UUID | None:
+    return None if operation.target is None or target is None else path_id(operation.target.name, target)
+
+
+def decoded(type_: type[_Body], body: bytes, headers: Headers, options: RequestOptions) -> _Body:
     """The body of a movement, which has a reference unless the header has it. Raises Malformed and
     UnsupportedMediaType.
 
@@ -107,7 +109,7 @@ def decoded(type_: type[_Body], body: bytes, headers: Headers, options: Options)
     return decode(type_, body, also_required=() if options.idempotency_key is not None else _REFERENCE)
 
 
-def reference_of(given: Referenced, options: Options) -> str:
+def reference_of(given: Referenced, options: RequestOptions) -> str:
     """The reference, from the field or the header. Raises Malformed if they disagree."""
     reference = given.reference_id
     key = options.idempotency_key

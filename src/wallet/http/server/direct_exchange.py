@@ -1,36 +1,37 @@
 """One request that the application answers by a call, and its answer."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final, Protocol
 
-from uvicorn.protocols.http.flow_control import FlowControl
-
+from wallet.http.server.flow import Flow
 from wallet.http.server.request_parser import Head
 from wallet.http.server.written import written_answer
 from wallet.http.wire.asgi import BodyStream, last_headers
-from wallet.http.wire.direct import Operation
+from wallet.http.wire.direct import DirectOperation
 from wallet.http.wire.encoding import Answer
 
-_NO_BODY: Final = b""
+_log = logging.getLogger(__name__)
 _CLOSE: Final = (b"connection", b"close")
 
 
 class DirectChannel(Protocol):
-    """What a direct exchange may do with its connection."""
+    """The part of a connection that a direct exchange uses."""
 
     write: Callable[[Any], None]
 
     @property
-    def flow(self) -> FlowControl: ...
+    def flow(self) -> Flow: ...
 
     def close(self) -> None:
         """The last answer is written: end the connection so that the client can read it."""
 
+    def abort(self) -> None:
+        """End the connection at once."""
+
     def go_by_asgi(self, exchange: "DirectExchange", known: Mapping[str, Any]) -> None:
         """Put an exchange through ASGI into the place of this one."""
-
-    def send_when_read(self, exchange: "DirectExchange", written: bytes) -> None:
-        """Write an answer once the client has taken those before it."""
 
 
 class DirectExchange:
@@ -48,13 +49,13 @@ class DirectExchange:
         self,
         *,
         head: Head,
-        operation: Operation,
+        operation: DirectOperation,
         channel: DirectChannel,
         default_headers: Iterable[tuple[bytes, bytes]],
         on_response: Callable[[], None],
     ) -> None:
         self.head = head
-        self.body = _NO_BODY
+        self.body: bytes | bytearray = b""
         self.more_body = True
         self.keep_alive = True
         self.response_started = False
@@ -66,19 +67,27 @@ class DirectExchange:
         self._is_ours = False
 
     def take(self, piece: bytes) -> None:
-        """A piece of the body. How large the whole may be, the parser has bounded."""
-        self.body = self.body + piece if self.body else piece
+        """Keep a piece of the body. The parser bounds the whole."""
+        if not self.body:
+            self.body = piece  # nearly always all of it
+        else:
+            # Not `bytes + bytes`: a body of one-byte chunks would be copied once for each.
+            self.body = self.body if isinstance(self.body, bytearray) else bytearray(self.body)
+            self.body += piece
 
     def end_body(self) -> None:
         self.more_body = False
         if self._is_ours:
-            self._operation.begin(self.body, self)
+            self._begin()
 
     def start(self) -> None:
-        """Its turn has come."""
+        """Every earlier request is answered."""
         self._is_ours = True
         if not self.more_body:
-            self._operation.begin(self.body, self)
+            self._begin()
+
+    def _begin(self) -> None:
+        self._operation.begin(bytes(self.body), self)
 
     def hang_up(self) -> None:
         """The client is gone, or will not be answered by the application."""
@@ -92,6 +101,13 @@ class DirectExchange:
         if self.is_gone:
             return
         self.response_started = True
+        try:  # Nothing may be raised here: the caller answers other requests after this one.
+            self._write(answer, request_id, last)
+        except Exception:
+            _log.exception("an answer could not be sent")
+            self._channel.abort()
+
+    def _write(self, answer: Answer, request_id: bytes, last: Iterable[tuple[bytes, bytes]]) -> None:
         headers = (
             *self._default_headers,
             *answer.headers,
@@ -103,11 +119,13 @@ class DirectExchange:
             headers = (*headers, _CLOSE)
         written = written_answer(answer.status, headers, answer.body)
         if self._channel.flow.write_paused:
-            self._channel.send_when_read(self, written)
+            self._channel.flow.when_writable(partial(self._send, written))
         else:
-            self.send(written)
+            self._send(written)
 
-    def send(self, written: bytes) -> None:
+    def _send(self, written: bytes) -> None:
+        if self.is_gone:
+            return
         self._channel.write(written)
         if not self.keep_alive:
             self._channel.close()

@@ -8,10 +8,7 @@ from wallet.ledger.outcomes import RefusalCode, Refused
 from wallet.ledger.requests import Refund
 from wallet.ledger.rules import shared
 from wallet.ledger.rules.shared import Side
-
-BY_AMOUNT = frozenset({"topup", "bonus", "grant", "spend", "transfer", "capture"})
-NEVER = frozenset({"refund", "expiry", "merge", "hold", "void", "increase", "extend"})
-"""Types that are not refundable. All that are in neither set are general transactions: whole and once."""
+from wallet.ledger.transaction_types import Refunds, refunds_of
 
 
 class Mirror(NamedTuple):
@@ -24,7 +21,7 @@ class Mirror(NamedTuple):
 
 def refundable(original: Original) -> int | None:
     """What is left to refund by amount; None where a refund is whole or not at all."""
-    if original.posted.type not in BY_AMOUNT or not original.posted.entries:
+    if refunds_of(original.posted.type) is not Refunds.BY_AMOUNT or not original.posted.entries:
         return None
     return original.posted.entries[0].amount - original.refunded
 
@@ -83,9 +80,10 @@ def is_forcible(side: Side) -> bool:
 
 def _not_refundable(request: Refund, original: Original) -> Refused | None:
     type_ = original.posted.type
-    if type_ in NEVER or not original.posted.entries:
+    refunds = refunds_of(type_)
+    if refunds is Refunds.NEVER or not original.posted.entries:
         return Refused(RefusalCode.NOT_REFUNDABLE, f"A transaction of type {type_} cannot be refunded.")
-    if type_ not in BY_AMOUNT and request.amount is not None:
+    if refunds is Refunds.BY_LEGS and request.amount is not None:
         return Refused(RefusalCode.NOT_REFUNDABLE, "A general transaction is refunded whole, without an amount.")
     return None
 

@@ -53,7 +53,7 @@ def digest_of(key: bytes) -> bytes:
 
 
 class KeySource(Protocol):
-    """Where keys are asked for. See storage.keys.KeyStore."""
+    """Where keys are asked for. See storage.registry.keys.KeyStore."""
 
     async def find(self, prefix: str) -> FoundKey | None: ...
     async def load(self, ids: Sequence[UUID]) -> Sequence[FoundKey]: ...

@@ -17,7 +17,7 @@ IDS_PER_QUERY_MAX: Final = 1_000
 
 
 class Receiver(Protocol):
-    """Where a balance goes: a future, or what takes its place where no task waits."""
+    """Where a balance goes: a future, or an object in its place where no task waits."""
 
     def done(self) -> bool: ...
 
@@ -26,11 +26,11 @@ class Receiver(Protocol):
     def set_exception(self, exception: BaseException, /) -> None: ...
 
 
-_Batch: TypeAlias = dict[WalletId, list[Receiver]]
+_Gathered: TypeAlias = dict[WalletId, list[Receiver]]
 
 
 class BalanceSource(Protocol):
-    """What answers a query. See storage.balances.BalanceConnection, which it describes."""
+    """What answers a query. See storage.reads.balances.BalanceConnection, which it describes."""
 
     async def balances(self, wallet_ids: Sequence[WalletId]) -> Mapping[WalletId, Balance]: ...
 
@@ -44,7 +44,7 @@ class Balances:
         self._source = source
         self._waiting_max = waiting_max
         self._waiting = 0
-        self._gathering: _Batch = {}
+        self._gathering: _Gathered = {}
         self._task: asyncio.Task[None] | None = None
         self._closing = False
 
@@ -96,7 +96,7 @@ class Balances:
             self._resolve(self._gathering, lambda _: StorageUnavailable("the service is shutting down"))
             self._gathering = {}
 
-    def _take(self) -> _Batch:
+    def _take(self) -> _Gathered:
         batch = self._gathering
         if len(batch) <= IDS_PER_QUERY_MAX:
             self._gathering = {}
@@ -104,7 +104,7 @@ class Balances:
         first = list(islice(batch, IDS_PER_QUERY_MAX))
         return {wallet_id: batch.pop(wallet_id) for wallet_id in first}
 
-    async def _answer(self, batch: _Batch) -> None:
+    async def _answer(self, batch: _Gathered) -> None:
         try:
             found = await self._source.balances(list(batch))
         except asyncio.CancelledError:
@@ -119,7 +119,7 @@ class Balances:
         else:
             self._resolve(batch, lambda wallet_id: found.get(wallet_id) or _not_found(wallet_id))
 
-    def _resolve(self, batch: _Batch, answer_to: Callable[[WalletId], Balance | Exception]) -> None:
+    def _resolve(self, batch: _Gathered, answer_to: Callable[[WalletId], Balance | Exception]) -> None:
         for wallet_id, receivers in batch.items():
             self._waiting -= len(receivers)
             for receiver in receivers:

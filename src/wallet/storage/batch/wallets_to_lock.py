@@ -11,9 +11,11 @@ from uuid import UUID
 import asyncpg
 
 from wallet.errors import GroupTooLarge
+from wallet.ledger.footprint import is_plain, singles
+from wallet.ledger.kinds import footprint_of, wallets_named
 from wallet.ledger.model import Asset, HoldId, TransactionId, WalletId, WalletState
-from wallet.ledger.naming import is_plain, named, singles, wallets_named
 from wallet.ledger.requests import Grant, Group, PlaceHold, Post, Request
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.rows.asset_cache import AssetCache
 
@@ -29,7 +31,7 @@ refunds of a hundred entries have. Of more a batch of several is halved, and a g
 """
 
 
-class Named:
+class WalletsToLock:
     """What a batch names: assets by code, wallets that are never locked by id, and the ids of all others."""
 
     def __init__(self, assets: Mapping[str, Asset], cache: AssetCache) -> None:
@@ -50,34 +52,34 @@ class Named:
         return [each for each in wallets if each not in self.locked and each not in self.unlocked]
 
 
-async def find_named(
-    connection: asyncpg.Connection, batch: Sequence[Request], shard: int, cache: AssetCache, pointed: Pointed
-) -> Named:
+async def find_wallets_to_lock(
+    shard: Shard, batch: Sequence[Request], cache: AssetCache, pointed: Pointed
+) -> WalletsToLock:
     """What to lock and load. What holds and originals point at is noted in `pointed`."""
-    names = Named(await _assets_named(connection, batch, cache), cache)
+    names = WalletsToLock(await _assets_named(shard.connection, batch, cache), cache)
     # A loop for nearly all, whose requests say it all; the others are asked for once.
     if all(type(request) is Post for request in batch):
         for request in batch:
             names.add(wallets_named(request, names.assets))
         return names
-    found = named(batch, names.assets)
+    found = footprint_of(batch, names.assets)
     names.add(found.wallets)
     if found.holds or found.originals:
-        await _resolve(connection, shard, names, pointed, found.holds, found.originals, ())
+        await _resolve(shard, names, pointed, found.holds, found.originals, ())
     return names
 
 
-async def find_more(connection: asyncpg.Connection, shard: int, names: Named, wallets: Sequence[WalletId]) -> None:
+async def find_more(shard: Shard, names: WalletsToLock, wallets: Sequence[WalletId]) -> None:
     """Add wallets that were found to be needed, and what they point at in turn."""
     names.add(wallets)
-    await _resolve(connection, shard, names, {}, (), (), wallets)
+    await _resolve(shard, names, {}, (), (), wallets)
 
 
 def wallets_of(request: Request, assets: Mapping[str, Asset], pointed: Pointed) -> Sequence[WalletId]:
     """The wallets that a request needs locked, as far as is known without asking."""
     if is_plain(request):
         return wallets_named(request, assets)
-    found = named((request,), assets)
+    found = footprint_of((request,), assets)
     ids: list[UUID] = [*found.holds, *found.originals]
     return found.wallets + [wallet_id for each in ids for wallet_id in pointed.get(each, ())]
 
@@ -111,15 +113,14 @@ async def _assets_named(
 
 
 async def _resolve(
-    connection: asyncpg.Connection,
-    shard: int,
-    names: Named,
+    shard: Shard,
+    names: WalletsToLock,
     pointed: Pointed,
     holds: Sequence[HoldId],
     originals: Sequence[TransactionId],
     wallets: Sequence[WalletId],
 ) -> None:
-    rows = await connection.fetch(_SQL["resolve"], shard, holds, originals, wallets, POINTED_MAX + 1)
+    rows = await shard.fetch(_SQL["resolve"], holds, originals, wallets, POINTED_MAX + 1)
     if len(rows) > POINTED_MAX:
         raise GroupTooLarge(f"What it names has more than {POINTED_MAX} wallets")
     for named_id, wallet_id in rows:
