@@ -186,7 +186,7 @@ class _Direct:
         self._fail(too_late(moves_money=bool(self._route.op)), moves_money=False)
 
     def _caller(self, reply: Reply) -> Caller | None:
-        """The caller. None: the request went on through ASGI, because this is not allowed or the caller not known yet."""
+        """The caller. None: the request went on through ASGI, where the caller is looked up or refused."""
         self.begun_at = time.perf_counter()
         self._reply = reply
         try:
