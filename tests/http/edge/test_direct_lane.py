@@ -3,7 +3,9 @@ ask it is in the hands of the test.
 """
 
 import asyncio
+import gc
 import json
+import weakref
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -258,3 +260,40 @@ async def test_what_a_fault_says_before_anything_was_done_is_said_through_asgi(
         await settled()
     (told,) = bodies(connection)
     assert told["detail"] == "by ASGI."
+
+
+async def test_a_request_leaves_nothing_for_the_collector_of_cycles(world: World) -> None:
+    connection = world.wire()
+
+    async def ask(times: int) -> None:
+        for _ in range(times):
+            connection.protocol.data_received(get())
+            world.asked.pop().set_result(BALANCE)
+            await asyncio.sleep(0)
+
+    await ask(10)
+    gc.collect()
+    gc.disable()
+    try:
+        await ask(100)
+        assert gc.collect() < 100, "less than one object per request"
+    finally:
+        gc.enable()
+
+
+async def test_a_connection_leaves_nothing_for_the_collector_of_cycles(world: World) -> None:
+    for _ in range(3):
+        gc.collect()
+        connection = world.wire()
+        connection.protocol.data_received(get())
+        world.asked.pop().set_result(BALANCE)
+        protocol = weakref.ref(connection.protocol)
+        connection.transport.close()
+        await settled()
+        connection.transport._protocol = cast("Any", None)
+        del connection
+        gc.disable()
+        try:
+            assert protocol() is None
+        finally:
+            gc.enable()

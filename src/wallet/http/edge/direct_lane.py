@@ -188,7 +188,6 @@ class _Direct:
     def _caller(self, reply: Reply) -> Caller | None:
         """The caller. None: the request went on through ASGI, where the caller is looked up or refused."""
         self.begun_at = time.perf_counter()
-        self._reply = reply
         try:
             caller = self._said.entry()
         except Exception:
@@ -198,8 +197,17 @@ class _Direct:
         elif caller.is_bound or caller.scopes.isdisjoint(self._route.needs.scopes):
             reply.go_by_asgi({CALLER: caller})
         else:
+            self._reply = reply
             return caller
         return None
+
+    def _let_go(self) -> Reply:
+        """The reply, for its last use. A request that kept it would be a cycle, left to the collector."""
+        self._is_over = True
+        self._lane.deadlines.end(self)
+        reply = self._reply
+        del self._reply
+        return reply
 
     def _fail(self, error: BaseException, *, moves_money: bool) -> None:
         request_id = self._said.request_id or new_request_id()
@@ -208,11 +216,9 @@ class _Direct:
     def _answer(self, answer: Answer, request_id: bytes) -> None:
         if self._is_over:
             return
-        self._is_over = True
         lane = self._lane
-        lane.deadlines.end(self)
         lane.service.telemetry.request(self._route.template, answer.status, time.perf_counter() - self.begun_at)
-        self._reply.answer(answer, request_id=request_id, last=lane.told)
+        self._let_go().answer(answer, request_id=request_id, last=lane.told)
 
 
 class _BalanceOf(_Direct):
@@ -232,16 +238,14 @@ class _BalanceOf(_Direct):
         try:
             self._lane.service.balances.ask(self._wallet_id, self)
         except Exception:
-            reply.go_by_asgi({CALLER: caller})
+            self._let_go().go_by_asgi({CALLER: caller})
             return
         self._lane.deadlines.add(self)
 
     def set_result(self, balance: Balance) -> None:
         if balance.is_due:
             # The service has to post it before it shows the balance.
-            self._is_over = True
-            self._lane.deadlines.end(self)
-            self._reply.go_by_asgi({CALLER: self._caller_here})
+            self._let_go().go_by_asgi({CALLER: self._caller_here})
             return
         try:  # Nothing may be raised here: the reader of balances answers others after this one.
             self._answer(current_answer(balance), self._said.request_id or new_request_id())
@@ -270,13 +274,13 @@ class _Movement(_Direct):
         try:
             request = lane.movements.request_at_once(self._route.op, self._target, body, self._headers)
             if request is None or not lane.service.permissions.admits_at_once(caller, request):
-                reply.go_by_asgi({CALLER: caller})
+                self._let_go().go_by_asgi({CALLER: caller})
                 return
             self._request: Single = request
             lane.service.accept(request, self)
         except Exception:
             # Nothing was accepted. The same error comes up on that way, and is answered there.
-            reply.go_by_asgi({CALLER: caller})
+            self._let_go().go_by_asgi({CALLER: caller})
             return
         lane.deadlines.add(self)
 

@@ -41,6 +41,11 @@ class Charge:
             self._budget.release(self._key, self._holder)
             self._key = None
 
+    def close(self) -> None:
+        """The connection is lost. Without this, charge and connection would keep each other in memory."""
+        self.end()
+        del self._holder
+
 
 class BodyBudget:
     """Counts the bytes of unfinished bodies by key, and decides which body is refused if they are too many.

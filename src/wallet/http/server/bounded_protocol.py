@@ -123,7 +123,7 @@ class BoundedProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server_state.connections.discard(self)
-        self._charge.end()
+        self._charge.close()
         for exchange in self._owed:
             exchange.hang_up()
         if self._owed:
