@@ -462,8 +462,6 @@ NOT_YET_PLAIN: set[str] = {
     "docs/adr/0031-one-owner-of-framing.md",
     "docs/adr/README.md",
     "docs/configuration.md",
-    "docs/performance.md",
-    "docs/reliability.md",
     "examples/verify_receipt.py",
     "src/wallet/cli",
     "src/wallet/http/bulk",
