@@ -43,7 +43,7 @@ class KeeperReport:
 
     fence_age_seconds: time since the watermark last covered the last seq known; it grows when something holds
     the fence back, and is about the fence's interval otherwise.
-    seal_lag_*: batches that the audit chain does not cover yet, settled or not, and the age of the oldest of them.
+    seal_lag_*: batches that the audit chain does not cover yet, stable or not, and the age of the oldest of them.
     """
 
     is_leader: bool

@@ -34,7 +34,7 @@ _OF_OPTIONS: Final = re.compile(r"(?:-c\s*|--)search_path=((?:\\.|\S)*)")
 Connect = Callable[[], Awaitable[asyncpg.Connection]]
 
 
-async def settle(
+async def configure(
     connection: asyncpg.Connection, asked: Mapping[str, str], *, dsn: str, connect_another: Connect | None = None
 ) -> bool:
     """See to it that a new connection is as asked for. `asked`: the settings it was opened with, beside those of `dsn`.
