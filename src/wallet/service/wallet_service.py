@@ -20,7 +20,7 @@ from wallet.service.access.own_reads import OwnReads
 from wallet.service.access.ownership import Ownership
 from wallet.service.access.permissions import Permissions
 from wallet.service.due.sandbox_clock import SandboxClock, ensure_real_time
-from wallet.service.due.settling import Settling
+from wallet.service.due.settler import Settler
 from wallet.service.keepers.leader import Keepers
 from wallet.service.loop_watch import LoopWatch
 from wallet.service.programmes import Programmes
@@ -135,9 +135,9 @@ class WalletService:
         self.programmes = Programmes(store, programmes, cursors, self.committer.submit)
         self.resources = Resources(self._pool)
         history = HistoryStore(self._pool)
-        self._settling = Settling(history, self.committer.submit)
+        self._settler = Settler(history, self.committer.submit)
         lines = StatementStore(self._pool)
-        self.statements = Statements(history, lines, cursors, self._settling)
+        self.statements = Statements(history, lines, cursors, self._settler)
         self.receipts = Receipts(ReceiptStore(self._pool))
         self._start_administration(store, cursors)
         self.ring.start(KeyStore(self._keys_pool))
@@ -191,11 +191,11 @@ class WalletService:
 
     async def settle(self, wallet_id: WalletId) -> None:
         """Have everything posted that is due at a wallet. Raises Overloaded and StorageUnavailable."""
-        await self._settling.settle(wallet_id)
+        await self._settler.settle(wallet_id)
 
     async def settle_if_due(self, wallet_id: WalletId) -> None:
         """The same, if anything is: before a wallet is read. Nothing happens where there is none."""
-        await self._settling.settle_if_due(wallet_id)
+        await self._settler.settle_if_due(wallet_id)
 
     async def load_assets(self, ids: Iterable[AssetId]) -> None:
         """See to it that these assets are in the cache, which another process may have made."""

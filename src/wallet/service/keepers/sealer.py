@@ -16,7 +16,7 @@ NO_LAG = Lag(batches=0, seconds=0.0)
 _log = logging.getLogger(__name__)
 
 
-class Sealing:
+class Sealer:
     """One leader's part in the chain. lag: as it was after the last step."""
 
     def __init__(self) -> None:
