@@ -16,18 +16,17 @@ from wallet.http.edge.act_guard import act_guard
 from wallet.http.edge.needs import check_scopes, open_to_all
 from wallet.http.open.pages import OpenPages
 from wallet.http.operations.balances import WalletBalances
+from wallet.http.operations.kinds import HOT_ENDS
 from wallet.http.operations.perform import Movements
 from wallet.http.operations.wallet_changes import WalletChanges
 from wallet.http.routes.bulk import bulk_routes
 from wallet.http.routes.documentation import page_routes
 from wallet.http.routes.history import history_routes
 from wallet.http.routes.holdings import holding_routes
-from wallet.http.routes.holds import hold_routes
 from wallet.http.routes.keys import key_routes
 from wallet.http.routes.movements import movement_routes
 from wallet.http.routes.programmes import programme_routes
 from wallet.http.routes.receipts import receipt_routes
-from wallet.http.routes.refunds import refund_routes
 from wallet.http.routes.resources import resource_routes
 from wallet.http.routes.sandbox import sandbox_routes
 from wallet.http.routes.shared import (
@@ -46,7 +45,7 @@ from wallet.http.wire.failures import failure, problem
 from wallet.service.wallet_service import WalletService
 
 COMPRESSED_FROM_BYTES = 4096
-_HOT = r"/(topup|bonus|spend|transfers|balance)$"
+_HOT = rf"/({'|'.join([*HOT_ENDS, 'balance'])})$"
 # Compression would delay the streamed answers of an import, and the 7 MB of a large batch would block the event loop
 # for half a second.
 _BULK = r"/(import|batches)$"
@@ -59,9 +58,7 @@ def make_framework(
     """All routes, those of the fast lane included. public_url: see http.document.openapi."""
     handlers: list[Any] = [
         *movement_routes(movements),
-        *hold_routes(movements),
-        *refund_routes(movements),
-        *wallet_change_routes(WalletChanges(service, movements.operations)),
+        *wallet_change_routes(WalletChanges(service)),
         *resource_routes(service, balances),
         *bulk_routes(Batches(service), Imports(service)),
         *holding_routes(service),

@@ -1,4 +1,4 @@
-"""How a shard is asked on connections that are not the writers': in time, and once more if a connection is lost."""
+"""Asks a shard on pooled connections, not the writers': with a time limit, and once more if a connection is lost."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,7 +12,7 @@ from wallet.storage.connections.database import CONNECTION_LOST, Database, drive
 from wallet.storage.connections.shard import SHARD_ONLY, Shard
 
 ACQUIRE_SECONDS_MAX: Final = 3.0
-"""How long a question waits for a connection of the pool; then the database cannot serve it."""
+"""How long a question waits for a connection of the pool before it fails."""
 
 LOST: Final = (ConnectionError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
@@ -22,8 +22,8 @@ Result = TypeVar("Result")
 class ShardPool:
     """One shard, asked on the connections of a pool. seconds_max: how long one question may take.
 
-    Every method raises StorageUnavailable when no connection is free or the answer does not come in time, and the
-    driver's errors as ours. A question whose connection is lost is asked once more on a new one, and must bear that.
+    Every method raises StorageUnavailable if no connection is free or the answer does not come in time, and translates
+    the driver's errors. If a connection is lost, the question is asked once more on a new one; so it may run twice.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class ShardPool:
 
     @classmethod
     async def open(cls, database: Database, purpose: str, *, connections_max: int, seconds_max: float) -> "ShardPool":
-        """The shard of a database. No connection is made before it is needed."""
+        """A pool for the shard of a database. It makes each connection when it first needs it."""
         pool = await database.pool(purpose, connections_max=connections_max)
         return cls(pool, seconds_max=seconds_max, shard=database.shard)
 
@@ -83,24 +83,24 @@ class ShardPool:
         try:
             return await work(Shard(connection, self.shard))
         except (asyncio.CancelledError, TimeoutError):
-            # The server may be stopped for good: to end the statement politely would take as long again.
+            # The server may be frozen: cancelling the statement in the protocol's way would take as long again.
             connection.terminate()
             raise
         finally:
-            # The answer stands, whatever becomes of the connection; the pool replaces a broken one.
+            # The answer is valid even if the release fails; the pool replaces a broken connection.
             with suppress(*CONNECTION_LOST, asyncpg.PostgresError):
                 await self._pool.release(connection, timeout=self._acquire_seconds_max)
 
 
 class Store:
-    """Asks one shard, in the words of its subject. Every method raises StorageUnavailable (see ShardPool)."""
+    """The base of classes that ask one shard about one subject. Methods raise StorageUnavailable (see ShardPool)."""
 
     def __init__(self, pool: ShardPool) -> None:
         self._pool = pool
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether the connection ended with this error of the driver, so that another one may do better."""
+    """Whether the connection ended with this error of the driver, so that a new connection may work."""
     if isinstance(error, asyncpg.PostgresError) and not isinstance(error, asyncpg.PostgresConnectionError):
         return is_fatal(error)
     return isinstance(error, LOST) and not isinstance(error, asyncpg.DataError)

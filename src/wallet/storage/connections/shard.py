@@ -1,7 +1,7 @@
-"""A shard of the ledger, as it is asked on one connection.
+"""One shard of the ledger together with the connection that it is asked on.
 
-The first parameter of a statement on a table of the ledger is the number of the shard. It travels with the connection,
-so no function between the writer or the pool and the statement has to hand it on.
+The first parameter of a statement on a table of the ledger is the number of the shard. The number travels with the
+connection, so the functions between the writer or the pool and the statement need not pass it on.
 """
 
 from typing import Any, Final
@@ -9,7 +9,7 @@ from typing import Any, Final
 import asyncpg
 
 SHARD_ONLY: Final = 0
-"""The number of the only shard there is so far. Whoever may serve another one is given its number."""
+"""The number of the only shard so far. Code that can serve another shard has a parameter for its number."""
 
 
 class Shard:
@@ -24,7 +24,7 @@ class Shard:
         self.connection = connection
         self.number = number
 
-    # Not `async`: to await the driver's coroutine in one of our own would cost more than the call.
+    # Not `async`: a coroutine of our own around the driver's would cost more than the call.
 
     def fetch(self, sql: str, *parameters: object) -> Any:
         return self.connection.fetch(sql, self.number, *parameters)
