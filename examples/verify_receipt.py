@@ -1,4 +1,4 @@
-"""Check a receipt of the wallet service with the standard library alone: python verify_receipt.py receipt.json [PUBLIC_KEY]
+"""Check a receipt of the wallet service, with nothing but Python: python verify_receipt.py receipt.json [PUBLIC_KEY]
 
 The script prints what the receipt proves, or ends with the reason why it proves nothing. docs/receipts.md explains the
 bytes.
