@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def components() -> str:
-    """The list, made by `uv export`. Raises CalledProcessError if, for instance, uv.lock does not fit pyproject.toml."""
+    """The list, made with uv. Raises CalledProcessError if, for instance, uv.lock does not fit pyproject.toml."""
     return subprocess.run([_UV, *_EXPORT, *_FORMAT], stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
