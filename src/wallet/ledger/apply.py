@@ -12,6 +12,7 @@ from wallet.ledger.batch import LINES_OF_SEVERAL_MAX, NO_CHANGES, Context, Decis
 from wallet.ledger.book import Book
 from wallet.ledger.fingerprint import differing_fields, is_same
 from wallet.ledger.model import Posted, WalletId
+from wallet.ledger.movements.claims import move_cancel, move_place_claim, move_redeem
 from wallet.ledger.movements.due import settle
 from wallet.ledger.movements.holds import move_capture, move_extend, move_increase, move_place_hold, move_void
 from wallet.ledger.movements.posts import move_post
@@ -21,6 +22,7 @@ from wallet.ledger.naming import wallets_named
 from wallet.ledger.ordinary import move_if_plain
 from wallet.ledger.outcomes import Applied, Grouped, Outcome, Predicted, RefusalCode, Refused, Replayed, Settled
 from wallet.ledger.requests import (
+    CancelClaim,
     Capture,
     ChangeWallet,
     Extend,
@@ -28,14 +30,17 @@ from wallet.ledger.requests import (
     Group,
     Increase,
     Merge,
+    PlaceClaim,
     PlaceHold,
     Post,
+    RedeemClaim,
     Refund,
     Request,
     Settle,
     Single,
     Void,
 )
+from wallet.ledger.rules.claims import first_refusal_cancel, first_refusal_place_claim, first_refusal_redeem
 from wallet.ledger.rules.holds import (
     first_refusal_capture,
     first_refusal_extend,
@@ -69,6 +74,9 @@ KINDS: Mapping[type[Single], Kind] = {
     Void: Kind(first_refusal_void, move_void),
     Increase: Kind(first_refusal_increase, move_increase),
     Extend: Kind(first_refusal_extend, move_extend),
+    PlaceClaim: Kind(first_refusal_place_claim, move_place_claim),
+    RedeemClaim: Kind(first_refusal_redeem, move_redeem),
+    CancelClaim: Kind(first_refusal_cancel, move_cancel),
     Refund: Kind(first_refusal_refund, move_refund),
     Merge: Kind(first_refusal_merge, move_merge),
     ChangeWallet: Kind(first_refusal_change, move_change),
@@ -208,6 +216,10 @@ def _wallets_judged(request: Single, book: Book) -> Sequence[WalletId]:
                 return ()
             home = book.at_home(hold.wallet_id)
             return (home,) if hold.target is None else (home, book.at_home(hold.target))
+        case RedeemClaim() | CancelClaim():
+            named = wallets_named(request, book.assets)
+            claim = book.holds.get(request.claim_id)
+            return named if claim is None else [book.at_home(claim.wallet_id), *named]
         case Refund():
             original = book.original(request.original_id)
             return [] if original is None else [book.at_home(entry.wallet_id) for entry in original.posted.entries]

@@ -33,6 +33,11 @@ CAPTURE = ("type", "hold_id", "amount", "final", "amount_mode", "min_amount", "e
 VOID = ("type", "hold_id", "metadata")
 INCREASE = ("type", "hold_id", "amount", "metadata")
 EXTEND = ("type", "hold_id", "expires_in_seconds", "metadata")
+CLAIM_PLACE = (
+    "type", "wallet_id", "asset_code", "amount", "uses", "once_per_user", "expires_in_seconds", "metadata",
+)  # fmt: skip
+CLAIM_REDEEM = ("type", "code", "wallet_id", "metadata")
+CLAIM_CANCEL = ("type", "claim_id", "metadata")
 REFUND = ("type", "transaction_id", "amount", "force", "effective_at", "metadata")
 MERGE = ("type", "source_wallet_id", "target_wallet_id", "effective_at", "metadata")
 LAYOUTS = {
@@ -45,6 +50,9 @@ LAYOUTS = {
     "void": VOID,
     "increase": INCREASE,
     "extend": EXTEND,
+    "claim_place": CLAIM_PLACE,
+    "claim_redeem": CLAIM_REDEEM,
+    "claim_cancel": CLAIM_CANCEL,
     "refund": REFUND,
     "merge": MERGE,
 }

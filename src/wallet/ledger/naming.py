@@ -7,6 +7,7 @@ from wallet.ledger.batch import Context
 from wallet.ledger.legs import asset_of
 from wallet.ledger.model import Asset, HoldId, ProgrammeId, TransactionId, WalletId, WalletKind
 from wallet.ledger.requests import (
+    CancelClaim,
     Capture,
     ChangeWallet,
     Extend,
@@ -14,8 +15,10 @@ from wallet.ledger.requests import (
     Group,
     Increase,
     Merge,
+    PlaceClaim,
     PlaceHold,
     Post,
+    RedeemClaim,
     Refund,
     Request,
     Settle,
@@ -29,7 +32,7 @@ class Named(NamedTuple):
 
     ending: wallets that are to be closed or merged: all their open holds are needed, and whether they are the target
     of one. merging: wallets whose attachments are needed. reserving: wallets whose holds are counted, and of those
-    merging, too.
+    merging, too. redeeming: claims that are redeemed, and into which wallets: whose these are is needed.
     """
 
     wallets: list[WalletId]
@@ -39,6 +42,7 @@ class Named(NamedTuple):
     ending: list[WalletId]
     merging: list[WalletId]
     reserving: list[WalletId]
+    redeeming: list[tuple[HoldId, WalletId]]
 
 
 def singles(batch: Iterable[Request]) -> Iterable[Single]:
@@ -72,7 +76,7 @@ def wallets_named(request: Request, assets: Mapping[str, Asset]) -> list[WalletI
 
 def named(batch: Iterable[Request], assets: Mapping[str, Asset]) -> Named:
     """All that a batch names."""
-    found = Named([], [], [], [], [], [], [])
+    found = Named([], [], [], [], [], [], [], [])
     for request in singles(batch):
         match request:
             case Post():
@@ -84,6 +88,15 @@ def named(batch: Iterable[Request], assets: Mapping[str, Asset]) -> Named:
                 found.reserving.extend(ends)
             case Capture() | Void() | Increase() | Extend():
                 found.holds.append(request.hold_id)
+            case PlaceClaim():
+                found.wallets.append(request.wallet_id)
+                found.reserving.append(request.wallet_id)
+            case RedeemClaim():
+                found.wallets.append(request.wallet_id)
+                found.holds.append(request.claim_id)
+                found.redeeming.append((request.claim_id, request.wallet_id))
+            case CancelClaim():
+                found.holds.append(request.claim_id)
             case Refund():
                 found.originals.append(request.original_id)
             case Merge():

@@ -6,7 +6,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType, structs
 
 from wallet.http.wire.encoding import rfc3339
 from wallet.ledger.model import Asset, AssetId, Details, Drawn, Entry, Hold, LotCategory, Posted
-from wallet.ledger.rules.refunds import BY_AMOUNT, NEVER
+from wallet.ledger.rules.refunds import is_by_amount, is_never_refundable
 from wallet.storage.reads.listings import Refunded
 
 
@@ -230,9 +230,9 @@ def _drawn_answer(debits: Sequence[Entry], drawn: Sequence[Drawn]) -> DrawnAnswe
 
 
 def _refundable(posted: Posted, refunded: Refunded) -> int:
-    if posted.type in BY_AMOUNT:
+    if is_by_amount(posted):
         moved = posted.entries[0].amount if posted.entries else 0  # a grant that was skipped moved nothing
         return moved - refunded.amount
-    if posted.type in NEVER or refunded.times:
+    if is_never_refundable(posted) or refunded.times:
         return 0
     return sum(entry.amount for entry in posted.entries if entry.direction < 0)
