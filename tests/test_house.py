@@ -45,8 +45,12 @@ ROOMS = {
 ALONE: dict[str, dict[str, set[str]]] = {"http": {"server": {"open", "wire"}}, "storage": {"embedded": set()}}
 MODULES_IN_A_FOLDER_MAX = 18
 HALLS = {
-    "http/routes": "a file a resource, with its bodies and answers",
+    "src/wallet/http/routes": "a file a resource, with its bodies and answers",
+    "tests/bench": "one program, `make bench`, which shares nothing with the service that it measures",
+    "tests/faults": "one program, `make torture`",
 }
+# Where tests follow no room: what is tried there is the whole ledger.
+NO_ROOM = {"ledger/laws", "ledger/oracle"}
 
 # No clock, no ids, no randomness, no logging, no await.
 IMPURE = {"asyncio", "logging", "os", "random", "secrets", "socket", "subprocess", "threading", "time"}
@@ -303,8 +307,16 @@ def test_an_excused_inner_import_is_there(path: str, module: str) -> None:
 
 def test_no_folder_is_a_hall() -> None:
     # Among more, one looks for a name instead of a subject.
-    folders = Counter(path.rpartition("/")[0] for path in MODULES if not path.endswith("__init__.py"))
+    paths = [path.relative_to(ROOT) for folder in (PACKAGE, ROOT / "tests") for path in folder.rglob("*.py")]
+    folders = Counter(str(path.parent) for path in paths if path.name != "__init__.py")
     assert {folder for folder, count in folders.items() if count > MODULES_IN_A_FOLDER_MAX} == HALLS.keys()
+
+
+@pytest.mark.parametrize("floor", ["ledger", "storage", "service", "http"])
+def test_tests_are_found_where_the_code_is(floor: str) -> None:
+    files = (ROOT / "tests" / floor).rglob("*.py")
+    folders = {str(path.parent.relative_to(ROOT / "tests")) for path in files}
+    assert {folder for folder in folders - NO_ROOM if not (PACKAGE / folder / "__init__.py").exists()} == set()
 
 
 # SQL
@@ -424,8 +436,6 @@ HEADLESS = re.compile(r"(Who|Whom|Whose|What|Where|Which)(ever)?\b")
 # These places have such sentences still. The list only becomes shorter: a place without them must not be on it.
 NOT_YET_PLAIN: set[str] = {
     "CHANGELOG.md",
-    "README.md",
-    "SECURITY.md",
     "docs/adr/0002-halving.md",
     "docs/adr/0004-tuples-in-the-core.md",
     "docs/adr/0005-generic-plans.md",

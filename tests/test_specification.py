@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "ledger.md"
 TEXT = DOCUMENT.read_text("utf-8")
 
-# `ledger/holds::a_b`, `http/limits_api::TestChange.a_b`, `house::a_b`
-TEST = re.compile(r"`((?:\w+/)?\w+)::(?:(\w+)\.)?(\w+)`")
+# `ledger/movements/holds::a_b`, `http/operations/limits_api::TestChange.a_b`, `house::a_b`
+TEST = re.compile(r"`((?:\w+/)*\w+)::(?:(\w+)\.)?(\w+)`")
 DECISION = re.compile(r"\[ADR (\d+)\]\(([^)]+)\)")
 POINT = re.compile(r"(?:- |\d+\. )(.+)")
 FOOTNOTE = re.compile(r"\[\^([\w-]+)\]: (.+)")
@@ -118,5 +118,5 @@ def test_what_is_wrong_is_found() -> None:
     assert proofs(text) == {"a": "`house::nothing` [ADR 9](adr/0008-legs-unbalanced.md)"}
     assert missing(proofs(text)["a"]) == ["tests/test_house.py: test_nothing", "adr/0008-legs-unbalanced.md"]
     assert missing("`ledger/nowhere::a`") == ["tests/ledger/test_nowhere.py: test_a"]
-    assert missing("`http/limits_api::what_is_absent_stays_as_it_is`") != [], "it is in a class"
-    assert missing("`http/limits_api::TestChange.what_is_absent_stays_as_it_is`") == []
+    assert missing("`http/operations/limits_api::what_is_absent_stays_as_it_is`") != [], "it is in a class"
+    assert missing("`http/operations/limits_api::TestChange.what_is_absent_stays_as_it_is`") == []

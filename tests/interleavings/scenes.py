@@ -9,7 +9,7 @@ from functools import cached_property
 from math import comb
 from typing import Final, TypeAlias
 
-from tests.ledger.agreement import Pair
+from tests.ledger.oracle.agreement import Pair
 from tests.ledger.scripts import ask
 from tests.ledger.worlds import World, asset, system_wallets, wallet_id
 from wallet.ledger.model import Asset, WalletId, WalletKind, WalletState

@@ -10,7 +10,7 @@ import asyncpg
 from tests.interleavings.gates import Actor, GatedDatabase, InnerGates
 from tests.interleavings.scenes import GOLD, Act, LetGo, Make, Pass, Place, Scene
 from tests.interleavings.schedule import Order, Schedule
-from tests.ledger.agreement import readable
+from tests.ledger.oracle.agreement import readable
 from tests.ledger.worlds import system_wallets, wallet_id
 from tests.storage.ledgers import advance, assert_books_balance, make_database, make_writer
 from wallet.ledger.model import Asset, Standing, WalletState

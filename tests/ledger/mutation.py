@@ -28,10 +28,12 @@ ROOT = Path(__file__).parents[2]
 CORE = ROOT / "src" / "wallet" / "ledger"
 TIMEOUT_SECONDS = 180
 # Cheapest first, so that most mutants fall within a second or two; the first failure ends it.
-TESTS = ("test_instants", "test_refusal_stories", "test_refusals", "test_movements", "test_idempotency", "test_holds",
-         "test_lots", "test_carrying", "test_refunds", "test_wallet_life", "test_options", "test_review_money",
-         "test_spec_stories", "test_fingerprint", "test_audit", "test_laws", "test_due_portions", "test_story_laws",
-         "test_machine")  # fmt: skip
+TESTS = ("test_instants", "rules/test_refusal_stories", "rules/test_refusals", "movements/test_movements",
+         "test_idempotency", "movements/test_holds", "movements/test_lots", "movements/test_carrying",
+         "movements/test_refunds", "movements/test_wallet_life", "movements/test_options",
+         "movements/test_review_money", "test_spec_stories", "test_fingerprint", "test_audit",
+         "laws/test_laws", "movements/test_due_portions",
+         "laws/test_story_laws", "laws/test_machine")  # fmt: skip
 COMPARED = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
             ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In}  # fmt: skip
 COMPUTED = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.FloorDiv: ast.Mult}

@@ -1,4 +1,4 @@
--- The whole current schema. The migrations add up to exactly this (tests/storage/test_migrations.py).
+-- The whole current schema. The migrations add up to exactly this (tests/storage/schema/test_migrations.py).
 --
 -- What is append-only is so by trigger; corrections are new transactions. `shard` comes first in every key of
 -- the ledger: one database has shard 0 only, a cluster distributes by it. Hot tables have no foreign keys
