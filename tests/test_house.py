@@ -144,7 +144,7 @@ def the_ledger_is_pure(path: str, source: str) -> Iterator[str]:
     if not path.startswith("ledger/"):
         return
     for line, module in _imports(_parse(source)):
-        ours = module == "wallet.errors" or module.startswith("wallet.ledger.")
+        ours = module == "wallet.errors" or f"{module}.".startswith("wallet.ledger.")
         if not ours and (module.split(".")[0] not in sys.stdlib_module_names or module.split(".")[0] in IMPURE):
             yield f"{line}: imports {module}"
     for node in ast.walk(_parse(source)):

@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from wallet.ledger.batch import Context
+from wallet.ledger.footprint import singles, wallets_implied
+from wallet.ledger.kinds import footprint_of
 from wallet.ledger.model import (
     ORIGIN_SERVICE,
     Hold,
@@ -17,7 +19,6 @@ from wallet.ledger.model import (
     WalletKind,
     WalletState,
 )
-from wallet.ledger.naming import named, singles, wallets_implied
 from wallet.ledger.requests import ChangeWallet, Request
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def whole_context(world: "World", batch: Sequence[Request]) -> Context:
 
 def thrifty_context(world: "World", batch: Sequence[Request]) -> Context:
     """No more than Context promises. Begins anew with every wallet that what was loaded points at, as storage does."""
-    asked = named(batch, world.assets)
+    asked = footprint_of(batch, world.assets)
     wallets = set(asked.wallets)
     while True:
         context = _loaded(world, batch, wallets)
@@ -62,7 +63,7 @@ def thrifty_context(world: "World", batch: Sequence[Request]) -> Context:
 
 
 def _loaded(world: "World", batch: Sequence[Request], ids: Iterable[WalletId]) -> Context:
-    asked = named(batch, world.assets)
+    asked = footprint_of(batch, world.assets)
     wallets = {id_: world.wallets[id_] for id_ in ids if id_ in world.wallets}
     due = {id_ for id_, state in wallets.items() if _has_due(state, world.now)}
     originals = {

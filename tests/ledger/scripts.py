@@ -26,7 +26,7 @@ from uuid import UUID
 
 from tests.ledger.tables import number
 from tests.ledger.worlds import World, legs, wallet_id
-from wallet.ledger.fingerprint import fingerprint, layout_of
+from wallet.ledger.fingerprint import fingerprint
 from wallet.ledger.model import ORIGIN_SERVICE, Lot, LotCategory, TransactionId
 from wallet.ledger.outcomes import Outcome, Refused
 from wallet.ledger.requests import (
@@ -54,6 +54,7 @@ from wallet.ledger.requests import (
     Single,
     Void,
 )
+from wallet.ledger.transaction_types import layout_of
 
 Words = dict[str, Any]
 

@@ -13,18 +13,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.ledger.strategies import LAWS
-from wallet.ledger.fingerprint import (
-    GENERAL,
-    LAYOUTS,
-    TRANSFER,
-    WALLET_MOVEMENT,
-    differing_fields,
-    fingerprint,
-    is_same,
-    layout_of,
-)
+from tests.ledger.worlds import LAYOUTS
+from wallet.ledger.fingerprint import differing_fields, fingerprint, is_same
 from wallet.ledger.model import AMOUNT_MAX, Direction, LotCategory
 from wallet.ledger.requests import NO_OPTIONS, Condition, Leg, LotTerms, Options, Post, Single
+from wallet.ledger.transaction_types import (
+    GENERAL_FIELDS,
+    TRANSFER_FIELDS,
+    WALLET_MOVEMENT_FIELDS,
+    layout_of,
+)
 from wallet.service.writes.commands import Commands
 
 A, B = UUID("aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"), UUID("bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb")
@@ -71,7 +69,7 @@ def test_the_layouts_of_the_first_release_never_change_but_by_growing() -> None:
         "transfer": ("type", "from_wallet_id", "to_wallet_id", "asset_code", "amount", "metadata"),
         "exchange": ("type", "legs", "metadata"),
     }
-    assert tuple(first.values()) == (WALLET_MOVEMENT, TRANSFER, GENERAL)
+    assert tuple(first.values()) == (WALLET_MOVEMENT_FIELDS, TRANSFER_FIELDS, GENERAL_FIELDS)
     assert {type_: layout_of(type_)[: len(layout)] for type_, layout in first.items()} == first
     assert layout_of("topup") == layout_of("bonus") == layout_of("spend")
 
@@ -106,14 +104,16 @@ def test_a_fingerprint_is_a_format_a_digest_over_named_framed_fields_and_a_mark_
     assert wallet_movement("topup", '{"a":1}').fingerprint == b"\x01" + digest + marks
 
 
-@pytest.mark.parametrize("layout", [WALLET_MOVEMENT, TRANSFER, GENERAL], ids=lambda layout: f"{len(layout)}_fields")
+@pytest.mark.parametrize(
+    "layout", [WALLET_MOVEMENT_FIELDS, TRANSFER_FIELDS, GENERAL_FIELDS], ids=lambda layout: f"{len(layout)}_fields"
+)
 def test_a_fingerprint_is_of_a_fixed_length_for_its_layout(layout: tuple[str, ...]) -> None:
     assert len(fingerprint(layout, [None] * len(layout))) == 17 + 2 * len(layout)
 
 
 def test_as_many_values_as_fields_are_asked_for() -> None:
     with pytest.raises(ValueError, match="zip"):
-        fingerprint(GENERAL, [b"exchange", b"legs"])
+        fingerprint(GENERAL_FIELDS, [b"exchange", b"legs"])
 
 
 def test_a_fingerprint_is_the_same_in_every_try() -> None:
@@ -133,7 +133,10 @@ def test_the_reference_is_no_part_of_it() -> None:
 
 def test_a_field_added_at_a_layouts_end_leaves_the_fingerprints_of_requests_without_it_the_same() -> None:
     values = (b"topup", A.bytes, b"GOLD", b"5", None)
-    old, new = fingerprint(WALLET_MOVEMENT, values), fingerprint((*WALLET_MOVEMENT, "lot"), (*values, None))
+    old, new = (
+        fingerprint(WALLET_MOVEMENT_FIELDS, values),
+        fingerprint((*WALLET_MOVEMENT_FIELDS, "lot"), (*values, None)),
+    )
     assert is_same(old, new)
     assert is_same(new, old)
     assert new == old + b"\x00\x00"
@@ -142,7 +145,7 @@ def test_a_field_added_at_a_layouts_end_leaves_the_fingerprints_of_requests_with
 def test_a_field_that_the_first_release_did_not_know_is_named_when_it_is_what_differs() -> None:
     # As if metadata had been added later: what was written before it has no mark for it.
     values = (b"topup", A.bytes, b"GOLD", b"5")
-    old, new = fingerprint(WALLET_MOVEMENT[:4], values), fingerprint(WALLET_MOVEMENT, (*values, b"{}"))
+    old, new = fingerprint(WALLET_MOVEMENT_FIELDS[:4], values), fingerprint(WALLET_MOVEMENT_FIELDS, (*values, b"{}"))
     assert not is_same(old, new)
     assert differing_fields(known_type="topup", known=old, request_type="topup", request=new) == ("metadata",)
     assert differing_fields(known_type="topup", known=new, request_type="topup", request=old) == ("metadata",)
@@ -381,8 +384,8 @@ def _value_with_mark(mark: int, *, but: bytes) -> bytes:
 
 def test_a_value_whose_mark_happens_to_be_equal_still_makes_another_request() -> None:
     twin = _value_with_mark(crc32(b"5") % 65535 + 1, but=b"5")
-    first = fingerprint(WALLET_MOVEMENT, (b"topup", A.bytes, b"GOLD", b"5", None))
-    second = fingerprint(WALLET_MOVEMENT, (b"topup", A.bytes, b"GOLD", twin, None))
+    first = fingerprint(WALLET_MOVEMENT_FIELDS, (b"topup", A.bytes, b"GOLD", b"5", None))
+    second = fingerprint(WALLET_MOVEMENT_FIELDS, (b"topup", A.bytes, b"GOLD", twin, None))
     assert not is_same(first, second)
     # No mark tells them apart, so every field is named: one of them it is.
     differs = differing_fields(known_type="topup", known=first, request_type="topup", request=second)

@@ -4,9 +4,9 @@ import pytest
 
 from tests.ledger.tables import rows
 from tests.ledger.worlds import World, named, post, tried_again, world
-from wallet.ledger.fingerprint import GENERAL, TRANSFER, WALLET_MOVEMENT
 from wallet.ledger.outcomes import Applied, Refused, Replayed
 from wallet.ledger.requests import Post
+from wallet.ledger.transaction_types import GENERAL_FIELDS, TRANSFER_FIELDS, WALLET_MOVEMENT_FIELDS
 
 WALLETS = """
 wallet asset balance
@@ -157,6 +157,6 @@ def test_a_reused_reference_is_refused_with_the_names_of_the_fields_that_differ(
 def test_every_field_of_every_first_layout_is_named_by_a_row() -> None:
     # The fields that layouts have grown by, and all of the newer ones, are named in test_fingerprint.
     named_alone = {(row["type"], row["differs"]) for row in rows(REUSED)}
-    layouts = {"topup": WALLET_MOVEMENT, "transfer": TRANSFER, "exchange": GENERAL}
+    layouts = {"topup": WALLET_MOVEMENT_FIELDS, "transfer": TRANSFER_FIELDS, "exchange": GENERAL_FIELDS}
     wanted = {(type_, field) for type_, layout in layouts.items() for field in layout}
     assert wanted <= named_alone

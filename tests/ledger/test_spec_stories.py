@@ -6,8 +6,7 @@ from datetime import timedelta
 import pytest
 
 from tests.ledger.scripts import answer, ask, in_columns, lines_of, programme_id, seen, told
-from tests.ledger.worlds import NOON, World, named, wallet_id, world
-from wallet.ledger.fingerprint import LAYOUTS
+from tests.ledger.worlds import LAYOUTS, NOON, World, named, wallet_id, world
 from wallet.ledger.instants import DAY, rfc3339
 from wallet.ledger.model import ORIGIN_SERVICE, Attachment, Policy
 from wallet.ledger.outcomes import Refused

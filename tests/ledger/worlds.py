@@ -11,7 +11,7 @@ from tests.ledger.contexts import thrifty_context, whole_context
 from tests.ledger.tables import number, rows
 from wallet.ledger.apply import apply_batch
 from wallet.ledger.batch import DEFAULT_BOUNDS, Bounds, Context, Decision
-from wallet.ledger.fingerprint import GENERAL, LAYOUTS, fingerprint
+from wallet.ledger.fingerprint import fingerprint
 from wallet.ledger.model import (
     Asset,
     AssetId,
@@ -37,7 +37,10 @@ from wallet.ledger.model import (
 )
 from wallet.ledger.outcomes import Applied, Grouped, Outcome, Refused
 from wallet.ledger.requests import ORIGIN_WALLET, Leg, Post, Request, Single
+from wallet.ledger.transaction_types import BUILT_IN, GENERAL_FIELDS, GENERAL_LAYOUT
 
+LAYOUTS = {name: each.layout for name, each in BUILT_IN.items() if each.layout is not GENERAL_LAYOUT}
+"""Of the types that have a layout of their own."""
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ASSET_IDS = {"GOLD": 1, "COIN": 2}
 _ids = count(1)
@@ -255,7 +258,7 @@ def _fingerprint(type_: str, moved: tuple[Leg, ...], asset_code: str | None, met
         "legs": repr((asset_code, moved)),
         "metadata": metadata,
     }
-    layout = LAYOUTS.get(type_, GENERAL)
+    layout = LAYOUTS.get(type_, GENERAL_FIELDS)
     texts = [fields.get(name) for name in layout]
     return fingerprint(layout, [None if text is None else text.encode() for text in texts])
 

@@ -3,86 +3,22 @@
 Request n sees the effects of 1..n-1. Splitting a batch anywhere changes nothing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from wallet.errors import GroupTooLarge, NotAtOnce, ensure
 from wallet.ledger.batch import LINES_OF_SEVERAL_MAX, NO_CHANGES, Context, Decision
 from wallet.ledger.book import Book
 from wallet.ledger.fingerprint import differing_fields, is_same
-from wallet.ledger.model import Posted, WalletId
-from wallet.ledger.movements.claims import move_cancel, move_place_claim, move_redeem
+from wallet.ledger.kinds import kind_of, wallets_judged
+from wallet.ledger.model import Posted
 from wallet.ledger.movements.due import settle
-from wallet.ledger.movements.holds import move_capture, move_extend, move_increase, move_place_hold, move_void
-from wallet.ledger.movements.posts import move_post
-from wallet.ledger.movements.refunds import move_refund
-from wallet.ledger.movements.wallets import move_change, move_grant, move_merge, move_settle
-from wallet.ledger.naming import wallets_named
 from wallet.ledger.ordinary import move_if_plain
 from wallet.ledger.outcomes import Applied, Grouped, Outcome, Predicted, RefusalCode, Refused, Replayed, Settled
-from wallet.ledger.requests import (
-    CancelClaim,
-    Capture,
-    ChangeWallet,
-    Extend,
-    Grant,
-    Group,
-    Increase,
-    Merge,
-    PlaceClaim,
-    PlaceHold,
-    Post,
-    RedeemClaim,
-    Refund,
-    Request,
-    Settle,
-    Single,
-    Void,
-)
-from wallet.ledger.rules.claims import first_refusal_cancel, first_refusal_place_claim, first_refusal_redeem
-from wallet.ledger.rules.holds import (
-    first_refusal_capture,
-    first_refusal_extend,
-    first_refusal_increase,
-    first_refusal_place_hold,
-    first_refusal_void,
-)
-from wallet.ledger.rules.posts import first_refusal_post
-from wallet.ledger.rules.refunds import first_refusal_refund
-from wallet.ledger.rules.wallets import (
-    first_refusal_change,
-    first_refusal_grant,
-    first_refusal_merge,
-    first_refusal_settle,
-)
+from wallet.ledger.requests import Group, Post, Request, Settle, Single
 
 SingleOutcome: TypeAlias = Applied | Replayed | Predicted | Settled | Refused
-
-
-class Kind(NamedTuple):
-    """What makes a kind of request: when it is refused, what it does (None: nothing of its own)."""
-
-    first_refusal: Callable[[Any, Book], Refused | None]
-    move: Callable[[Any, Book], Posted | None]
-
-
-KINDS: Mapping[type[Single], Kind] = {
-    Post: Kind(first_refusal_post, move_post),
-    PlaceHold: Kind(first_refusal_place_hold, move_place_hold),
-    Capture: Kind(first_refusal_capture, move_capture),
-    Void: Kind(first_refusal_void, move_void),
-    Increase: Kind(first_refusal_increase, move_increase),
-    Extend: Kind(first_refusal_extend, move_extend),
-    PlaceClaim: Kind(first_refusal_place_claim, move_place_claim),
-    RedeemClaim: Kind(first_refusal_redeem, move_redeem),
-    CancelClaim: Kind(first_refusal_cancel, move_cancel),
-    Refund: Kind(first_refusal_refund, move_refund),
-    Merge: Kind(first_refusal_merge, move_merge),
-    ChangeWallet: Kind(first_refusal_change, move_change),
-    Grant: Kind(first_refusal_grant, move_grant),
-    Settle: Kind(first_refusal_settle, move_settle),
-}
 
 
 def apply_batch(batch: Sequence[Request], context: Context, decided_at: datetime) -> Decision:
@@ -136,14 +72,14 @@ def _decide_single(request: Single, book: Book) -> SingleOutcome:
     earlier = book.known.get((request.origin, request.reference_id))
     if earlier is not None:
         return _repeat(request, earlier)
-    judged = _wallets_judged(request, book)
+    judged = wallets_judged(request, book)
     settle(book, judged)
-    kind = KINDS[type(request)]
-    refused = kind.first_refusal(request, book)
+    kind = kind_of(request)
+    refused: Refused | None = kind.first_refusal(request, book)
     if refused is not None:
         book.lines_in_vain += book.lots_at(judged)
         return refused
-    posted = kind.move(request, book)
+    posted: Posted | None = kind.move(request, book)
     return Settled(book.due_until is None) if posted is None else Applied(posted)
 
 
@@ -173,7 +109,7 @@ def _decide_group(group: Group, book: Book) -> Grouped:
     book.lines_in_vain = trial.lines_in_vain + trial.lines() - book.lines()
     if not group.options.dry_run:
         for item in group.items:
-            settle(book, _wallets_judged(item, book))
+            settle(book, wallets_judged(item, book))
     return Grouped(tuple(_of_refused_group(group, outcomes, known_before)))
 
 
@@ -203,28 +139,6 @@ def _of_refused_group(
 
 def _predicted(outcome: SingleOutcome) -> SingleOutcome:
     return Predicted(outcome.posted) if isinstance(outcome, Applied) else outcome
-
-
-def _wallets_judged(request: Single, book: Book) -> Sequence[WalletId]:
-    """The wallets that a request is judged on, where anything may be due: those it names, and what they point at."""
-    match request:
-        case Post():
-            return wallets_named(request, book.assets)
-        case Capture() | Void() | Increase() | Extend():
-            hold = book.holds.get(request.hold_id)
-            if hold is None:
-                return ()
-            home = book.at_home(hold.wallet_id)
-            return (home,) if hold.target is None else (home, book.at_home(hold.target))
-        case RedeemClaim() | CancelClaim():
-            named = wallets_named(request, book.assets)
-            claim = book.holds.get(request.claim_id)
-            return named if claim is None else [book.at_home(claim.wallet_id), *named]
-        case Refund():
-            original = book.original(request.original_id)
-            return [] if original is None else [book.at_home(entry.wallet_id) for entry in original.posted.entries]
-        case _:
-            return wallets_named(request, book.assets)
 
 
 def _repeat(request: Single, earlier: Posted) -> Applied | Replayed | Refused:

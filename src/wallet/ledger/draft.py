@@ -30,10 +30,7 @@ from wallet.ledger.model import (
     WalletState,
 )
 from wallet.ledger.parcels import arriving, joined_lot
-
-UNCOUNTED_TYPES = frozenset({"topup", "bonus", "grant", "refund", "expiry", "merge"})
-"""Debits by these do not count for spending limits."""
-
+from wallet.ledger.transaction_types import EXPIRY, UNCOUNTED_TYPES
 
 NO_DETAILS = Details()
 
@@ -90,7 +87,7 @@ class Draft:
             self.book.put(state._replace(standing=counted(state.standing, amount, self.instant, self.book.decided_at)))
         # Expiry takes what lots have, wherever a lowered limit or a forced refund has left the rest.
         # Neither what was reserved before nor what expires is compared with what is available.
-        ensure(forced or of_hold or self.type == "expiry" or state.available >= 0, "an overdraft was let through")
+        ensure(forced or of_hold or self.type == EXPIRY.name or state.available >= 0, "an overdraft was let through")
 
     def credit(
         self, wallet_id: WalletId, amount: int, parcels: Iterable[Parcel] | None = None, *, repays: bool = True

@@ -10,57 +10,12 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from zlib import crc32
 
+from wallet.ledger.transaction_types import layout_of
+
 FORMAT = b"\x01"
 DIGEST_BYTES = 16
 MARK_BYTES = 2
 _HEAD_BYTES = len(FORMAT) + DIGEST_BYTES
-
-# What the first release knew of each. Requests without anything newer still have fingerprints of exactly these fields.
-WALLET_MOVEMENT = ("type", "wallet_id", "asset_code", "amount", "metadata")
-TRANSFER = ("type", "from_wallet_id", "to_wallet_id", "asset_code", "amount", "metadata")
-GENERAL = ("type", "legs", "metadata")
-
-# Layouts grow at their end only.
-WALLET_MOVEMENT_GROWN = (
-    *WALLET_MOVEMENT, "lot", "funding_wallet_id", "target_wallet_id", "amount_mode", "min_amount", "effective_at",
-)  # fmt: skip
-TRANSFER_GROWN = (*TRANSFER, "amount_mode", "min_amount", "effective_at")
-GENERAL_GROWN = (*GENERAL, "effective_at")
-HOLD = (
-    "type", "wallet_id", "asset_code", "amount", "target_wallet_id", "expires_in_seconds", "on_expiry", "metadata",
-)  # fmt: skip
-CAPTURE = ("type", "hold_id", "amount", "final", "amount_mode", "min_amount", "effective_at", "metadata")
-VOID = ("type", "hold_id", "metadata")
-INCREASE = ("type", "hold_id", "amount", "metadata")
-EXTEND = ("type", "hold_id", "expires_in_seconds", "metadata")
-CLAIM_PLACE = (
-    "type", "wallet_id", "asset_code", "amount", "uses", "once_per_user", "expires_in_seconds", "metadata",
-)  # fmt: skip
-CLAIM_REDEEM = ("type", "code", "wallet_id", "metadata")
-CLAIM_CANCEL = ("type", "claim_id", "metadata")
-REFUND = ("type", "transaction_id", "amount", "force", "effective_at", "metadata")
-MERGE = ("type", "source_wallet_id", "target_wallet_id", "effective_at", "metadata")
-LAYOUTS = {
-    "topup": WALLET_MOVEMENT_GROWN,
-    "bonus": WALLET_MOVEMENT_GROWN,
-    "spend": WALLET_MOVEMENT_GROWN,
-    "transfer": TRANSFER_GROWN,
-    "hold": HOLD,
-    "capture": CAPTURE,
-    "void": VOID,
-    "increase": INCREASE,
-    "extend": EXTEND,
-    "claim_place": CLAIM_PLACE,
-    "claim_redeem": CLAIM_REDEEM,
-    "claim_cancel": CLAIM_CANCEL,
-    "refund": REFUND,
-    "merge": MERGE,
-}
-
-
-def layout_of(transaction_type: str) -> tuple[str, ...]:
-    """The names of the fields that a transaction of this type is compared by, in order of their marks."""
-    return LAYOUTS.get(transaction_type, GENERAL_GROWN)
 
 
 def fingerprint(layout: Sequence[str], values: Sequence[bytes | None]) -> bytes:

@@ -8,8 +8,9 @@ part of a fingerprint: an origin is of bound callers or of others, never of both
 """
 
 from datetime import datetime
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
+from wallet.ledger import transaction_types
 from wallet.ledger.model import (
     Direction,
     HoldId,
@@ -30,11 +31,15 @@ class Condition(NamedTuple):
     max_balance: int | None = None
 
 
+PRIORITY_DEFAULT: Final = 50
+"""Of a lot. Among lots that expire at one instant, those of a lower priority are drawn first."""
+
+
 class LotTerms(NamedTuple):
     """The lot that a top-up or bonus opens. At most one of the expiries is given; none: it never expires."""
 
     category: LotCategory
-    priority: int = 50
+    priority: int = PRIORITY_DEFAULT
     expires_at: datetime | None = None
     expires_in_seconds: int | None = None
 
@@ -97,7 +102,7 @@ class PlaceHold(NamedTuple):
     capture_at_expiry: bool = False
     metadata: str | None = None
     options: Options = NO_OPTIONS
-    type: str = "hold"
+    type: str = transaction_types.HOLD.name
     carries_lots: bool = False
 
 
@@ -113,7 +118,7 @@ class Capture(NamedTuple):
     final: bool = False
     metadata: str | None = None
     options: Options = NO_OPTIONS
-    type: str = "capture"
+    type: str = transaction_types.CAPTURE.name
     carries_lots: bool = False
 
 
@@ -127,7 +132,7 @@ class Void(NamedTuple):
     hold_id: HoldId
     metadata: str | None = None
     options: Options = NO_OPTIONS
-    type: str = "void"
+    type: str = transaction_types.VOID.name
 
 
 class Increase(NamedTuple):
@@ -141,7 +146,7 @@ class Increase(NamedTuple):
     amount: int
     metadata: str | None = None
     options: Options = NO_OPTIONS
-    type: str = "increase"
+    type: str = transaction_types.INCREASE.name
     carries_lots: bool = False
 
 
@@ -156,7 +161,7 @@ class Extend(NamedTuple):
     expires_in_seconds: int
     metadata: str | None = None
     options: Options = NO_OPTIONS
-    type: str = "extend"
+    type: str = transaction_types.EXTEND.name
 
 
 class PlaceClaim(NamedTuple):
@@ -175,7 +180,7 @@ class PlaceClaim(NamedTuple):
     once_per_user: bool = False
     metadata: str | None = None
     options: Options = NO_OPTIONS
-    type: str = "claim_place"
+    type: str = transaction_types.CLAIM_PLACE.name
 
 
 class RedeemClaim(NamedTuple):
@@ -189,7 +194,7 @@ class RedeemClaim(NamedTuple):
     wallet_id: WalletId
     metadata: str | None = None
     options: Options = NO_OPTIONS
-    type: str = "claim_redeem"
+    type: str = transaction_types.CLAIM_REDEEM.name
 
 
 class CancelClaim(NamedTuple):
@@ -202,7 +207,7 @@ class CancelClaim(NamedTuple):
     claim_id: HoldId
     metadata: str | None = None
     options: Options = NO_OPTIONS
-    type: str = "claim_cancel"
+    type: str = transaction_types.CLAIM_CANCEL.name
 
 
 class Refund(NamedTuple):
@@ -217,7 +222,7 @@ class Refund(NamedTuple):
     force: bool = False
     metadata: str | None = None
     options: Options = NO_OPTIONS
-    type: str = "refund"
+    type: str = transaction_types.REFUND.name
 
 
 class Merge(NamedTuple):
@@ -231,7 +236,7 @@ class Merge(NamedTuple):
     target: WalletId
     metadata: str | None = None
     options: Options = NO_OPTIONS
-    type: str = "merge"
+    type: str = transaction_types.MERGE.name
 
 
 WALLET_FIELDS = (
@@ -287,7 +292,7 @@ class Grant(NamedTuple):
     expires_at: datetime | None
     metadata: str | None = None
     options: Options = NO_OPTIONS
-    type: str = "grant"
+    type: str = transaction_types.GRANT.name
 
 
 class Settle(NamedTuple):
@@ -335,7 +340,7 @@ class Group(NamedTuple):
 
 
 Request: TypeAlias = Single | Group
-"""The closed union of all requests. A new kind of request joins it here and in apply.KINDS."""
+"""The closed union of all requests. What each kind is, is in kinds."""
 
 
 DRY_WEIGHT = 10

@@ -8,8 +8,8 @@ import pytest
 
 from tests.ledger.tables import rows
 from tests.ledger.worlds import NOON, NOTHING, World, named, post, wallet_id, world
+from wallet.ledger.kinds import wallets_named
 from wallet.ledger.model import AMOUNT_MAX, Asset, Direction, Entry, WalletKind
-from wallet.ledger.naming import wallets_named
 from wallet.ledger.outcomes import Applied
 from wallet.ledger.requests import Leg, Post
 from wallet.service.writes.commands import Commands

@@ -8,8 +8,8 @@ import pytest
 from tests.ledger.scripts import answer, ask, group, in_columns, lines_of, programme_id, seen, told, transaction_id
 from tests.ledger.worlds import NOON, NOTHING, World, named, wallet_id, world
 from wallet.ledger.apply import apply_batch
+from wallet.ledger.footprint import is_plain
 from wallet.ledger.model import Attachment
-from wallet.ledger.naming import is_plain
 from wallet.ledger.outcomes import Applied, Grouped, Predicted, Refused, Replayed
 from wallet.ledger.requests import weight
 

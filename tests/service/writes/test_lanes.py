@@ -11,7 +11,7 @@ import pytest
 from tests.service.writes.fake_store import FakeStore, GatedStore, answers, sent
 from tests.storage.ledgers import again, capture, group, hold, make_ledger, merge, refund, soon, spend, topup, transfer
 from wallet.errors import StorageUnavailable
-from wallet.ledger.naming import singles
+from wallet.ledger.footprint import singles
 from wallet.ledger.outcomes import Applied, Outcome, Refused
 from wallet.ledger.requests import Post, Request
 from wallet.service.writes.committer import Writer

@@ -9,8 +9,8 @@ from tests.service.writes.fake_store import GatedStore, answers, sent
 from tests.service.writes.test_committer import ALICE, BOB, LEDGER, running
 from tests.storage.ledgers import again, soon, topup
 from wallet.errors import OutcomeUnknown, StorageUnavailable
+from wallet.ledger.kinds import wallets_named
 from wallet.ledger.model import WalletId
-from wallet.ledger.naming import wallets_named
 from wallet.ledger.outcomes import Applied, Replayed
 from wallet.ledger.requests import Request
 from wallet.service.writes.committer import LATE_TIMES_MAX

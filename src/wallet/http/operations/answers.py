@@ -6,7 +6,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType, structs
 
 from wallet.http.wire.encoding import rfc3339
 from wallet.ledger.model import Asset, AssetId, Details, Drawn, Entry, Hold, LotCategory, Posted
-from wallet.ledger.rules.refunds import is_by_amount, is_never_refundable
+from wallet.ledger.transaction_types import MERGE, Refunds, refunds_of
 from wallet.storage.reads.listings import Refunded
 
 
@@ -134,7 +134,7 @@ def transaction_answer(posted: Posted, assets: Mapping[AssetId, Asset], *, dry_r
         if entry.direction < 0 and entry.version is not None and entry.wallet_id != assets[entry.asset_id].treasury
     ]
     # A merge takes lots along as they are: nothing is drawn from them.
-    if debits and posted.type != "merge":
+    if debits and posted.type != MERGE.name:
         answer.drawn = _drawn_answer(debits, () if posted.details is None else posted.details.drawn)
     if posted.hold_id is not None:
         answer.hold_id = str(posted.hold_id)
@@ -230,9 +230,11 @@ def _drawn_answer(debits: Sequence[Entry], drawn: Sequence[Drawn]) -> DrawnAnswe
 
 
 def _refundable(posted: Posted, refunded: Refunded) -> int:
-    if is_by_amount(posted):
-        moved = posted.entries[0].amount if posted.entries else 0  # a grant that was skipped moved nothing
-        return moved - refunded.amount
-    if is_never_refundable(posted) or refunded.times:
-        return 0
-    return sum(entry.amount for entry in posted.entries if entry.direction < 0)
+    match refunds_of(posted):
+        case Refunds.BY_AMOUNT:
+            moved = posted.entries[0].amount if posted.entries else 0  # a grant that was skipped moved nothing
+            return moved - refunded.amount
+        case Refunds.BY_LEGS:
+            return 0 if refunded.times else sum(entry.amount for entry in posted.entries if entry.direction < 0)
+        case Refunds.NEVER:
+            return 0

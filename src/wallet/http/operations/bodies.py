@@ -24,6 +24,7 @@ from wallet.http.wire.fields import (
     TypeName,
     Version,
 )
+from wallet.ledger.requests import PRIORITY_DEFAULT
 
 
 class Condition(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -41,7 +42,7 @@ class LotTerms(Struct, forbid_unknown_fields=True, kw_only=True):
     category: Literal["paid", "promotional"]
     expires_at: Instant | None = None
     expires_in_seconds: LotSeconds | None = None
-    priority: Priority | None = 50
+    priority: Priority | None = PRIORITY_DEFAULT
 
 
 Conditions: TypeAlias = Annotated[

@@ -15,10 +15,9 @@ from wallet.http.wire.fields import amount
 from wallet.http.wire.instants import kept_instant
 from wallet.http.wire.query import path_id
 from wallet.ledger.model import LotCategory
-from wallet.ledger.requests import NO_OPTIONS, Condition, LotTerms, Options
+from wallet.ledger.requests import NO_OPTIONS, PRIORITY_DEFAULT, Condition, LotTerms, Options
 
 _CATEGORIES: Final = {each.value: each for each in LotCategory}
-_PRIORITY: Final = 50
 
 
 class Optional(Protocol):
@@ -87,7 +86,7 @@ def lot_terms(lot: bodies.LotTerms) -> LotTerms:
     if lot.expires_at is not None and lot.expires_in_seconds is not None:
         raise malformed("lot.expires_in_seconds", "Cannot be combined with expires_at.")
     expires_at = None if lot.expires_at is None else kept_instant("lot.expires_at", lot.expires_at)
-    priority = _PRIORITY if lot.priority is None else lot.priority
+    priority = PRIORITY_DEFAULT if lot.priority is None else lot.priority
     return LotTerms(_CATEGORIES[lot.category], priority, expires_at, lot.expires_in_seconds)
 
 

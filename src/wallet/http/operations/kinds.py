@@ -28,7 +28,8 @@ from wallet.ledger.requests import (
     Single,
     Void,
 )
-from wallet.service.writes.commands import BUILT_IN_TYPES, Commands
+from wallet.ledger.transaction_types import BUILT_IN
+from wallet.service.writes.commands import Commands
 
 _DIRECTIONS: Final = {"debit": Direction.DEBIT, "credit": Direction.CREDIT}
 
@@ -143,7 +144,7 @@ class Operations:
         )
 
     def _transaction(self, given: bodies.Transaction, _: None, reference_id: str) -> Post:
-        if given.type in BUILT_IN_TYPES:
+        if given.type in BUILT_IN:
             raise malformed("type", f"{given.type!r} is a built-in name.")
         ids = [path_id(f"legs[{at}].wallet_id", leg.wallet_id) for at, leg in enumerate(given.legs)]
         return self._commands.transaction(

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from wallet.http.wire.fields import Amount, AssetCode, Bound, Id, Instant, LotSeconds, Priority
+from wallet.ledger.requests import PRIORITY_DEFAULT
 from wallet.service.due.sandbox_clock import ADVANCE_SECONDS_MAX
 
 
@@ -28,7 +29,7 @@ class NewProgramme(Struct, forbid_unknown_fields=True, kw_only=True):
         Annotated[LotSeconds, Meta(description="When a period's credit expires, from the start of the period.")] | None
     ) = None
     category: Literal["paid", "promotional"] = "promotional"
-    priority: Priority = 50
+    priority: Priority = PRIORITY_DEFAULT
     ends_at: Annotated[Instant, Meta(description="No period starts then or later.")] | None = None
     id: Id | None = None
 

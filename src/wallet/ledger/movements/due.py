@@ -15,6 +15,7 @@ from wallet.ledger.movements.expiry import expire_lots
 from wallet.ledger.movements.holds import capture, release, target_of
 from wallet.ledger.requests import Capture
 from wallet.ledger.rules.holds import first_refusal_capture
+from wallet.ledger.transaction_types import CAPTURE, EXPIRY
 
 _BY_KEY: Final[Callable[[Any], DueKey]] = itemgetter(0)
 
@@ -95,16 +96,16 @@ def _expire_hold(book: Book, hold: Hold) -> Sequence[LotId]:
     """Post the expiry of a hold. Answers the lots that were opened by it."""
     reference_id = f"hold:{hold.id}:expiry"
     transaction_id = book.derived_id(reference_id)
-    type_ = "expiry"
+    type_ = EXPIRY
     if hold.capture_at_expiry:
         request = Capture(transaction_id, ORIGIN_SERVICE, reference_id, b"", hold.id)
         refused = first_refusal_capture(request, book)
         if refused is None:
-            type_ = "capture"
+            type_ = CAPTURE
         else:
             book.declines.append((request, refused))
-    draft = Draft(book, transaction_id, type_, instant=hold.expires_at)
-    if type_ == "capture":
+    draft = Draft(book, transaction_id, type_.name, instant=hold.expires_at)
+    if type_ is CAPTURE:
         hold = capture(draft, hold, target_of(hold, book), hold.remaining, final=True, carries_lots=hold.carries_lots)
     else:
         hold = release(draft, hold, "expire", HoldStatus.EXPIRED)

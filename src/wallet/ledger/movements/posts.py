@@ -3,12 +3,13 @@
 from wallet.errors import ensure
 from wallet.ledger.book import Book
 from wallet.ledger.draft import Draft
-from wallet.ledger.legs import asset_of, wallet_of
+from wallet.ledger.footprint import asset_of, wallet_of
 from wallet.ledger.model import Details, Direction, Posted, Slice, WalletId
 from wallet.ledger.movements.expiry import expire_lots
 from wallet.ledger.parcels import carried_over, dealt_out, of_terms
 from wallet.ledger.requests import Post
 from wallet.ledger.rules.posts import amounts_of
+from wallet.ledger.transaction_types import TRANSFER
 
 
 def move_post(post: Post, book: Book) -> Posted:
@@ -23,7 +24,7 @@ def move_post(post: Post, book: Book) -> Posted:
     draws: dict[WalletId, tuple[Slice, ...]] = {
         state.id: book.slices_for(state, amount) for state, direction, amount in sides if direction is Direction.DEBIT
     }
-    arriving = dealt_out(sides, draws) if post.carries_lots or post.type == "transfer" else None
+    arriving = dealt_out(sides, draws) if post.carries_lots or post.type == TRANSFER.name else None
     draft = Draft(book, post.id, post.type)
     for state, direction, amount in sides:
         if direction is Direction.DEBIT:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from wallet.ledger.book import Book
-from wallet.ledger.draft import UNCOUNTED_TYPES, Draft, counted
+from wallet.ledger.draft import Draft, counted
 from wallet.ledger.lots import NewLot, Parcel
 from wallet.ledger.model import (
     ORIGIN_SERVICE,
@@ -19,6 +19,7 @@ from wallet.ledger.model import (
 )
 from wallet.ledger.requests import ChangeWallet, Grant, Merge, Settle
 from wallet.ledger.rules.wallets import why_skipped
+from wallet.ledger.transaction_types import UNCOUNTED_TYPES
 
 _OF_STANDING = frozenset({"freeze_outgoing", "freeze_incoming", "limit_day", "limit_month"})
 _OF_STATE = frozenset({"overdraft_limit", "max_balance"})

@@ -13,11 +13,12 @@ from wallet.ledger.outcomes import RefusalCode, Refused
 from wallet.ledger.parcels import carried_over, dealt_out, lots_opened, of_terms
 from wallet.ledger.requests import PlaceHold, Post
 from wallet.ledger.rules.shared import Side
+from wallet.ledger.transaction_types import TRANSFER
 
 
 def too_many_lots(post: Post, sides: Sequence[Side], book: Book) -> Refused | None:
     """The lots that a movement would open, and those that are live where it arrives."""
-    lot, carries = post.options.lot, post.carries_lots or post.type == "transfer"
+    lot, carries = post.options.lot, post.carries_lots or post.type == TRANSFER.name
     if lot is None and not (carries and _draws_lots(sides)):
         return None
     arriving = dealt_out(sides, _draws(sides, book)) if lot is None else {}

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from wallet.ledger.book import Book
-from wallet.ledger.draft import UNCOUNTED_TYPES
-from wallet.ledger.legs import asset_of, wallet_of
+from wallet.ledger.footprint import asset_of, wallet_of
 from wallet.ledger.model import ORDINARY, Direction, WalletId, WalletState
 from wallet.ledger.outcomes import RefusalCode, Refused
 from wallet.ledger.requests import NO_OPTIONS, Leg, Post
 from wallet.ledger.rules import shared
 from wallet.ledger.rules.bounds import too_many_lots
 from wallet.ledger.rules.shared import Side
+from wallet.ledger.transaction_types import UNCOUNTED_TYPES
 
 
 def first_refusal_post(post: Post, book: Book) -> Refused | None:

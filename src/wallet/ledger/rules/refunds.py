@@ -3,18 +3,12 @@
 from typing import NamedTuple
 
 from wallet.ledger.book import Book
-from wallet.ledger.model import AMOUNT_MAX, Direction, Entry, Original, Posted
+from wallet.ledger.model import AMOUNT_MAX, Direction, Entry, Original
 from wallet.ledger.outcomes import RefusalCode, Refused
 from wallet.ledger.requests import Refund
 from wallet.ledger.rules import shared
 from wallet.ledger.rules.shared import Side
-
-BY_AMOUNT = frozenset({"topup", "bonus", "grant", "spend", "transfer", "capture", "claim_redeem"})
-NEVER = frozenset({"refund", "expiry", "merge", "hold", "void", "increase", "extend", "claim_place", "claim_cancel"})
-"""Types that are not refundable. All that are in neither set are general transactions: whole and once."""
-
-_OF_CLAIMS = frozenset({"claim_place", "claim_redeem", "claim_cancel"})
-"""Names that general transactions could take before claims were built in. Those have no hold."""
+from wallet.ledger.transaction_types import Refunds, refunds_of
 
 
 class Mirror(NamedTuple):
@@ -25,22 +19,9 @@ class Mirror(NamedTuple):
     amount: int
 
 
-def is_by_amount(posted: Posted) -> bool:
-    """Whether a transaction is refunded by amount, in as many parts as one likes."""
-    return posted.type in BY_AMOUNT and not _is_named_like_a_claim(posted)
-
-
-def is_never_refundable(posted: Posted) -> bool:
-    return posted.type in NEVER and not _is_named_like_a_claim(posted)
-
-
-def _is_named_like_a_claim(posted: Posted) -> bool:
-    return posted.type in _OF_CLAIMS and posted.hold_id is None
-
-
 def refundable(original: Original) -> int | None:
     """What is left to refund by amount; None where a refund is whole or not at all."""
-    if not is_by_amount(original.posted) or not original.posted.entries:
+    if refunds_of(original.posted) is not Refunds.BY_AMOUNT or not original.posted.entries:
         return None
     return original.posted.entries[0].amount - original.refunded
 
@@ -98,10 +79,11 @@ def is_forcible(side: Side) -> bool:
 
 
 def _not_refundable(request: Refund, original: Original) -> Refused | None:
-    posted = original.posted
-    if is_never_refundable(posted) or not posted.entries:
-        return Refused(RefusalCode.NOT_REFUNDABLE, f"A transaction of type {posted.type} cannot be refunded.")
-    if not is_by_amount(posted) and request.amount is not None:
+    type_ = original.posted.type
+    refunds = refunds_of(original.posted)
+    if refunds is Refunds.NEVER or not original.posted.entries:
+        return Refused(RefusalCode.NOT_REFUNDABLE, f"A transaction of type {type_} cannot be refunded.")
+    if refunds is Refunds.BY_LEGS and request.amount is not None:
         return Refused(RefusalCode.NOT_REFUNDABLE, "A general transaction is refunded whole, without an amount.")
     return None
 

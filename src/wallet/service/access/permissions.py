@@ -14,10 +14,11 @@ from wallet.errors import Forbidden, NotFound, OutcomeUnknown, StorageUnavailabl
 from wallet.ledger.model import Direction, HoldId, Posted, ProgrammeId, WalletId, WalletKind
 from wallet.ledger.outcomes import Applied, Grouped, Outcome, Predicted, RefusalCode, Refused, Replayed
 from wallet.ledger.requests import Capture, Extend, Increase, PlaceHold, Post, Single, Void, legs_of
+from wallet.ledger.transaction_types import ISSUING_TYPES
 from wallet.service.access.callers import Caller, Scope
 from wallet.service.access.masking import masked, masked_posted, wallets_of, wallets_shown
 from wallet.service.access.ownership import Ownership
-from wallet.service.access.scopes import ISSUE, ISSUES, MOVES, forbidden, scopes_needed, scopes_of
+from wallet.service.access.scopes import ISSUE, MOVES, forbidden, scopes_needed, scopes_of
 from wallet.service.turns import parts
 
 Admitted: TypeAlias = Single | Refused | Forbidden
@@ -217,7 +218,7 @@ _NO_FACTS: Final = _Facts(frozenset(), {}, frozenset())
 
 def _debited(request: Single) -> Iterator[WalletId]:
     """The wallets that a movement names to take from. What issues needs its scope whatever it takes from."""
-    if type(request) is Post and request.type not in ISSUES:
+    if type(request) is Post and request.type not in ISSUING_TYPES:
         for leg in request.legs:
             if leg.direction is Direction.DEBIT and not isinstance(leg.wallet, WalletKind):
                 yield leg.wallet

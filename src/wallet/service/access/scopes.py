@@ -17,12 +17,10 @@ from wallet.ledger.requests import (
     Single,
     Void,
 )
+from wallet.ledger.transaction_types import ISSUING_TYPES
 from wallet.service.access.callers import BINDABLE, Caller, Scope
 
 Scopes = frozenset[Scope]
-
-ISSUES: Final = frozenset({"topup", "bonus"})
-"""Types that bring value into circulation. No general transaction has such a type."""
 
 MOVES: Final[Scopes] = frozenset({Scope.READ, Scope.SPEND, Scope.ISSUE, Scope.REFUND, Scope.REFUND_FORCE})
 """Who is not bound and has all of these may submit whatever an operation can say."""
@@ -50,7 +48,7 @@ def scopes_needed(request: Single) -> Scopes:
     """All of these are needed. A debit of a system wallet needs issue besides, which only its kind can tell."""
     kind = type(request)
     if kind is Post:
-        needed = ISSUE if request.type in ISSUES else _SPEND
+        needed = ISSUE if request.type in ISSUING_TYPES else _SPEND
     elif kind is Refund:
         needed = _REFUND_FORCE if request.force else _REFUND  # type: ignore[union-attr]
     else:

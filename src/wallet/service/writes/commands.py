@@ -5,29 +5,13 @@ then says to it is not known here. Defaults that do not depend on any state are 
 """
 
 from collections.abc import Sequence
-from typing import Final
 
-from wallet.ledger.fingerprint import (
-    CAPTURE,
-    EXTEND,
-    GENERAL,
-    GENERAL_GROWN,
-    HOLD,
-    INCREASE,
-    MERGE,
-    REFUND,
-    TRANSFER,
-    TRANSFER_GROWN,
-    VOID,
-    WALLET_MOVEMENT,
-    WALLET_MOVEMENT_GROWN,
-    fingerprint,
-    fingerprint_grown,
-)
+from wallet.ledger.fingerprint import fingerprint, fingerprint_grown
 from wallet.ledger.model import ORIGIN_API, Direction, HoldId, TransactionId, WalletId, WalletKind
 from wallet.ledger.requests import (
     NO_OPTIONS,
     ORIGIN_WALLET,
+    PRIORITY_DEFAULT,
     Capture,
     ChangeWallet,
     Extend,
@@ -41,19 +25,25 @@ from wallet.ledger.requests import (
     Refund,
     Void,
 )
+from wallet.ledger.transaction_types import (
+    CAPTURE,
+    EXTEND,
+    GENERAL_FIELDS,
+    GENERAL_LAYOUT,
+    HOLD,
+    INCREASE,
+    ISSUING_TYPES,
+    MERGE,
+    REFUND,
+    SPEND,
+    TRANSFER,
+    TRANSFER_FIELDS,
+    VOID,
+    WALLET_MOVEMENT_FIELDS,
+    WALLET_MOVEMENT_LAYOUT,
+    TransactionType,
+)
 from wallet.storage.rows.ids import IdSource
-
-BUILT_IN_TYPES: Final = frozenset(
-    {
-        "topup", "bonus", "spend", "transfer", "refund", "hold", "capture", "void", "increase", "extend", "release",
-        "expiry", "merge", "grant",
-    }
-)  # fmt: skip
-"""Names that a general transaction may not take, those of later releases included: references live for ever."""
-
-PRIORITY_DEFAULT: Final = 50
-
-_ISSUES: Final = frozenset({"topup", "bonus"})
 
 
 class Commands:
@@ -79,22 +69,22 @@ class Commands:
 
         `other_wallet_id`: what funds a bonus instead of the treasury, or gets a spend instead of revenue.
         """
-        if type_ in _ISSUES:
+        if type_ in ISSUING_TYPES:
             source = WalletKind.TREASURY if other_wallet_id is None else other_wallet_id
             legs = (Leg(source, Direction.DEBIT, amount), Leg(wallet_id, Direction.CREDIT, amount))
-        elif type_ == "spend":
+        elif type_ == SPEND.name:
             target = WalletKind.REVENUE if other_wallet_id is None else other_wallet_id
             legs = (Leg(wallet_id, Direction.DEBIT, amount), Leg(target, Direction.CREDIT, amount))
         else:
             raise ValueError(f"{type_} is no movement between a wallet and a system wallet")
         values = (type_.encode(), wallet_id.bytes, asset_code.encode(), b"%d" % amount, _encoded(metadata))
         if options is NO_OPTIONS and other_wallet_id is None:
-            mark = fingerprint(WALLET_MOVEMENT, values)
+            mark = fingerprint(WALLET_MOVEMENT_FIELDS, values)
         else:
             other = None if other_wallet_id is None else other_wallet_id.bytes
-            others = (other, None) if type_ in _ISSUES else (None, other)
+            others = (other, None) if type_ in ISSUING_TYPES else (None, other)
             grown = (*values, _lot(options.lot), *others, *_amount_mode(options), _instant(options))
-            mark = fingerprint_grown(WALLET_MOVEMENT_GROWN, grown, least=len(values))
+            mark = fingerprint_grown(WALLET_MOVEMENT_LAYOUT, grown, least=len(values))
         return Post(
             self._ids.new_id(self._shard),
             ORIGIN_API,
@@ -128,10 +118,10 @@ class Commands:
             _encoded(metadata),
         )
         if options is NO_OPTIONS:
-            mark = fingerprint(TRANSFER, values)
+            mark = fingerprint(TRANSFER_FIELDS, values)
         else:
             grown = (*values, *_amount_mode(options), _instant(options))
-            mark = fingerprint_grown(TRANSFER_GROWN, grown, least=len(values))
+            mark = fingerprint_grown(TRANSFER.layout, grown, least=len(values))
         return Post(
             self._ids.new_id(self._shard),
             ORIGIN_API,
@@ -158,9 +148,9 @@ class Commands:
         legs_value = b"".join(b"%b%+d:%d;" % (_wallet_bytes(leg), leg.direction, leg.amount) for leg in legs)
         values = (type_.encode(), legs_value, _encoded(metadata))
         if options is NO_OPTIONS:
-            mark = fingerprint(GENERAL, values)
+            mark = fingerprint(GENERAL_FIELDS, values)
         else:
-            mark = fingerprint_grown(GENERAL_GROWN, (*values, _instant(options)), least=len(values))
+            mark = fingerprint_grown(GENERAL_LAYOUT, (*values, _instant(options)), least=len(values))
         return Post(
             self._ids.new_id(self._shard),
             ORIGIN_API,
@@ -188,7 +178,6 @@ class Commands:
     ) -> PlaceHold:
         """Reserve an amount of a wallet."""
         values = (
-            b"hold",
             wallet_id.bytes,
             asset_code.encode(),
             b"%d" % amount,
@@ -201,7 +190,7 @@ class Commands:
             id=self._ids.new_id(self._shard),
             origin=ORIGIN_API,
             reference_id=reference_id,
-            fingerprint=fingerprint(HOLD, values),
+            fingerprint=_mark(HOLD, *values),
             wallet_id=wallet_id,
             asset_code=asset_code,
             amount=amount,
@@ -224,7 +213,6 @@ class Commands:
     ) -> Capture:
         """Move part of a hold to its target, or all that remains."""
         values = (
-            b"capture",
             hold_id.bytes,
             _number(amount),
             b"true" if final else None,
@@ -236,7 +224,7 @@ class Commands:
             id=self._ids.new_id(self._shard),
             origin=ORIGIN_API,
             reference_id=reference_id,
-            fingerprint=fingerprint(CAPTURE, values),
+            fingerprint=_mark(CAPTURE, *values),
             hold_id=hold_id,
             amount=amount,
             final=final,
@@ -246,7 +234,7 @@ class Commands:
 
     def void(self, *, hold_id: HoldId, reference_id: str, metadata: str | None, options: Options = NO_OPTIONS) -> Void:
         """Release what is left of a hold."""
-        mark = fingerprint(VOID, (b"void", hold_id.bytes, _encoded(metadata)))
+        mark = _mark(VOID, hold_id.bytes, _encoded(metadata))
         return Void(self._ids.new_id(self._shard), ORIGIN_API, reference_id, mark, hold_id, metadata, options)
 
     def increase(
@@ -259,7 +247,7 @@ class Commands:
         options: Options = NO_OPTIONS,
     ) -> Increase:
         """Reserve more by an open hold."""
-        mark = fingerprint(INCREASE, (b"increase", hold_id.bytes, b"%d" % amount, _encoded(metadata)))
+        mark = _mark(INCREASE, hold_id.bytes, b"%d" % amount, _encoded(metadata))
         id_ = self._ids.new_id(self._shard)
         return Increase(id_, ORIGIN_API, reference_id, mark, hold_id, amount, metadata, options)
 
@@ -273,7 +261,7 @@ class Commands:
         options: Options = NO_OPTIONS,
     ) -> Extend:
         """Let an open hold expire later."""
-        mark = fingerprint(EXTEND, (b"extend", hold_id.bytes, b"%d" % expires_in_seconds, _encoded(metadata)))
+        mark = _mark(EXTEND, hold_id.bytes, b"%d" % expires_in_seconds, _encoded(metadata))
         id_ = self._ids.new_id(self._shard)
         return Extend(id_, ORIGIN_API, reference_id, mark, hold_id, expires_in_seconds, metadata, options)
 
@@ -289,7 +277,6 @@ class Commands:
     ) -> Refund:
         """Undo a transaction in part, or all that is left of it."""
         values = (
-            b"refund",
             transaction_id.bytes,
             _number(amount),
             b"true" if force else None,
@@ -300,7 +287,7 @@ class Commands:
             id=self._ids.new_id(self._shard),
             origin=ORIGIN_API,
             reference_id=reference_id,
-            fingerprint=fingerprint(REFUND, values),
+            fingerprint=_mark(REFUND, *values),
             original_id=transaction_id,
             amount=amount,
             force=force,
@@ -318,7 +305,7 @@ class Commands:
         options: Options = NO_OPTIONS,
     ) -> Merge:
         """Move all that is in one wallet into another, and end the first."""
-        mark = fingerprint(MERGE, (b"merge", source.bytes, target.bytes, _instant(options), _encoded(metadata)))
+        mark = _mark(MERGE, source.bytes, target.bytes, _instant(options), _encoded(metadata))
         id_ = self._ids.new_id(self._shard)
         return Merge(id_, ORIGIN_API, reference_id, mark, source, target, metadata, options)
 
@@ -344,6 +331,11 @@ class Commands:
             changes=tuple(changes),
             expected_version=expected_version,
         )
+
+
+def _mark(type_: TransactionType, *values: bytes | None) -> bytes:
+    """The fingerprint of a request, of the values that follow its type in the layout."""
+    return fingerprint(type_.layout, (type_.name.encode(), *values))
 
 
 def _encoded(text: str | None) -> bytes | None:

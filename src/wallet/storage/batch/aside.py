@@ -12,7 +12,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 from wallet.errors import NotAtOnce, OutcomeUnknown, StorageUnavailable, WalletError
-from wallet.ledger.naming import singles
+from wallet.ledger.footprint import singles
 from wallet.ledger.outcomes import Outcome
 from wallet.ledger.requests import Refund, Request, Single, legs_of
 

@@ -15,8 +15,8 @@ from wallet.errors import BadData, GroupTooLarge, NotAtOnce, StaleContext
 from wallet.ledger.apply import apply_batch
 from wallet.ledger.audit import Salts
 from wallet.ledger.batch import DEFAULT_BOUNDS, Bounds, Decision
+from wallet.ledger.footprint import wallets_implied
 from wallet.ledger.model import WalletId
-from wallet.ledger.naming import wallets_implied
 from wallet.ledger.outcomes import Outcome
 from wallet.ledger.requests import Request
 from wallet.storage.batch.due_steps import DUE_STEPS_MAX, ManyDue

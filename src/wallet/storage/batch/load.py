@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 import asyncpg
 
 from wallet.ledger.batch import DEFAULT_BOUNDS, Bounds, Context
+from wallet.ledger.footprint import is_plain, singles
 from wallet.ledger.model import Posted, ReferenceKey, TransactionId, WalletId, WalletKind, WalletState
-from wallet.ledger.naming import is_plain, singles
 from wallet.ledger.requests import ChangeWallet, Refund, Request, Settle
 from wallet.storage.batch.due_steps import DUE_STEPS_MAX
 from wallet.storage.batch.load_special import load_more

@@ -14,7 +14,9 @@ import asyncpg
 
 from wallet.errors import GroupTooLarge
 from wallet.ledger.batch import Context
+from wallet.ledger.footprint import singles
 from wallet.ledger.instants import DAY, month_after
+from wallet.ledger.kinds import footprint_of
 from wallet.ledger.model import (
     ORDINARY,
     Asset,
@@ -37,7 +39,6 @@ from wallet.ledger.model import (
     WalletId,
     WalletState,
 )
-from wallet.ledger.naming import named, singles
 from wallet.ledger.requests import ORIGIN_WALLET, ChangeWallet, Group, Refund, Request, Settle, Single
 from wallet.storage.batch.due_steps import NOTHING_DUE, DueSteps, ManyDue, find_due_steps
 from wallet.storage.connections.sql_files import load_statements
@@ -70,7 +71,7 @@ async def load_more(
     Raises ManyDue if more is due than due_steps_max steps, but for one Settle alone: that gets a portion.
     """
     loader = _Loader(connection, context.shard, context.assets, decided_at)
-    asked = named(batch, context.assets)
+    asked = footprint_of(batch, context.assets)
     requests = list(singles(batch))
     states = dict(context.wallets)
     await loader.load_standings(states, special, _given_limits(requests))

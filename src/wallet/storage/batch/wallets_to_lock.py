@@ -11,8 +11,9 @@ from uuid import UUID
 import asyncpg
 
 from wallet.errors import GroupTooLarge
+from wallet.ledger.footprint import is_plain, singles
+from wallet.ledger.kinds import footprint_of, wallets_named
 from wallet.ledger.model import Asset, HoldId, TransactionId, WalletId, WalletState
-from wallet.ledger.naming import is_plain, named, singles, wallets_named
 from wallet.ledger.requests import Grant, Group, PlaceHold, Post, Request
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.rows.asset_cache import AssetCache
@@ -60,7 +61,7 @@ async def find_named(
         for request in batch:
             names.add(wallets_named(request, names.assets))
         return names
-    found = named(batch, names.assets)
+    found = footprint_of(batch, names.assets)
     names.add(found.wallets)
     if found.holds or found.originals:
         await _resolve(connection, shard, names, pointed, found.holds, found.originals, ())
@@ -77,7 +78,7 @@ def wallets_of(request: Request, assets: Mapping[str, Asset], pointed: Pointed) 
     """The wallets that a request needs locked, as far as is known without asking."""
     if is_plain(request):
         return wallets_named(request, assets)
-    found = named((request,), assets)
+    found = footprint_of((request,), assets)
     ids: list[UUID] = [*found.holds, *found.originals]
     return found.wallets + [wallet_id for each in ids for wallet_id in pointed.get(each, ())]
 

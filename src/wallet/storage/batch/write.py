@@ -12,8 +12,8 @@ import asyncpg
 from wallet.errors import ensure
 from wallet.ledger.audit import Salts, marks_of, merkle_root
 from wallet.ledger.batch import Changes, Decision
+from wallet.ledger.footprint import singles
 from wallet.ledger.model import Entry, Hold, Lot, Posted, TransactionId, WalletEvent, WalletId, WalletState
-from wallet.ledger.naming import singles
 from wallet.ledger.outcomes import Grouped, Outcome, RefusalCode, Refused
 from wallet.ledger.requests import Group, Refund, Request, Single
 from wallet.storage.batch.load import Loaded
