@@ -82,7 +82,7 @@ def ask(line: str, here: World, *, try_number: int = 1) -> Single:
         "metadata": words.get("meta"),
         "options": _options(verb, words, here),
     }
-    if "bound" in words and verb not in _TYPES:
+    if "bound" in words and verb not in TYPES:
         common["carries_lots"] = True
     if verb in _MOVEMENTS:
         return _movement(verb, arguments, words, common, here)
@@ -139,7 +139,7 @@ def batch_of(script: str, here: World) -> list[Single]:
 _COUNTS = {"in": 1, "till": 1, "upto": 0, "to": 1, "from": 1, "lot": 1, "priority": 1, "effective": 1, "asset": 1,
            "final": 0, "forced": 0, "dry": 0, "meta": 1, "origin": 1, "on-expiry-capture": 0, "version": 1, "least": 1,
            "when": 3, "period": 1, "rollover": 1, "starts": 1, "bound": 0, "uses": 1, "once": 0}  # fmt: skip
-_TYPES = {"claim": "claim_place", "redeem": "claim_redeem", "cancel": "claim_cancel"}
+TYPES = {"claim": "claim_place", "redeem": "claim_redeem", "cancel": "claim_cancel"}
 _UNPRINTED = {"dry": 0, "when": 3, "bound": 0}
 
 
@@ -169,7 +169,7 @@ def _fingerprint(verb: str, tokens: list[str]) -> bytes:
             skip = _UNPRINTED[token]
         else:
             meant.append(token)
-    type_ = _TYPES.get(verb, verb)
+    type_ = TYPES.get(verb, verb)
     layout = layout_of(type_)
     values = [type_.encode(), " ".join(meant).encode(), *([None] * (len(layout) - 2))]
     return fingerprint(layout, values)

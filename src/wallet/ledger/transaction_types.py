@@ -157,7 +157,8 @@ RELEASE: Final = TransactionType("release", counts_for_limits=True, refunds=Refu
 BUILT_IN: Final[Mapping[str, TransactionType]] = {
     each.name: each
     for each in (
-        TOPUP, BONUS, SPEND, TRANSFER, HOLD, CAPTURE, VOID, INCREASE, EXTEND, CLAIM_PLACE, CLAIM_REDEEM, CLAIM_CANCEL, REFUND, MERGE, GRANT, EXPIRY, RELEASE,
+        TOPUP, BONUS, SPEND, TRANSFER, HOLD, CAPTURE, VOID, INCREASE, EXTEND, CLAIM_PLACE, CLAIM_REDEEM, CLAIM_CANCEL,
+        REFUND, MERGE, GRANT, EXPIRY, RELEASE,
     )
 }  # fmt: skip
 """By name. A general transaction takes none of these names."""
