@@ -13,8 +13,8 @@ from wallet.http.edge.edge import Edge
 from wallet.http.edge.fast_lane import FastLane
 from wallet.http.edge.lifespan import Lifespan
 from wallet.http.edge.turns import Turns
-from wallet.http.open.pages import Pages, open_pages
-from wallet.http.operations.balances import Balances
+from wallet.http.open.pages import OpenPages, open_pages
+from wallet.http.operations.balances import WalletBalances
 from wallet.http.operations.perform import Movements
 from wallet.http.wire.asgi import App
 from wallet.http.wire.problems import link_types_to
@@ -23,7 +23,7 @@ from wallet.origins import ANY, origins_of, url_of
 from wallet.service.access.key_ring import KeyRing
 from wallet.service.due.keeper import DueKeeper
 from wallet.service.keepers.leader import Keepers
-from wallet.service.reads.balances import Balances as CoalescedBalances
+from wallet.service.reads.balances import Balances
 from wallet.service.wallet_service import WalletService
 from wallet.service.writes.bulk import CHUNKS_QUEUED_MAX, QUEUE_ITEMS_MAX, Bulk
 from wallet.service.writes.commands import Commands
@@ -83,7 +83,7 @@ def make_service(settings: Settings) -> WalletService:
             streams_max=settings.imports_at_once_max,
             note_refusal=lambda refused: telemetry.refusals.labels(refused.code.value).inc(),
         ),
-        balances=CoalescedBalances(BalanceConnection(database), waiting_max=settings.queue_depth_max),
+        balances=Balances(BalanceConnection(database), waiting_max=settings.queue_depth_max),
         keepers=Keepers(
             database, observe=telemetry.keepers, due=DueKeeper(database, committer.submit, observe=telemetry.due)
         ),
@@ -98,8 +98,8 @@ def make_service(settings: Settings) -> WalletService:
 
 
 def make_routes(
-    service: WalletService, movements: Movements, balances: Balances, settings: Settings
-) -> tuple[Litestar, Pages]:
+    service: WalletService, movements: Movements, balances: WalletBalances, settings: Settings
+) -> tuple[Litestar, OpenPages]:
     """The framework with all routes, and the pages that need no key."""
     exposition = None if settings.metrics_port else service.telemetry.exposition
     pages = open_pages(lambda: document(framework), exposition)
@@ -111,7 +111,7 @@ def make_app(settings: Settings) -> Lifespan:
     """The ASGI application that the server runs. Raises SettingsInvalid without a database."""
     link_types_to(url_of(settings.public_url))
     service = make_service(settings)
-    movements, balances = Movements(service), Balances(service)
+    movements, balances = Movements(service), WalletBalances(service)
     framework, pages = make_routes(service, movements, balances, settings)
     fast_lane = FastLane(movements, balances, pages) if settings.fast_lane else None
     origins = origins_of(settings.cors_origins)
@@ -126,5 +126,5 @@ def openapi_bytes() -> bytes:
     """The OpenAPI document, made from the code alone, without a connection to anything."""
     settings = Settings(database_url="postgresql://")
     service = make_service(settings)
-    framework, _ = make_routes(service, Movements(service), Balances(service), settings)
+    framework, _ = make_routes(service, Movements(service), WalletBalances(service), settings)
     return document(framework)

@@ -37,7 +37,7 @@ from wallet.ledger.requests import (
     Settle,
     Void,
 )
-from wallet.service.due.keeper import DueSteps
+from wallet.service.due.keeper import DuePoster
 from wallet.storage.rows.ids import IdSource
 
 WALLETS: Final = 10
@@ -88,7 +88,7 @@ class MixedTraffic:
             async with one_at_a_time:
                 return (await self._commit([request]))[0]
 
-        due = DueSteps(submit)
+        due = DuePoster(submit)
         for _ in range(batches):
             await self._commit([self._request() for _ in range(self.chance.randint(1, items_max))])
             if self.chance.random() < 0.25:

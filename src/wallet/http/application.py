@@ -14,8 +14,8 @@ from wallet.http.bulk.imports import Imports
 from wallet.http.document.openapi import openapi_config
 from wallet.http.edge.act_guard import act_guard
 from wallet.http.edge.needs import check_scopes, open_to_all
-from wallet.http.open.pages import Pages
-from wallet.http.operations.balances import Balances
+from wallet.http.open.pages import OpenPages
+from wallet.http.operations.balances import WalletBalances
 from wallet.http.operations.perform import Movements
 from wallet.http.operations.wallet_changes import WalletChanges
 from wallet.http.routes.bulk import bulk_routes
@@ -53,7 +53,7 @@ _BY_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_lar
 
 
 def make_framework(
-    service: WalletService, movements: Movements, balances: Balances, pages: Pages, *, public_url: str = ""
+    service: WalletService, movements: Movements, balances: WalletBalances, pages: OpenPages, *, public_url: str = ""
 ) -> Litestar:
     """Everything that the fast lane does not serve, and all that it does. public_url: see http.openapi."""
     handlers: list[Any] = [

@@ -28,7 +28,7 @@ _NO_ANSWER: Final = Obstacle("database", "database_not_answering", "the database
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Readiness:
+class ServiceReadiness:
     """Whether movements can be made: there is no obstacle. `warnings`: what is in nobody's way, and should be changed
     all the same. is_schema_known: whether the database could be asked for its schema.
     """
@@ -68,10 +68,10 @@ class Probe:
         self._checks = checks
         self._answer_seconds_max = min(ANSWER_SECONDS_MAX, database.settings.step_seconds_max)
         self._connection: Any = None
-        self._looking: asyncio.Task[Readiness] | None = None
+        self._looking: asyncio.Task[ServiceReadiness] | None = None
         self._looked_at = -FRESH_SECONDS
 
-    async def look(self) -> Readiness:
+    async def look(self) -> ServiceReadiness:
         """What the database says of itself, or that it says nothing."""
         looking = self._looking
         if looking is None or (looking.done() and time.monotonic() - self._looked_at >= FRESH_SECONDS):
@@ -87,7 +87,7 @@ class Probe:
         connection, self._connection = self._connection, None
         await close(connection)
 
-    async def _look(self) -> Readiness:
+    async def _look(self) -> ServiceReadiness:
         try:
             async with asyncio.timeout(LOOK_SECONDS_MAX):
                 with driver_errors():
@@ -102,7 +102,7 @@ class Probe:
             self._looked_at = time.monotonic()
         return seen
 
-    async def _ask(self) -> Readiness:
+    async def _ask(self) -> ServiceReadiness:
         if self._connection is None or self._connection.is_closed():
             self._connection = await self._database.reconnect("readiness")
         connection = self._connection
@@ -111,12 +111,12 @@ class Probe:
                 if (obstacle := await check(connection)) is not None:
                     # The next look connects anew: the URL may lead elsewhere by then, to what has changed meanwhile.
                     connection.terminate()
-                    return Readiness(obstacles=(obstacle,))
-            return Readiness(warnings=(_OWNS_TABLES,) if await login_owns_tables(connection) else ())
+                    return ServiceReadiness(obstacles=(obstacle,))
+            return ServiceReadiness(warnings=(_OWNS_TABLES,) if await login_owns_tables(connection) else ())
         except BaseException:
             connection.terminate()
             raise
 
 
-def _stopped_by(obstacle: Obstacle) -> Readiness:
-    return Readiness(obstacles=(obstacle,), is_schema_known=False)
+def _stopped_by(obstacle: Obstacle) -> ServiceReadiness:
+    return ServiceReadiness(obstacles=(obstacle,), is_schema_known=False)

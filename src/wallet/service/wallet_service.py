@@ -24,7 +24,7 @@ from wallet.service.due.settling import Settling
 from wallet.service.keepers.leader import Keepers
 from wallet.service.loop_watch import LoopWatch
 from wallet.service.programmes import Programmes
-from wallet.service.readiness import Probe, Readiness, clock_warnings
+from wallet.service.readiness import Probe, ServiceReadiness, clock_warnings
 from wallet.service.reads.balances import Balances
 from wallet.service.reads.cursors import Cursors
 from wallet.service.reads.lists import Reads
@@ -203,7 +203,7 @@ class WalletService:
         if code not in self.assets.by_code:
             await ask(self._pool, lambda connection: self.assets.load_codes(connection, [code]))
 
-    async def readiness(self) -> Readiness:
+    async def readiness(self) -> ServiceReadiness:
         """Whether movements can be made now. Answered within two seconds, whatever the database does."""
         seen = await self._probe.look()
         return replace(

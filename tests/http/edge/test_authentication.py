@@ -18,7 +18,7 @@ from wallet.bootstrap import make_routes, make_service
 from wallet.http.edge.authentication import OPEN_FOLDER, OPEN_PATHS
 from wallet.http.edge.fast_lane import _NEEDS
 from wallet.http.edge.needs import Needs, needs_of
-from wallet.http.operations.balances import Balances
+from wallet.http.operations.balances import WalletBalances
 from wallet.http.operations.perform import Movements
 from wallet.service.access.callers import Scope
 from wallet.service.access.keys import KeyRequest
@@ -266,7 +266,7 @@ def needs_by_route() -> dict[tuple[str, str], Needs]:
     """Of every route there is, by method and path."""
     settings = Settings(database_url="postgresql://")
     service = make_service(settings)
-    app, _ = make_routes(service, Movements(service), Balances(service), settings)
+    app, _ = make_routes(service, Movements(service), WalletBalances(service), settings)
     return {
         (method, route.path_format): needs_of(handler)
         for route in app.routes

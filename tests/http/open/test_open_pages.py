@@ -12,7 +12,7 @@ from httpx import Response
 from tests.http.client import Api, code_of, running_api
 from tests.http.conftest import Lanes
 from wallet.bootstrap import make_app
-from wallet.http.open.pages import METRICS_SECONDS, Page, metrics_page, open_pages
+from wallet.http.open.pages import METRICS_SECONDS, OpenPage, metrics_page, open_pages
 from wallet.http.open.representations import Made, Representation, takes_gzip
 from wallet.settings import Settings
 
@@ -205,7 +205,7 @@ class TestMaking:
 
 class TestFigures:
     @staticmethod
-    def page(made: list[int]) -> Page:
+    def page(made: list[int]) -> OpenPage:
         def exposition() -> bytes:
             made.append(threading.get_ident())
             return b"wallet_leader 1\n" * 100

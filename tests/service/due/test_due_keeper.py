@@ -21,8 +21,8 @@ from wallet.service.due.keeper import (
     REST_SECONDS,
     RESTING_MAX,
     DueKeeper,
+    DuePoster,
     DueReport,
-    DueSteps,
     grant_request,
     settle_request,
 )
@@ -361,7 +361,7 @@ async def test_no_more_wallets_rest_than_may(
         many,
     )
     books.for_all = StorageUnavailable("all wallets are held")
-    steps = DueSteps(books.submit, items_max=2_000, now=clock)
+    steps = DuePoster(books.submit, items_max=2_000, now=clock)
     posted = await steps.post_page(connection)
     assert posted.failed == len(many)
     assert len(steps.resting) == RESTING_MAX

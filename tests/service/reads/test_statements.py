@@ -8,7 +8,7 @@ from uuid import UUID
 
 from wallet.ledger.model import Direction
 from wallet.service.reads.statements import LINES_PER_FETCH, Statements
-from wallet.storage.reads.statement_lines import Bounds, Line, Mark, Opened, Period, Summary
+from wallet.storage.reads.statement_lines import LastLine, Opened, Period, PositionBounds, StatementLine, Summary
 from wallet.storage.reads.wallet_at import Axis
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
@@ -26,11 +26,11 @@ class Store:
             wallet_id=wallet_id, asset_code="GOLD", scale=0, period=Period(None, NOW, Axis.POSTED), opening_balance=0,
             closing_balance=LINES, credits=LINES, debits=0, is_final=True,
         )  # fmt: skip
-        return Opened(summary, Bounds(LINES, LINES), Mark(0, None, 0, 0))
+        return Opened(summary, PositionBounds(LINES, LINES), LastLine(0, None, 0, 0))
 
     async def lines(
-        self, wallet_id: UUID, _period: Period, _bounds: Bounds, mark: Mark, *, limit: int
-    ) -> Sequence[Line]:
+        self, wallet_id: UUID, _period: Period, _bounds: PositionBounds, mark: LastLine, *, limit: int
+    ) -> Sequence[StatementLine]:
         self.asked += 1
         self.asking += mark.position > 0
         self.asking_most = max(self.asking_most, self.asking)
@@ -39,8 +39,8 @@ class Store:
         return [_line(at) for at in range(mark.position + 1, min(mark.position + limit, LINES) + 1)]
 
 
-def _line(position: int) -> Line:
-    return Line(
+def _line(position: int) -> StatementLine:
+    return StatementLine(
         transaction_id=UUID(int=position), reference_id=str(position), type="topup", direction=Direction.CREDIT,
         amount=1, balance_after=position, created_at=NOW, effective_at=NOW, counterparty_wallet_id=None,
         position=position,

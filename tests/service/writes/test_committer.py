@@ -14,7 +14,8 @@ from wallet.ledger.model import Direction
 from wallet.ledger.outcomes import Applied, Grouped, Outcome, RefusalCode, Refused, Replayed
 from wallet.ledger.requests import ORIGIN_WALLET, ChangeWallet, Group, Leg, Post, Request, Settle, Single
 from wallet.service.writes.bulk import Chunk
-from wallet.service.writes.committer import LEGS_PER_ITEM_MAX, OVERLAP_SECONDS, Committer, Writer
+from wallet.service.writes.committer import LEGS_PER_ITEM_MAX, OVERLAP_SECONDS, Committer
+from wallet.storage.batch.aside import Writer
 
 LEDGER = make_ledger(wallets=2)
 ALICE, BOB = LEDGER.wallets

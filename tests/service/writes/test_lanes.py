@@ -14,8 +14,8 @@ from wallet.errors import StorageUnavailable
 from wallet.ledger.footprint import singles
 from wallet.ledger.outcomes import Applied, Outcome, Refused
 from wallet.ledger.requests import Post, Request
-from wallet.service.writes.committer import Writer
 from wallet.service.writes.ordered_committer import LaneCommitter
+from wallet.storage.batch.aside import Writer
 from wallet.storage.batch.wallets_to_lock import wallets_locked
 from wallet.storage.rows.asset_cache import AssetCache
 

@@ -34,7 +34,7 @@ from wallet.ledger.requests import Request, Settle
 from wallet.storage.batch.commit import commit_batch, prepare
 from wallet.storage.batch.due_steps import ManyDue, MoreIsDue
 from wallet.storage.batch.load import load
-from wallet.storage.batch.wallets_to_lock import find_named
+from wallet.storage.batch.wallets_to_lock import find_wallets_to_lock
 from wallet.storage.batch.writer import BatchWriter
 from wallet.storage.rows.asset_cache import AssetCache
 from wallet.storage.rows.ids import IdSource
@@ -389,7 +389,7 @@ async def test_no_more_is_loaded_than_a_portion_posts(
     await applied(writer, *(promotional(alice, 1, f"not yet {n}", expires_in_seconds=999) for n in range(9)))
     await advance(connection, seconds=70)
     assets, batch = AssetCache(), [settle(alice)]
-    names = await find_named(writing, batch, 0, assets, {})
+    names = await find_wallets_to_lock(writing, batch, 0, assets, {})
     async with writing.transaction():
         context = (await load(writing, batch, 0, assets, names, due_steps_max=PORTION)).context
     assert context.due_until is not None

@@ -24,7 +24,7 @@ from tests.storage.tcp_proxy import is_commit, proxy_to
 from wallet.errors import BadData, StorageUnavailable
 from wallet.ledger.outcomes import Applied, Grouped, Refused, Replayed
 from wallet.ledger.requests import Group
-from wallet.storage.batch.writer import Answer
+from wallet.storage.batch.writer import OutcomeOrError
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ async def ledger(connection: asyncpg.Connection) -> Ledger:
     return await insert_ledger(connection, make_ledger(4))
 
 
-def kinds(answer: Answer) -> list[type]:
+def kinds(answer: OutcomeOrError) -> list[type]:
     assert isinstance(answer, Grouped), answer
     return [type(each) for each in answer.outcomes]
 

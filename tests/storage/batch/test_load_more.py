@@ -39,7 +39,7 @@ from wallet.ledger.outcomes import Applied, RefusalCode
 from wallet.ledger.requests import Grant, Request
 from wallet.storage.batch.commit import BEGINNINGS_MAX, commit_batch, prepare
 from wallet.storage.batch.load import Loaded, load
-from wallet.storage.batch.wallets_to_lock import find_named
+from wallet.storage.batch.wallets_to_lock import find_wallets_to_lock
 from wallet.storage.batch.write_attachments import net_grants, net_moves
 from wallet.storage.batch.writer import BatchWriter
 from wallet.storage.connections.sql_files import load_statements
@@ -77,7 +77,7 @@ async def commit(writer: BatchWriter, *batch: Request) -> list[Any]:
 async def loaded_for(connection: asyncpg.Connection, *batch: Request) -> Loaded:
     """What a batch would be decided on."""
     assets = AssetCache()
-    names = await find_named(connection, batch, 0, assets, {})
+    names = await find_wallets_to_lock(connection, batch, 0, assets, {})
     async with connection.transaction():
         return await load(connection, batch, 0, assets, names)
 

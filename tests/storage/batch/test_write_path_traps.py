@@ -43,7 +43,7 @@ from wallet.errors import BadData, InvariantViolated, OutcomeUnknown, StorageUna
 from wallet.ledger.outcomes import Applied, Outcome, RefusalCode, Refused, Replayed
 from wallet.ledger.requests import Post, Request
 from wallet.service.writes.committer import Committer
-from wallet.storage.batch.writer import Answer, BatchWriter
+from wallet.storage.batch.writer import BatchWriter, OutcomeOrError
 from wallet.storage.connections.database import Database
 from wallet.storage.embedded.server import embedded_postgres
 from wallet.storage.rows.asset_cache import AssetCache
@@ -61,11 +61,11 @@ async def proxy(database_url: str) -> AsyncIterator[Proxy]:
         yield proxy
 
 
-def kinds(answers: Sequence[Answer]) -> list[type]:
+def kinds(answers: Sequence[OutcomeOrError]) -> list[type]:
     return [type(answer) for answer in answers]
 
 
-def commit(writer: BatchWriter, *batch: Post) -> "asyncio.Task[Sequence[Answer]]":
+def commit(writer: BatchWriter, *batch: Post) -> "asyncio.Task[Sequence[OutcomeOrError]]":
     return asyncio.create_task(writer.commit(batch))
 
 
@@ -785,12 +785,12 @@ async def _require_standby(connection: asyncpg.Connection, name: str) -> None:
 
 async def _unconfirmed(
     connection: asyncpg.Connection, writer: BatchWriter, alice: UUID
-) -> tuple["asyncio.Task[Sequence[Answer]]", int]:
+) -> tuple["asyncio.Task[Sequence[OutcomeOrError]]", int]:
     """A batch whose COMMIT waits for a standby, and the session that waits. The setting takes effect by and by."""
     for attempt in count():
         answers = commit(writer, topup(alice, 1, f"try {attempt}"))
 
-        async def is_decided(answers: "asyncio.Task[Sequence[Answer]]" = answers) -> bool:
+        async def is_decided(answers: "asyncio.Task[Sequence[OutcomeOrError]]" = answers) -> bool:
             return answers.done() or bool(await connection.fetch(_WAITING_FOR_STANDBY))
 
         await until(is_decided)

@@ -14,7 +14,7 @@ from tests.postgres import Server
 from tests.storage.posting import database_of, topup, writer_of
 from tests.storage.reads.timeline import START, Timeline, after, make_timeline
 from wallet.storage.connections.sql_files import load_statements
-from wallet.storage.reads.statement_lines import Line, Opened, StatementStore, next_mark
+from wallet.storage.reads.statement_lines import Opened, StatementLine, StatementStore, next_mark
 from wallet.storage.reads.wallet_at import Axis, BalanceAt, HistoryStore
 
 MICROSECOND = timedelta(microseconds=1)
@@ -282,9 +282,9 @@ async def opened(
     return found
 
 
-async def all_lines(house: House, statement: Opened, *, limit: int) -> Sequence[Line]:
+async def all_lines(house: House, statement: Opened, *, limit: int) -> Sequence[StatementLine]:
     summary, bounds, mark = statement
-    lines: list[Line] = []
+    lines: list[StatementLine] = []
     while page := await house.statements.lines(summary.wallet_id, summary.period, bounds, mark, limit=limit):
         assert len(page) <= limit
         lines += page

@@ -20,7 +20,7 @@ from wallet.http.bulk.items import Items, no_answer, written_item
 from wallet.http.bulk.lines import Lines
 from wallet.http.bulk.portions import AnsweredItem, Portion, read_items
 from wallet.http.edge.authentication import caller_of
-from wallet.http.wire.asgi import BODY_STREAM, BodyStream, ClientGone, Receive, Scope, Send
+from wallet.http.wire.asgi import BODY_STREAM, AsgiScope, BodyStream, ClientGone, Receive, Send
 from wallet.http.wire.query import Headers, UnsupportedMediaType, declared_type
 from wallet.service.access.key_ring import KeyRing
 from wallet.service.wallet_service import WalletService
@@ -72,7 +72,7 @@ class Imports:
             raise Overloaded(f"{self._under_way} imports are under way already")
 
     async def run(
-        self, scope: Scope, receive: Receive, send: Send, *, amounts_as_strings: bool, failures_only: bool
+        self, scope: AsgiScope, receive: Receive, send: Send, *, amounts_as_strings: bool, failures_only: bool
     ) -> None:
         """One import, from the first byte of its body to the last of its answers. Raises as ensure_room does."""
         self.ensure_room()
@@ -97,7 +97,7 @@ class _Import:
         bulk: Bulk,
         ring: KeyRing,
         items: Items,
-        scope: Scope,
+        scope: AsgiScope,
         receive: Receive,
         send: Send,
         amounts_as_strings: bool,

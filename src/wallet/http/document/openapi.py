@@ -11,7 +11,7 @@ from wallet import __version__
 from wallet.http.bulk.batches import Batch
 from wallet.http.document.parameters import described
 from wallet.http.document.security import add_security
-from wallet.http.open.pages import Pages
+from wallet.http.open.pages import OpenPages
 from wallet.http.operations import bodies
 from wallet.http.routes import resource_bodies
 from wallet.http.routes.documentation import NoPage, folder_router
@@ -100,7 +100,7 @@ def _let_amounts_be_strings(properties: dict[str, Any]) -> None:
             properties[name] = {"oneOf": [*kinds, _AMOUNT_AS_STRING]}
 
 
-def openapi_config(pages: Pages, *, public_url: str) -> OpenAPIConfig:
+def openapi_config(pages: OpenPages, *, public_url: str) -> OpenAPIConfig:
     """public_url: where clients reach the service. Empty: where they got the document, less its last part."""
     return OpenAPIConfig(
         title="Wallet service",

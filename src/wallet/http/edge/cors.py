@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from wallet.http.wire.asgi import Message, Scope, Send, SendWhole
+from wallet.http.wire.asgi import AsgiScope, Message, Send, SendWhole
 from wallet.http.wire.encoding import Answer
 from wallet.origins import ANY
 
@@ -28,7 +28,7 @@ class Cors:
         self._origins = frozenset(origin.encode() for origin in origins)
         self._is_for_any = ANY.encode() in self._origins
 
-    def telling(self, scope: Scope, send: Send, send_whole: SendWhole | None) -> tuple[Send, SendWhole | None]:
+    def telling(self, scope: AsgiScope, send: Send, send_whole: SendWhole | None) -> tuple[Send, SendWhole | None]:
         """The same ways to send, with what the browser has to be told added to every answer, refusals included."""
         allowed = self._allowed(_header(scope, b"origin"))
         told = (_VARIES,) if allowed is None else (allowed, _EXPOSE, _VARIES)
@@ -43,7 +43,7 @@ class Cors:
 
         return send_telling, send_whole_telling
 
-    def preflight(self, scope: Scope) -> Answer | None:
+    def preflight(self, scope: AsgiScope) -> Answer | None:
         """The answer to a browser that asks whether its page may ask. None: it is no such question, or it may not."""
         if scope["method"] != "OPTIONS" or _header(scope, b"access-control-request-method") is None:
             return None
@@ -60,7 +60,7 @@ class Cors:
         return b"access-control-allow-origin", origin
 
 
-def _header(scope: Scope, wanted: bytes) -> bytes | None:
+def _header(scope: AsgiScope, wanted: bytes) -> bytes | None:
     for name, value in scope["headers"]:
         if name == wanted:
             found: bytes = value

@@ -18,10 +18,10 @@ from wallet.http.wire.asgi import (
     BODY_STREAM,
     SEND_WHOLE,
     App,
+    AsgiScope,
     ClientGone,
     Message,
     Receive,
-    Scope,
     Send,
     SendWhole,
     WholeSender,
@@ -62,7 +62,7 @@ class Edge:
         self._turns = turns
         self._cors = cors
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._framework(scope, receive, send)
             return
@@ -119,7 +119,7 @@ class Edge:
     async def _fail(
         self,
         error: Exception,
-        scope: Scope,
+        scope: AsgiScope,
         send: Send,
         send_whole: SendWhole | None,
         turn: Turn,
@@ -132,7 +132,7 @@ class Edge:
         await send_answer(answer, send, send_whole, request_id=scope["request_id"].encode())
         return answer.status
 
-    async def _by_framework(self, scope: Scope, receive: Receive, send: Send, turn: Turn) -> int:
+    async def _by_framework(self, scope: AsgiScope, receive: Receive, send: Send, turn: Turn) -> int:
         """Answers the status that was sent; 0 if none was."""
         status = 0
         request_id = scope["request_id"].encode()
@@ -166,14 +166,14 @@ class Edge:
         return status
 
 
-def _too_late(scope: Scope) -> WalletError:
+def _too_late(scope: AsgiScope) -> WalletError:
     """What is known of a request that was given up: nothing was done before it was known who asks."""
     if scope["method"] in _READS or CALLER not in scope:
         return StorageUnavailable("It could not be answered in time")
     return OutcomeUnknown("It could not be answered in time, and may have been applied")
 
 
-async def _note_answer(scope: Scope, status: int) -> None:
+async def _note_answer(scope: AsgiScope, status: int) -> None:
     """Write what came of an administrative act, once."""
     answered = scope.pop(ACT_ANSWERED, None)
     if answered is not None:

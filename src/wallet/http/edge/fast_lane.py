@@ -9,10 +9,10 @@ from typing import Final
 
 from wallet.http.edge.authentication import caller_of
 from wallet.http.edge.needs import Needs, ensure_may
-from wallet.http.open.pages import Page, Pages
-from wallet.http.operations.balances import Balances
+from wallet.http.open.pages import OpenPage, OpenPages
+from wallet.http.operations.balances import WalletBalances
 from wallet.http.operations.perform import Movements
-from wallet.http.wire.asgi import Receive, Scope, read_body
+from wallet.http.wire.asgi import AsgiScope, Receive, read_body
 from wallet.http.wire.encoding import Answer
 from wallet.http.wire.query import refuse_key
 from wallet.service.access import callers
@@ -36,12 +36,12 @@ _TEMPLATES: Final = {action: f"/wallets/{{wallet_id}}{action}" for action in (*_
 class FastLane:
     """Knows the hot operations by method and path, and pages by their paths."""
 
-    def __init__(self, movements: Movements, balances: Balances, pages: Pages) -> None:
+    def __init__(self, movements: Movements, balances: WalletBalances, pages: OpenPages) -> None:
         self._movements = movements
         self._balances = balances
         self._pages = pages
 
-    def operation(self, scope: Scope, receive: Receive) -> Awaitable[Answer] | None:
+    def operation(self, scope: AsgiScope, receive: Receive) -> Awaitable[Answer] | None:
         """What answers the request, or None if it is none of these. Sets `scope["path_template"]`.
 
         Awaited, it raises what the operation raises, and ClientGone.
@@ -64,14 +64,14 @@ class FastLane:
                 return _page(self._pages[path], scope)
         return None
 
-    async def _balance(self, wallet_id: str, scope: Scope) -> Answer:
+    async def _balance(self, wallet_id: str, scope: AsgiScope) -> Answer:
         caller = caller_of(scope)
         ensure_may(caller, _NEEDS["balance"])
         return await self._balances.balance(
             wallet_id, caller=caller, headers=scope["headers"], query=scope["query_string"]
         )
 
-    async def _wallet_movement(self, type_: str, wallet_id: str, scope: Scope, receive: Receive) -> Answer:
+    async def _wallet_movement(self, type_: str, wallet_id: str, scope: AsgiScope, receive: Receive) -> Answer:
         caller = caller_of(scope)
         ensure_may(caller, _NEEDS[type_])
         return await self._movements.perform(
@@ -84,7 +84,7 @@ class FastLane:
             request_id=scope["request_id"],
         )
 
-    async def _transfer(self, scope: Scope, receive: Receive) -> Answer:
+    async def _transfer(self, scope: AsgiScope, receive: Receive) -> Answer:
         caller = caller_of(scope)
         ensure_may(caller, _NEEDS["transfer"])
         return await self._movements.perform(
@@ -98,7 +98,7 @@ class FastLane:
         )
 
 
-async def _page(page: Page, scope: Scope) -> Answer:
+async def _page(page: OpenPage, scope: AsgiScope) -> Answer:
     refuse_key(scope["headers"])
     return await page.answer(scope["headers"])
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable
 
 from wallet.errors import WalletError
 from wallet.http.edge.turns import Turns
-from wallet.http.wire.asgi import App, Receive, Scope, Send
+from wallet.http.wire.asgi import App, AsgiScope, Receive, Send
 from wallet.service.wallet_service import WalletService
 
 
@@ -16,7 +16,7 @@ class Lifespan:
         self._turns = turns
         self.service = service
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> Awaitable[None]:
         # Not a coroutine of its own: each layer of them is gone through twice by every request.
         return self._live(receive, send) if scope["type"] == "lifespan" else self._app(scope, receive, send)
 

@@ -38,13 +38,13 @@ class Health(msgspec.Struct):
 HEALTHY: Final = Answer(200, written(Health("ok")))
 
 
-class Page(Protocol):
+class OpenPage(Protocol):
     """Answers whoever asks for it, by what the request's headers say of encodings and validators."""
 
     def answer(self, headers: Headers) -> Awaitable[Answer]: ...
 
 
-Pages = Mapping[str, Page]
+OpenPages = Mapping[str, OpenPage]
 """By path."""
 
 
@@ -58,11 +58,11 @@ class _Constant:
         return self._answer
 
 
-def open_pages(document: Callable[[], bytes], exposition: Callable[[], bytes] | None) -> Pages:
+def open_pages(document: Callable[[], bytes], exposition: Callable[[], bytes] | None) -> OpenPages:
     """All of them, none made yet. document: makes the OpenAPI document. exposition: makes the figures, or None where
     they are served on a port of their own.
     """
-    pages: dict[str, Page] = {
+    pages: dict[str, OpenPage] = {
         "/": redirect("docs"),
         "/healthz": _Constant(HEALTHY),
         "/openapi.json": Made(lambda: Representation("application/json", document())),
@@ -77,12 +77,12 @@ def open_pages(document: Callable[[], bytes], exposition: Callable[[], bytes] | 
     return pages
 
 
-def metrics_page(exposition: Callable[[], bytes]) -> Page:
+def metrics_page(exposition: Callable[[], bytes]) -> OpenPage:
     """The figures, made at most once a second, however many ask."""
     return Made(lambda: Representation(CONTENT_TYPE_LATEST, exposition(), may_be_kept=False), seconds=METRICS_SECONDS)
 
 
-def redirect(location: str) -> Page:
+def redirect(location: str) -> OpenPage:
     """To a place that is relative to where the client thinks it is."""
     return _Constant(Answer(302, b"", ((b"content-type", b"text/plain"), (b"location", location.encode()))))
 
@@ -102,5 +102,5 @@ def _static(name: str) -> bytes:
     return files("wallet.http.open").joinpath("static", name).read_bytes()
 
 
-def _asset(name: str, media_type: str) -> Page:
+def _asset(name: str, media_type: str) -> OpenPage:
     return Made(lambda: Representation(media_type, files("swagger_ui").joinpath("static", name).read_bytes()))

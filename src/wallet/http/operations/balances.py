@@ -18,7 +18,7 @@ _KNOWN: Final = ("at", "axis")
 _NOTHING: Final[Mapping[str, str]] = {}
 
 
-class Balances:
+class WalletBalances:
     def __init__(self, service: WalletService) -> None:
         self._service = service
 

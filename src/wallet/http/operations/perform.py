@@ -10,7 +10,7 @@ from wallet.http.operations.kinds import OPERATIONS, Operations
 from wallet.http.operations.outcomes import missing_assets, outcome_answer
 from wallet.http.wire.decoding import decode, malformed, may_be_left_out
 from wallet.http.wire.encoding import Answer
-from wallet.http.wire.query import Headers, Options, ensure_json, path_id, read_options
+from wallet.http.wire.query import Headers, RequestOptions, ensure_json, path_id, read_options
 from wallet.ledger.model import AssetId
 from wallet.service.access.callers import Caller
 from wallet.service.wallet_service import WalletService
@@ -70,7 +70,7 @@ class Movements:
             raise OutcomeUnknown("the answer could not be written") from error
 
 
-def decoded(type_: type[_Body], body: bytes, headers: Headers, options: Options) -> _Body:
+def decoded(type_: type[_Body], body: bytes, headers: Headers, options: RequestOptions) -> _Body:
     """The body of a movement, which has a reference unless the header has it. Raises Malformed and
     UnsupportedMediaType.
 
@@ -83,7 +83,7 @@ def decoded(type_: type[_Body], body: bytes, headers: Headers, options: Options)
     return decode(type_, body, also_required=() if options.idempotency_key is not None else _REFERENCE)
 
 
-def reference_of(given: Referenced, options: Options) -> str:
+def reference_of(given: Referenced, options: RequestOptions) -> str:
     """The reference, from the field or the header. Raises Malformed if they disagree."""
     reference = given.reference_id
     key = options.idempotency_key

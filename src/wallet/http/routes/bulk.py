@@ -121,7 +121,7 @@ class _Streamed(Response[Any]):
         return self._run
 
     async def _run(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
-        own_scope: asgi.Scope = scope  # type: ignore[assignment]  # the same under another name
+        own_scope: asgi.AsgiScope = scope  # type: ignore[assignment]  # the same under another name
         await self._imports.run(
             own_scope,
             receive,  # type: ignore[arg-type]

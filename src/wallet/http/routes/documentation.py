@@ -10,7 +10,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ControllerRouterHandler
 
 from wallet.http.edge.needs import open_to_all
-from wallet.http.open.pages import Page, Pages
+from wallet.http.open.pages import OpenPage, OpenPages
 from wallet.http.routes.shared import SENT_AS_IT_IS, headers_of, whole_response
 
 FOLDER: Final = "/docs"
@@ -20,13 +20,13 @@ _OPT: Final = {**open_to_all(), SENT_AS_IT_IS: True}
 _DOCUMENTED: Final = frozenset({"/healthz", "/metrics"})
 
 
-def page_routes(pages: Pages) -> list[ControllerRouterHandler]:
+def page_routes(pages: OpenPages) -> list[ControllerRouterHandler]:
     """A route for each page outside of the folder that the framework's own router has."""
     paths = [path for path in pages if path not in _DOCUMENTED and path not in _IN_FOLDER]
     return [_route(path, pages[path]) for path in paths]
 
 
-def folder_router(pages: Pages) -> Router:
+def folder_router(pages: OpenPages) -> Router:
     """The router below which the framework puts what it thinks that a document needs: all of it gives way to our page,
     or to nothing.
     """
@@ -48,7 +48,7 @@ class NoPage(JsonRenderPlugin):
         raise NotFoundException
 
 
-def _route(path: str, page: Page) -> ControllerRouterHandler:
+def _route(path: str, page: OpenPage) -> ControllerRouterHandler:
     @get(path, include_in_schema=False, opt=_OPT)
     async def serve(request: Request[Any, Any, Any]) -> Response[Any]:
         return whole_response(await page.answer(headers_of(request)))

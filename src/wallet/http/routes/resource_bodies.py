@@ -39,7 +39,7 @@ DrawOrder: TypeAlias = Annotated[
     Literal["expiring_first", "main_first"],
     Meta(description="Whether lots or main credit are drawn first, before main credit goes below zero."),
 ]
-OnRefundToExpired: TypeAlias = Annotated[
+OnRefundToExpiredName: TypeAlias = Annotated[
     Literal["grace", "forfeit", "to_main"],
     Meta(description="What becomes of a refund into a lot that has expired: a new lot, breakage, or main credit."),
 ]
@@ -57,7 +57,7 @@ class NewAsset(Struct, forbid_unknown_fields=True, kw_only=True):
     scale: Annotated[int, Meta(ge=0, le=18, description="Decimal places for display.")] = 0
     max_supply: Annotated[Amount, Meta(description="What may be issued at most; absent: no cap.")] | None = None
     draw_order: DrawOrder = "expiring_first"
-    on_refund_to_expired: OnRefundToExpired = "grace"
+    on_refund_to_expired: OnRefundToExpiredName = "grace"
     grace_seconds: GraceSeconds = 30 * 24 * 3600
     id: Annotated[int, Meta(ge=1, le=_ASSET_ID_MAX)] | None = None
 
@@ -66,5 +66,5 @@ class AssetChange(Struct, forbid_unknown_fields=True, kw_only=True):
     """What an asset says about lots, for all that is decided from now on. What is absent stays as it is."""
 
     draw_order: DrawOrder | UnsetType = UNSET
-    on_refund_to_expired: OnRefundToExpired | UnsetType = UNSET
+    on_refund_to_expired: OnRefundToExpiredName | UnsetType = UNSET
     grace_seconds: GraceSeconds | UnsetType = UNSET

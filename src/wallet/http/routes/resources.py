@@ -11,7 +11,7 @@ from msgspec import UNSET, Struct, structs
 from wallet.errors import FieldError, Malformed
 from wallet.http.edge.authentication import caller_of
 from wallet.http.edge.needs import needs
-from wallet.http.operations.balances import Balances
+from wallet.http.operations.balances import WalletBalances
 from wallet.http.operations.resource_answers import (
     AssetAnswer,
     BalanceAnswer,
@@ -66,7 +66,7 @@ _TEXT_LENGTH_MAX = 255
 _FIXED = ("code", "scale", "max_supply")
 
 
-def resource_routes(service: WalletService, balances: Balances) -> list[HTTPRouteHandler]:
+def resource_routes(service: WalletService, balances: WalletBalances) -> list[HTTPRouteHandler]:
     def reads(request: _Request) -> Reads:
         return service.reads_of(caller_of(request.scope))
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from wallet.http.operations.answers import direction_name
 from wallet.http.wire.encoding import rfc3339
 from wallet.service.reads.statements import Statement, WholeStatement
-from wallet.storage.reads.statement_lines import Line
+from wallet.storage.reads.statement_lines import StatementLine
 
 _COLUMNS: Final = (
     "transaction_id", "reference_id", "type", "direction", "amount", "balance_after", "created_at", "effective_at",
@@ -99,7 +99,7 @@ async def statement_csv(statement: WholeStatement) -> AsyncIterator[bytes]:
     yield _encoded(rows)
 
 
-def _line_answer(line: Line) -> StatementLineAnswer:
+def _line_answer(line: StatementLine) -> StatementLineAnswer:
     return StatementLineAnswer(
         transaction_id=str(line.transaction_id),
         reference_id=line.reference_id,
@@ -113,7 +113,7 @@ def _line_answer(line: Line) -> StatementLineAnswer:
     )
 
 
-def _row(line: Line) -> Sequence[object]:
+def _row(line: StatementLine) -> Sequence[object]:
     return (
         line.transaction_id,
         _cell(line.reference_id),

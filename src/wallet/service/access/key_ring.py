@@ -48,7 +48,7 @@ _log = logging.getLogger(__name__)
 
 
 class KeySource(Protocol):
-    """Where keys are asked for. See storage.keys.KeyStore."""
+    """Where keys are asked for. See storage.registry.keys.KeyStore."""
 
     async def find(self, prefix: str) -> FoundKey | None: ...
     async def load(self, ids: Sequence[UUID]) -> Sequence[FoundKey]: ...

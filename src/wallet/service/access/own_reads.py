@@ -13,7 +13,7 @@ from wallet.service.access.masking import masked_decline, masked_posted, wallets
 from wallet.service.access.permissions import Permissions
 from wallet.service.reads.cursors import Cursors, KeyPart
 from wallet.service.reads.filters import TransactionQuery, UserQuery, WalletQuery
-from wallet.service.reads.lists import FIRST_PAGE, LIMIT_DEFAULT, Page, PageRequest, Reads, Settle, check_page
+from wallet.service.reads.lists import FIRST_PAGE, LIMIT_DEFAULT, Page, PageRequest, Reads, SettleWallet, check_page
 from wallet.storage.reads.listings import Decline, LedgerEntry, Refunded
 from wallet.storage.reads.own_lists import LinePlace, OwnFilter, OwnLists
 from wallet.storage.reads.resources import AssetSummary, ReadStore, User, Wallet
@@ -35,7 +35,7 @@ class OwnReads(Reads):
         store: ReadStore,
         cursors: Cursors,
         *,
-        settle: Settle,
+        settle: SettleWallet,
         lists: OwnLists,
         permissions: Permissions,
         caller: Caller,

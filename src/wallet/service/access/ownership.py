@@ -16,7 +16,7 @@ KEPT_MAX: Final = 20_000
 
 
 class OwnerSource(Protocol):
-    """What knows. See storage.owners.OwnerStore, which it describes."""
+    """What knows. See storage.reads.owners.OwnerStore, which it describes."""
 
     async def owners(self, wallet_ids: Collection[WalletId]) -> Mapping[WalletId, Owner]: ...
 

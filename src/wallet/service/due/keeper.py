@@ -78,7 +78,7 @@ def grant_request(due: DueGrant, *, shard: int = 0) -> Grant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Posted:
+class PostedPage:
     """What became of a page: wallets settled, if only by a portion; periods granted (skipped ones included); items that
     failed.
     """
@@ -92,7 +92,7 @@ class Posted:
         return self.settled + self.granted > 0
 
 
-class DueSteps:
+class DuePoster:
     """Posts what is due, the oldest first, a page at a time. `submit` is Committer.submit."""
 
     def __init__(
@@ -113,7 +113,7 @@ class DueSteps:
         self._resting = {wallet: until for wallet, until in self._resting.items() if until > now}
         return self._resting.keys()
 
-    async def post_page(self, connection: Any) -> Posted:
+    async def post_page(self, connection: Any) -> PostedPage:
         """Settle the wallets that are longest due, then grant the periods that are. Raises StorageUnavailable."""
         before, self._posted = self._posted, set()
         wallets = await find_due_wallets(connection, shard=self._shard, without=self.resting, limit=self._items_max)
@@ -127,7 +127,7 @@ class DueSteps:
             [(each.wallet_id, each, grant_request(each, shard=self._shard)) for each in grants if not each.is_over],
             before,
         )
-        return Posted(
+        return PostedPage(
             settled=settled,
             granted=granted + len(over),
             failed=len(wallets) + len(grants) - settled - granted - len(over),
@@ -179,7 +179,7 @@ class DueReport:
     """For metrics. lag_seconds: how long the oldest of what is due has been due; the rest is of this step."""
 
     lag_seconds: float
-    posted: Posted
+    posted: PostedPage
 
 
 class DueKeeper:
@@ -198,7 +198,7 @@ class DueKeeper:
         self._database = database
         self._shard = shard
         self._observe = observe
-        self._steps = DueSteps(submit, shard=shard, items_max=items_max, now=now)
+        self._steps = DuePoster(submit, shard=shard, items_max=items_max, now=now)
         self._connection: Any = None
         self._is_trouble_known = False
 
@@ -218,7 +218,7 @@ class DueKeeper:
 
     async def close(self) -> None:
         """Give up the connection, and report no lag any more: it is the leader's to tell."""
-        self._observe(DueReport(lag_seconds=0.0, posted=Posted()))
+        self._observe(DueReport(lag_seconds=0.0, posted=PostedPage()))
         await self._give_up()
 
     async def _give_up(self) -> None:
@@ -229,7 +229,7 @@ class DueKeeper:
         if self._connection is None or self._connection.is_closed():
             self._connection = await self._database.reconnect("due keeper", finds_by_key=True)
         outlook = await look_ahead(self._connection, shard=self._shard)
-        posted, lag_seconds = Posted(), 0.0
+        posted, lag_seconds = PostedPage(), 0.0
         if outlook.oldest_at is not None and outlook.is_anything_due:
             lag_seconds = (outlook.now - outlook.oldest_at).total_seconds()
             posted = await self._steps.post_page(self._connection)

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from wallet.errors import FieldError, Malformed, Overloaded, SettingsInvalid
-from wallet.service.due.keeper import DueSteps, Submit
+from wallet.service.due.keeper import DuePoster, Submit
 from wallet.storage.connections.database import Database, close
 from wallet.storage.upkeep.clock import ClockReading, advance_clock, read_clock, try_lock_clock
 from wallet.storage.upkeep.due import look_ahead
@@ -91,7 +91,7 @@ class SandboxClock:
 
     async def _advance(self, connection: Any, target: datetime) -> bool:
         """Go through every instant up to `target` at which something is due. False: not all of them."""
-        steps = DueSteps(self._submit, shard=self._shard, now=self._now)
+        steps = DuePoster(self._submit, shard=self._shard, now=self._now)
         begun, posted = self._now(), 0
         while posted < self._posted_max and self._now() - begun < self._work_seconds_max:
             outlook = await look_ahead(connection, shard=self._shard)

@@ -16,11 +16,11 @@ from wallet.storage.reads.balances import Balance
 IDS_PER_QUERY_MAX: Final = 1_000
 
 _Waiting: TypeAlias = "asyncio.Future[Balance]"
-_Batch: TypeAlias = dict[WalletId, list[_Waiting]]
+_Gathered: TypeAlias = dict[WalletId, list[_Waiting]]
 
 
 class BalanceSource(Protocol):
-    """What answers a query. See storage.balances.BalanceConnection, which it describes."""
+    """What answers a query. See storage.reads.balances.BalanceConnection, which it describes."""
 
     async def balances(self, wallet_ids: Sequence[WalletId]) -> Mapping[WalletId, Balance]: ...
 
@@ -34,7 +34,7 @@ class Balances:
         self._source = source
         self._waiting_max = waiting_max
         self._waiting = 0
-        self._gathering: _Batch = {}
+        self._gathering: _Gathered = {}
         self._task: asyncio.Task[None] | None = None
         self._closing = False
 
@@ -80,7 +80,7 @@ class Balances:
             self._resolve(self._gathering, lambda _: StorageUnavailable("the service is shutting down"))
             self._gathering = {}
 
-    def _take(self) -> _Batch:
+    def _take(self) -> _Gathered:
         batch = self._gathering
         if len(batch) <= IDS_PER_QUERY_MAX:
             self._gathering = {}
@@ -88,7 +88,7 @@ class Balances:
         first = list(islice(batch, IDS_PER_QUERY_MAX))
         return {wallet_id: batch.pop(wallet_id) for wallet_id in first}
 
-    async def _answer(self, batch: _Batch) -> None:
+    async def _answer(self, batch: _Gathered) -> None:
         try:
             found = await self._source.balances(list(batch))
         except asyncio.CancelledError:
@@ -103,7 +103,7 @@ class Balances:
         else:
             self._resolve(batch, lambda wallet_id: found.get(wallet_id) or _not_found(wallet_id))
 
-    def _resolve(self, batch: _Batch, answer_to: Callable[[WalletId], Balance | Exception]) -> None:
+    def _resolve(self, batch: _Gathered, answer_to: Callable[[WalletId], Balance | Exception]) -> None:
         for wallet_id, futures in batch.items():
             self._waiting -= len(futures)
             for future in futures:

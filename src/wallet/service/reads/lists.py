@@ -48,7 +48,7 @@ _ALL_WALLETS: Final = WalletQuery()
 
 
 Fetch: TypeAlias = Callable[[Sequence[Any] | None, int, int], Awaitable[Sequence[Row]]]
-Settle: TypeAlias = Callable[[WalletId], Awaitable[None]]
+SettleWallet: TypeAlias = Callable[[WalletId], Awaitable[None]]
 
 
 async def _nothing_is_due(_: WalletId) -> None:
@@ -62,7 +62,7 @@ class Reads:
     settle: posts what is due at a wallet, so that it is read as if it had been posted in time.
     """
 
-    def __init__(self, store: ReadStore, cursors: Cursors, *, settle: Settle = _nothing_is_due) -> None:
+    def __init__(self, store: ReadStore, cursors: Cursors, *, settle: SettleWallet = _nothing_is_due) -> None:
         self._store = store
         self._cursors = cursors
         self._settle = settle

@@ -13,11 +13,11 @@ from wallet.service.due.settling import Settling
 from wallet.service.reads.cursors import Cursors, KeyPart
 from wallet.service.reads.lists import FIRST_PAGE, LIMIT_DEFAULT, LIMIT_MAX, Page, PageRequest
 from wallet.storage.reads.statement_lines import (
-    Bounds,
-    Line,
-    Mark,
+    LastLine,
     Opened,
     Period,
+    PositionBounds,
+    StatementLine,
     StatementStore,
     Summary,
     next_mark,
@@ -35,7 +35,7 @@ class Statement:
     """What there was before, a page of what happened, and what there was then."""
 
     summary: Summary
-    page: Page[Line]
+    page: Page[StatementLine]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class WholeStatement:
     """A statement whose lines come as they are asked for, LINES_PER_FETCH at a time."""
 
     summary: Summary
-    lines: AsyncIterator[Line]
+    lines: AsyncIterator[StatementLine]
 
 
 class Statements:
@@ -113,11 +113,11 @@ class Statements:
             raise Malformed([FieldError("from", "is in the future, and there is no to")])
         return opened
 
-    async def _lines(self, opened: Opened, limit: int) -> Sequence[Line]:
+    async def _lines(self, opened: Opened, limit: int) -> Sequence[StatementLine]:
         summary, bounds, mark = opened
         return await self._store.lines(summary.wallet_id, summary.period, bounds, mark, limit=limit)
 
-    async def _all_lines(self, opened: Opened, lines: Sequence[Line]) -> AsyncIterator[Line]:
+    async def _all_lines(self, opened: Opened, lines: Sequence[StatementLine]) -> AsyncIterator[StatementLine]:
         while lines:
             for line in lines:
                 yield line
@@ -128,7 +128,7 @@ class Statements:
                 lines = await self._lines(opened, LINES_PER_FETCH)
 
 
-def _after(opened: Opened, lines: Sequence[Line]) -> Opened:
+def _after(opened: Opened, lines: Sequence[StatementLine]) -> Opened:
     """The statement as it goes on after these lines."""
     mark = opened.mark
     for line in lines:
@@ -183,7 +183,9 @@ def _opened(key: Sequence[KeyPart], wallet_id: WalletId, since: datetime | None,
     )
     at = datetime.fromisoformat(str(backdated_at)) if backdated_at else None
     return Opened(
-        summary, Bounds(int(upto), int(known)), Mark(int(position), at, int(backdated_position), _number(balance))
+        summary,
+        PositionBounds(int(upto), int(known)),
+        LastLine(int(position), at, int(backdated_position), _number(balance)),
     )
 
 

@@ -54,7 +54,7 @@ class Chunk:
         at = 0
         try:
             for at, request in enumerate(requests):
-                committer.accept(request, _Place(self, at), names)
+                committer.accept(request, _AnswerSlot(self, at), names)
         except WalletError as error:  # of this one and those after it
             self.refusal = None if at else error
             for rest in range(at, len(requests)):
@@ -83,7 +83,7 @@ class Chunk:
         self._note(self._answers)
 
 
-class _Place:
+class _AnswerSlot:
     """Where the answer to one of a chunk's requests goes. A future for each would be dearer, and wake many."""
 
     __slots__ = ("_at", "_chunk")

@@ -16,6 +16,7 @@ from wallet.ledger.model import ReferenceKey
 from wallet.ledger.outcomes import Outcome
 from wallet.ledger.requests import ChangeWallet, Group, Request, Settle, weight
 from wallet.service.outage import Outage
+from wallet.storage.batch.aside import Writer
 from wallet.storage.batch.due_steps import MoreIsDue
 
 _log = logging.getLogger(__name__)
@@ -28,14 +29,6 @@ SWEEP_SECONDS_MAX: Final = 0.5
 """How often at least it is looked for who has waited too long."""
 
 _LATE: Final = "it was not decided in time"
-
-
-class Writer(Protocol):
-    """What commits a batch. See storage.writer.BatchWriter, which it describes."""
-
-    async def commit(self, batch: Sequence[Request]) -> Sequence[Outcome | WalletError]: ...
-
-    async def close(self) -> None: ...
 
 
 OVERLAP_SECONDS: Final = 0.02

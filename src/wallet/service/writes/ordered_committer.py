@@ -13,7 +13,8 @@ from wallet.errors import WalletError
 from wallet.ledger.model import WalletId
 from wallet.ledger.outcomes import Outcome
 from wallet.ledger.requests import Request, weight
-from wallet.service.writes.committer import LEGS_PER_ITEM_MAX, Committer, Waiting, Writer, keys_of
+from wallet.service.writes.committer import LEGS_PER_ITEM_MAX, Committer, Waiting, keys_of
+from wallet.storage.batch.aside import Writer
 
 PORTIONS_MAX: Final = 80
 """How many portions of what is due one batch of bulk posts before it answers that more is. Only bulk waits for them."""

@@ -22,7 +22,7 @@ from wallet.ledger.requests import Request
 from wallet.storage.batch.due_steps import DUE_STEPS_MAX, ManyDue
 from wallet.storage.batch.load import Loaded, load
 from wallet.storage.batch.long_work import Work, at_once
-from wallet.storage.batch.wallets_to_lock import Named, Pointed, find_more, find_named
+from wallet.storage.batch.wallets_to_lock import Pointed, WalletsToLock, find_more, find_wallets_to_lock
 from wallet.storage.batch.write import write_decision
 from wallet.storage.chain.leaves import read_salts
 from wallet.storage.connections.database import (
@@ -78,7 +78,7 @@ async def commit_batch(
     clock = _Laps(steps)
     try:
         with driver_errors():
-            names = await find_named(connection, batch, shard, assets, {} if pointed is None else pointed)
+            names = await find_wallets_to_lock(connection, batch, shard, assets, {} if pointed is None else pointed)
             loaded = await _lock_and_load(connection, batch, shard, assets, names, clock, due_steps_max, bounds)
         with driver_errors():
             context = loaded.context
@@ -103,7 +103,7 @@ async def _lock_and_load(
     batch: Sequence[Request],
     shard: int,
     assets: AssetCache,
-    names: Named,
+    names: WalletsToLock,
     clock: "_Laps",
     due_steps_max: int,
     bounds: Bounds,

@@ -17,7 +17,7 @@ DUE_STEPS_MAX: Final = 250
 
 So few that, on a busy machine, too, a batch holds its locks for less time than others wait for them."""
 
-Fetch: TypeAlias = Callable[..., Awaitable[Sequence[Any]]]
+FetchDue: TypeAlias = Callable[..., Awaitable[Sequence[Any]]]
 
 
 class ManyDue(WalletError):
@@ -43,26 +43,26 @@ class DueSteps(NamedTuple):
 NOTHING_DUE: Final = DueSteps()
 
 
-class _Step(NamedTuple):
+class _DueStep(NamedTuple):
     """weight: as how many steps it counts. ends: of a hold, the wallets it is due at."""
 
     weight: int
     ends: Sequence[WalletId]
 
 
-async def find_due_steps(fetch: Fetch, wallets: Sequence[WalletId], at: datetime, steps_max: int) -> DueSteps:
+async def find_due_steps(fetch: FetchDue, wallets: Sequence[WalletId], at: datetime, steps_max: int) -> DueSteps:
     """The first steps due at or before an instant; at least one if there is any.
 
     fetch: runs `find_due_steps` of load_more.sql, given wallets, an instant and how many rows at most.
     """
-    found: dict[DueKey, _Step] = {}
+    found: dict[DueKey, _DueStep] = {}
     until: DueKey | None = None
     new = list(wallets)
     asked = set(new)
     while new:
         rows = await fetch(new, at if until is None else until[0], steps_max + 1)
         for expires_at, kind, id_, slices, *ends in rows:
-            found[expires_at, kind, id_] = _Step(max(slices, 1), [end for end in ends if end is not None])
+            found[expires_at, kind, id_] = _DueStep(max(slices, 1), [end for end in ends if end is not None])
         if len(rows) > steps_max:
             # Of these wallets there may be more, from here on.
             last: DueKey = tuple(rows[-1])[:3]
@@ -75,10 +75,10 @@ async def find_due_steps(fetch: Fetch, wallets: Sequence[WalletId], at: datetime
 
 
 def _beginning(
-    found: Mapping[DueKey, _Step], until: DueKey | None, steps_max: int
-) -> tuple[dict[DueKey, _Step], DueKey | None]:
+    found: Mapping[DueKey, _DueStep], until: DueKey | None, steps_max: int
+) -> tuple[dict[DueKey, _DueStep], DueKey | None]:
     """Those that fit, in order, up to `until`; and the last of them, if there are more."""
-    kept: dict[DueKey, _Step] = {}
+    kept: dict[DueKey, _DueStep] = {}
     weight = 0
     for key in sorted(found):
         if until is not None and key > until:

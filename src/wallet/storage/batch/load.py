@@ -15,7 +15,7 @@ from wallet.ledger.model import Posted, ReferenceKey, TransactionId, WalletId, W
 from wallet.ledger.requests import ChangeWallet, Refund, Request, Settle
 from wallet.storage.batch.due_steps import DUE_STEPS_MAX
 from wallet.storage.batch.load_special import load_more
-from wallet.storage.batch.wallets_to_lock import Named
+from wallet.storage.batch.wallets_to_lock import WalletsToLock
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.rows.asset_cache import AssetCache
 from wallet.storage.rows.posted import load_posted
@@ -37,7 +37,7 @@ async def load(
     batch: Sequence[Request],
     shard: int,
     assets: AssetCache,
-    names: Named,
+    names: WalletsToLock,
     locked: Sequence[asyncpg.Record] | None = None,
     due_steps_max: int = DUE_STEPS_MAX,
     bounds: Bounds = DEFAULT_BOUNDS,
@@ -124,7 +124,7 @@ async def _load_strangers(
     states: dict[WalletId, WalletState],
     shard: int,
     assets: AssetCache,
-    names: Named,
+    names: WalletsToLock,
 ) -> None:
     # Neither locked nor a system wallet that we know: one of an asset that another process made, or nothing.
     if strange := names.locked.keys() - states.keys():

@@ -30,7 +30,7 @@ refunds of a hundred entries have. Of more a batch of several is halved, and a g
 """
 
 
-class Named:
+class WalletsToLock:
     """What a batch names: assets by code, wallets that are never locked by id, and the ids of all others."""
 
     def __init__(self, assets: Mapping[str, Asset], cache: AssetCache) -> None:
@@ -51,11 +51,11 @@ class Named:
         return [each for each in wallets if each not in self.locked and each not in self.unlocked]
 
 
-async def find_named(
+async def find_wallets_to_lock(
     connection: asyncpg.Connection, batch: Sequence[Request], shard: int, cache: AssetCache, pointed: Pointed
-) -> Named:
+) -> WalletsToLock:
     """What to lock and load. What holds and originals point at is noted in `pointed`."""
-    names = Named(await _assets_named(connection, batch, cache), cache)
+    names = WalletsToLock(await _assets_named(connection, batch, cache), cache)
     # A loop for nearly all, whose requests say it all; the others are asked for once.
     if all(type(request) is Post for request in batch):
         for request in batch:
@@ -68,7 +68,9 @@ async def find_named(
     return names
 
 
-async def find_more(connection: asyncpg.Connection, shard: int, names: Named, wallets: Sequence[WalletId]) -> None:
+async def find_more(
+    connection: asyncpg.Connection, shard: int, names: WalletsToLock, wallets: Sequence[WalletId]
+) -> None:
     """Add wallets that were found to be needed, and what they point at in turn."""
     names.add(wallets)
     await _resolve(connection, shard, names, {}, (), (), wallets)
@@ -114,7 +116,7 @@ async def _assets_named(
 async def _resolve(
     connection: asyncpg.Connection,
     shard: int,
-    names: Named,
+    names: WalletsToLock,
     pointed: Pointed,
     holds: Sequence[HoldId],
     originals: Sequence[TransactionId],

@@ -51,7 +51,7 @@ HELD_SECONDS: Final = 5.0
 PORTIONS_MAX: Final = 2
 """How many portions of what is due are posted on behalf of requests of one batch, which all wait for them."""
 
-Answer: TypeAlias = Outcome | WalletError
+OutcomeOrError: TypeAlias = Outcome | WalletError
 """What one request of a batch comes to: an outcome, or why there is none for this one alone."""
 
 BatchObserver: TypeAlias = Callable[[int, StepSeconds], None]
@@ -109,13 +109,13 @@ class BatchWriter:
         # wallet is held.
         self._pointed: Pointed = {}
 
-    async def commit(self, batch: Sequence[Request]) -> Sequence[Answer]:
+    async def commit(self, batch: Sequence[Request]) -> Sequence[OutcomeOrError]:
         """One answer per request, in order.
 
         Raises StorageUnavailable when nothing of the batch was applied, OutcomeUnknown when that could not be
         found out in time, InvariantViolated when this writer must not go on.
         """
-        answers: list[Answer] = []
+        answers: list[OutcomeOrError] = []
         self._waits_left = len(batch).bit_length() + 1
         self._portions_left, self._overdue = self._portions_max, set()
         # Nobody waits again for what was waited for in vain, not even through a hold.
@@ -127,7 +127,7 @@ class BatchWriter:
         connection, self._connection = self._connection, None
         await close(connection)
 
-    async def _commit_within(self, batch: Sequence[Request], answers: list[Answer]) -> None:
+    async def _commit_within(self, batch: Sequence[Request], answers: list[OutcomeOrError]) -> None:
         # Halving keeps order and, as splitting a batch changes nothing, outcomes. One bad request among n costs
         # about 2 log2(n) commits and hurts nobody else.
         if self._overdue and any(are_late := [self._is_late(request) for request in batch]):
@@ -151,9 +151,9 @@ class BatchWriter:
 
     async def _commit_beside(
         self, are_out: Sequence[bool], batch: Sequence[Request], error: WalletError
-    ) -> Sequence[Answer]:
+    ) -> Sequence[OutcomeOrError]:
         # Many may name one wallet; to wait for it on behalf of each of them would stop everybody.
-        answers: list[Answer] = []
+        answers: list[OutcomeOrError] = []
         if free := [request for request, is_out in zip(batch, are_out, strict=True) if not is_out]:
             await self._commit_within(free, answers)
         decided = iter(answers)
@@ -163,7 +163,7 @@ class BatchWriter:
         # Who settles posts a portion and is done.
         return type(request) is not Settle and not self._overdue.isdisjoint(self._wallets_of(request))
 
-    async def _settle_first(self, request: Request, wallets: Collection[WalletId]) -> Answer:
+    async def _settle_first(self, request: Request, wallets: Collection[WalletId]) -> OutcomeOrError:
         """The answer to a request once all that is due at these wallets is posted; MoreIsDue while that is too much."""
         waiting = list(wallets)
         # Of several, nobody knows yet which has so much; many may have a little each. So more and more of them are
@@ -182,7 +182,7 @@ class BatchWriter:
             at_once = 1 if unfinished else 2 * at_once
         return (await self._answers_to([request]))[0]
 
-    async def _settle(self, wallets: Sequence[WalletId]) -> Sequence[Answer]:
+    async def _settle(self, wallets: Sequence[WalletId]) -> Sequence[OutcomeOrError]:
         """Post what is due at these wallets; where that is much, a portion."""
         ids = [self._ids.new_id(self._shard) for _ in wallets]
         batch = [Settle(id_, ORIGIN_SERVICE, f"settle:{id_}", each) for id_, each in zip(ids, wallets, strict=True)]
@@ -194,8 +194,8 @@ class BatchWriter:
         lost = StorageUnavailable("what is due at a wallet could not be posted in time")
         return [lost if isinstance(answer, OutcomeUnknown) else answer for answer in answers]
 
-    async def _answers_to(self, batch: Sequence[Request]) -> Sequence[Answer]:
-        answers: list[Answer] = []
+    async def _answers_to(self, batch: Sequence[Request]) -> Sequence[OutcomeOrError]:
+        answers: list[OutcomeOrError] = []
         await self._commit_within(batch, answers)
         return answers
 
@@ -220,7 +220,7 @@ class BatchWriter:
         if held:
             raise _WalletsHeld(held)
 
-    async def _rest_of(self, batch: Sequence[Request], answers: list[Answer]) -> None:
+    async def _rest_of(self, batch: Sequence[Request], answers: list[OutcomeOrError]) -> None:
         try:
             await self._commit_within(batch, answers)
         except (StorageUnavailable, OutcomeUnknown) as error:

@@ -53,7 +53,7 @@ _NOT_HONOURED: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Endpoint:
     """One address to try."""
 
     address: str
@@ -72,7 +72,7 @@ class Destination:
     """`context` is what TLS is spoken with wherever `sslmode` wants it; None: nowhere."""
 
     named: str
-    places: Sequence[Place]
+    places: Sequence[Endpoint]
     user: str
     database: str
     password: str = field(repr=False)
@@ -84,7 +84,7 @@ class Destination:
     kerberos_service: str
     server_settings: Mapping[str, str]
 
-    def password_at(self, place: Place) -> str | None:
+    def password_at(self, place: Endpoint) -> str | None:
         """The password for one place, as a password file may have one for each. None: there is none.
 
         Raises SettingsInvalid if the file named cannot be read.
@@ -129,7 +129,7 @@ def server_settings_of(url: str, *, named: str, environment: Mapping[str, str]) 
     return _server_settings(Parameters(url, environment, named=named))
 
 
-def _places(parameters: Parameters) -> Iterator[Place]:
+def _places(parameters: Parameters) -> Iterator[Endpoint]:
     addresses, hosts = parameters.get("hostaddr").split(","), parameters.get("host").split(",")
     count = max(len(addresses), len(hosts))
     addresses, hosts = _as_many(addresses, count, parameters, "hostaddr"), _as_many(hosts, count, parameters, "host")
@@ -158,22 +158,22 @@ def _port(text: str, parameters: Parameters) -> int:
     return int(text)
 
 
-def _places_of(address: str, host: str, port: int, parameters: Parameters) -> Iterator[Place]:
+def _places_of(address: str, host: str, port: int, parameters: Parameters) -> Iterator[Endpoint]:
     if address:
         try:
             ip_address(address)
         except ValueError:
             parameters.refuse("hostaddr", "must be an IP address")
-        yield Place(address=address, name=host or address, port=port)
+        yield Endpoint(address=address, name=host or address, port=port)
     elif not host:
-        yield from (Place(address=folder, name="localhost", port=port) for folder in _FOLDERS)
-        yield Place(address="localhost", name="localhost", port=port)
+        yield from (Endpoint(address=folder, name="localhost", port=port) for folder in _FOLDERS)
+        yield Endpoint(address="localhost", name="localhost", port=port)
     else:
         if host.startswith("@"):
             parameters.refuse("host", "names an abstract socket, which this service does not open")
         if host.startswith("/") and len(os.fsencode(f"{host}/.s.PGSQL.{port}")) > _SOCKET_PATH_BYTES_MAX:
             parameters.refuse("host", "names a folder whose path is too long for a Unix socket")
-        yield Place(address=host, name=host, port=port)
+        yield Endpoint(address=host, name=host, port=port)
 
 
 def _own_name(named: str) -> str:

@@ -14,7 +14,7 @@ from typing import Final
 import asyncpg
 
 from wallet.errors import SettingsInvalid, StorageUnavailable
-from wallet.storage.connections.destination import Destination, Place, destination_of
+from wallet.storage.connections.destination import Destination, Endpoint, destination_of
 
 _CUT: Final = (asyncpg.ConnectionDoesNotExistError, asyncpg.ConnectionFailureError)
 _NEXT_PLACE: Final = (OSError, *_CUT, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched)
@@ -114,7 +114,7 @@ async def _open_first(session: _Session) -> asyncpg.Connection:
     raise last or AssertionError("unreachable: there is a place")
 
 
-async def _open_at(session: _Session, place: Place, wanted: str) -> asyncpg.Connection:
+async def _open_at(session: _Session, place: Endpoint, wanted: str) -> asyncpg.Connection:
     destination = session.destination
     ways = tuple(_ways(destination, place))
     refusal: asyncpg.PostgresError | None = None
@@ -148,7 +148,7 @@ async def _open_at(session: _Session, place: Place, wanted: str) -> asyncpg.Conn
     raise AssertionError("unreachable: there is a way")
 
 
-def _ways(destination: Destination, place: Place) -> Iterator[ssl.SSLContext | None]:
+def _ways(destination: Destination, place: Endpoint) -> Iterator[ssl.SSLContext | None]:
     """With TLS or without it (None), in the order to try. A socket has nobody on the way who could listen."""
     if destination.context is None or place.is_socket:
         yield None
@@ -167,7 +167,7 @@ def _may_work_otherwise(error: Exception) -> bool:
     return isinstance(error, ssl.SSLError | ConnectionError) and not isinstance(error, ConnectionRefusedError)
 
 
-async def _lacks_tls(error: Exception, session: _Session, place: Place) -> bool:
+async def _lacks_tls(error: Exception, session: _Session, place: Endpoint) -> bool:
     """Whether it failed because the server has no TLS, so that waiting for it is in vain."""
     # The driver has one class for this and for a connection that was cut; only the server knows which it was.
     if type(error) is not ConnectionError:

@@ -15,7 +15,7 @@ ACQUIRE_SECONDS_MAX: Final = 3.0
 
 LOST: Final = (ConnectionError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 class Reader:
@@ -39,8 +39,8 @@ class Reader:
         rows: Sequence[Any] = await self._ask(lambda connection: connection.fetch(sql, self._shard, *parameters))
         return rows
 
-    async def _ask(self, question: Callable[[asyncpg.Connection], Awaitable[Answer]]) -> Answer:
-        async def ask_in_time(connection: asyncpg.Connection) -> Answer:
+    async def _ask(self, question: Callable[[asyncpg.Connection], Awaitable[Result]]) -> Result:
+        async def ask_in_time(connection: asyncpg.Connection) -> Result:
             async with asyncio.timeout(self._seconds_max):
                 return await question(connection)
 
@@ -56,10 +56,10 @@ def is_lost(error: BaseException) -> bool:
 
 async def ask(
     pool: asyncpg.Pool,
-    question: Callable[[asyncpg.Connection], Awaitable[Answer]],
+    question: Callable[[asyncpg.Connection], Awaitable[Result]],
     *,
     acquire_seconds_max: float = ACQUIRE_SECONDS_MAX,
-) -> Answer:
+) -> Result:
     """Ask on a connection of the pool, and once more on a new one if the first is lost.
 
     The question must bear that, and sets its own time limit. Raises what it raises, errors of the driver as ours, and
@@ -77,8 +77,8 @@ async def ask(
 
 
 async def _ask_once(
-    pool: asyncpg.Pool, question: Callable[[asyncpg.Connection], Awaitable[Answer]], acquire_seconds_max: float
-) -> Answer:
+    pool: asyncpg.Pool, question: Callable[[asyncpg.Connection], Awaitable[Result]], acquire_seconds_max: float
+) -> Result:
     try:
         connection = await pool.acquire(timeout=acquire_seconds_max)
     except TimeoutError:

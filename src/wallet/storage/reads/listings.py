@@ -95,7 +95,7 @@ class Walk(NamedTuple, Generic[Row]):
     end: Place | None
 
 
-class Refund(NamedTuple):
+class RefundSummary(NamedTuple):
     """One refund of a transaction; of a general transaction, the sum of its debits."""
 
     id: TransactionId
@@ -109,7 +109,7 @@ class Refunded(NamedTuple):
 
     amount: int = 0
     times: int = 0
-    refunds: Sequence[Refund] = ()
+    refunds: Sequence[RefundSummary] = ()
 
 
 class ListingReads(Reader):
@@ -186,7 +186,7 @@ class ListingReads(Reader):
         rows = await self._fetch(_SQL["list_refunds"], transaction_id, REFUNDS_SHOWN_MAX)
         if not rows:
             return Refunded()
-        refunds = [Refund(row["id"], row["reference_id"], int(row["amount"]), row["created_at"]) for row in rows]
+        refunds = [RefundSummary(row["id"], row["reference_id"], int(row["amount"]), row["created_at"]) for row in rows]
         return Refunded(rows[0]["refunded"], rows[0]["refunds"], refunds)
 
     async def entries(

@@ -41,7 +41,7 @@ class Period(NamedTuple):
     axis: Axis
 
 
-class Bounds(NamedTuple):
+class PositionBounds(NamedTuple):
     """Where the lines of a period are among the wallet's positions, as the first snapshot had them.
 
     posted_upto: no entry posted in the period is after it. known_upto: the last position that there was.
@@ -51,7 +51,7 @@ class Bounds(NamedTuple):
     known_upto: int
 
 
-class Mark(NamedTuple):
+class LastLine(NamedTuple):
     """The line that a page ended with, as far as the next one needs it.
 
     position: of the last line; on the effective axis, of the last one that took effect when posted. backdated_at,
@@ -86,12 +86,12 @@ class Opened(NamedTuple):
     """A statement, where its lines are, and where to begin."""
 
     summary: Summary
-    bounds: Bounds
-    mark: Mark
+    bounds: PositionBounds
+    mark: LastLine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class StatementLine:
     """An entry. `balance_after` is on the axis of the statement, and None on unlocked wallets.
 
     counterparty_wallet_id: whose the other entry of the transaction is, if there is only one.
@@ -127,11 +127,11 @@ class StatementStore(Reader):
         return await self._ask(read)
 
     async def lines(
-        self, wallet_id: WalletId, period: Period, bounds: Bounds, mark: Mark, *, limit: int
-    ) -> Sequence[Line]:
+        self, wallet_id: WalletId, period: Period, bounds: PositionBounds, mark: LastLine, *, limit: int
+    ) -> Sequence[StatementLine]:
         """Those after the mark: by position on the posted axis, by time of effect and position on the other."""
 
-        async def read(connection: asyncpg.Connection) -> Sequence[Line]:
+        async def read(connection: asyncpg.Connection) -> Sequence[StatementLine]:
             posted = await connection.fetch(_SQL["list_lines"], *self._posted(wallet_id, period, bounds, mark), limit)
             if period.axis is Axis.POSTED:
                 return [_line(row, row["balance_after"]) for row in posted]
@@ -149,8 +149,8 @@ class StatementStore(Reader):
         end = await find_place(connection, self._shard, subject, just_before(period.until))
         opening, _, _ = await find_balance(connection, self._shard, subject, start, axis)
         closing, _, _ = await find_balance(connection, self._shard, subject, end, axis)
-        bounds = Bounds(end.last, subject.position_max)
-        mark = Mark(start.whole, before, _AFTER_ALL, opening if subject.locked else None)
+        bounds = PositionBounds(end.last, subject.position_max)
+        mark = LastLine(start.whole, before, _AFTER_ALL, opening if subject.locked else None)
         sums = await self._sums(connection, subject.id, period, bounds, mark)
         summary = Summary(
             wallet_id=subject.id,
@@ -166,7 +166,12 @@ class StatementStore(Reader):
         return Opened(summary, bounds, mark)
 
     async def _sums(
-        self, connection: asyncpg.Connection, wallet_id: WalletId, period: Period, bounds: Bounds, mark: Mark
+        self,
+        connection: asyncpg.Connection,
+        wallet_id: WalletId,
+        period: Period,
+        bounds: PositionBounds,
+        mark: LastLine,
     ) -> tuple[int, int] | None:
         limit = self.summed_max + 1
         rows = [await connection.fetchrow(_SQL["sum_lines"], *self._posted(wallet_id, period, bounds, mark), limit)]
@@ -177,26 +182,26 @@ class StatementStore(Reader):
             return None
         return sum(int(row["credits"]) for row in rows), sum(int(row["debits"]) for row in rows)
 
-    def _posted(self, wallet_id: WalletId, period: Period, bounds: Bounds, mark: Mark) -> Sequence[Any]:
+    def _posted(self, wallet_id: WalletId, period: Period, bounds: PositionBounds, mark: LastLine) -> Sequence[Any]:
         is_effective = period.axis is Axis.EFFECTIVE
         return (
             self._shard, wallet_id, mark.position, bounds.posted_upto, period.since, period.until, is_effective,
         )  # fmt: skip
 
-    def _backdated(self, wallet_id: WalletId, period: Period, bounds: Bounds, mark: Mark) -> Sequence[Any]:
+    def _backdated(self, wallet_id: WalletId, period: Period, bounds: PositionBounds, mark: LastLine) -> Sequence[Any]:
         return (
             self._shard, wallet_id, mark.backdated_at, mark.backdated_position, period.until, bounds.known_upto,
         )  # fmt: skip
 
 
-def next_mark(mark: Mark, line: Line, axis: Axis) -> Mark:
+def next_mark(mark: LastLine, line: StatementLine, axis: Axis) -> LastLine:
     """The mark after one more line."""
     if axis is Axis.POSTED or line.effective_at == line.created_at:
         return mark._replace(position=line.position, balance=line.balance_after)
-    return Mark(mark.position, line.effective_at, line.position, line.balance_after)
+    return LastLine(mark.position, line.effective_at, line.position, line.balance_after)
 
 
-def _merged(posted: Sequence[Any], backdated: Sequence[Any], balance: int | None) -> list[Line]:
+def _merged(posted: Sequence[Any], backdated: Sequence[Any], balance: int | None) -> list[StatementLine]:
     # Heads are compared, so that each list is taken from in its own order, whatever that is on an unlocked wallet.
     lines = []
     for row in heapq.merge(posted, backdated, key=lambda row: (row["effective_at"], row["position"])):
@@ -206,5 +211,5 @@ def _merged(posted: Sequence[Any], backdated: Sequence[Any], balance: int | None
     return lines
 
 
-def _line(row: Any, balance_after: int | None) -> Line:
-    return Line(**{**row, "direction": Direction(row["direction"]), "balance_after": balance_after})
+def _line(row: Any, balance_after: int | None) -> StatementLine:
+    return StatementLine(**{**row, "direction": Direction(row["direction"]), "balance_after": balance_after})

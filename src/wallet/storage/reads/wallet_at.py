@@ -78,7 +78,7 @@ class View(NamedTuple):
     is_final: bool
 
 
-class Place(NamedTuple):
+class Cut(NamedTuple):
     """An instant among a wallet's positions: entries up to `whole` are all at or before it, those after `last` never.
 
     The same number but for unlocked wallets, where batches in between stand in another order than that of time.
@@ -89,7 +89,7 @@ class Place(NamedTuple):
     last: int
 
 
-BEFORE_ALL: Final = Place(None, 0, 0)
+BEFORE_ALL: Final = Cut(None, 0, 0)
 
 
 class HistoryStore(Reader):
@@ -143,22 +143,22 @@ def just_before(instant: datetime | None) -> datetime | None:
         return None
 
 
-async def find_place(connection: asyncpg.Connection, shard: int, subject: Subject, at: datetime | None) -> Place:
+async def find_place(connection: asyncpg.Connection, shard: int, subject: Subject, at: datetime | None) -> Cut:
     """Where an instant is among the wallet's positions. None: before all of them."""
     if at is None:
         return BEFORE_ALL
     if subject.locked:
         if subject.last_entry_at is None or subject.last_entry_at <= at:
-            return Place(at, subject.version, subject.version)
+            return Cut(at, subject.version, subject.version)
         position = await connection.fetchval(_SQL["find_position"], shard, subject.id, subject.version, at)
-        return Place(at, position, position)
+        return Cut(at, position, position)
     near = await connection.fetchval(_SQL["find_seq"], shard, at)
     zone = await connection.fetchrow(_SQL["find_zone"], shard, at, near)
-    return Place(at, (zone["low"] << SEQ_BITS) - 1, ((zone["high"] + 1) << SEQ_BITS) - 1)
+    return Cut(at, (zone["low"] << SEQ_BITS) - 1, ((zone["high"] + 1) << SEQ_BITS) - 1)
 
 
 async def find_balance(
-    connection: asyncpg.Connection, shard: int, subject: Subject, place: Place, axis: Axis
+    connection: asyncpg.Connection, shard: int, subject: Subject, place: Cut, axis: Axis
 ) -> tuple[int, int, int]:
     """Balance, held and overdraft limit there. The last two mean something on the posted axis only."""
     balance, held, overdraft_limit = 0, 0, 0

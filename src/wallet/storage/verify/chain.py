@@ -73,7 +73,7 @@ async def verify_chain_seen(
     return await _ChainVerification(connection, against, on_progress, transactions_max).run()
 
 
-class _Place(NamedTuple):
+class _Followed(NamedTuple):
     """How far the links of a shard were followed. unsealed: batches since, and the seq of the first of them.
 
     wrong: of a link that did not fit, the hash that would have: what the next link was made with tells whether it was
@@ -104,7 +104,7 @@ class _ChainVerification:
         self._against = _by_height(against)
         self._findings: dict[str, Finding] = {}
         self._salts: Salts
-        self._place = _Place()
+        self._place = _Followed()
         self._batches = self._sealed = self._leaves = self._leaves_expected = 0
 
     async def run(self) -> ChainReport:
@@ -132,7 +132,7 @@ class _ChainVerification:
         )
 
     async def _check_shard(self, shard: int) -> None:
-        self._place = _Place()
+        self._place = _Followed()
         first = _FIRST_SEQ
         is_last = False
         while not is_last:
@@ -240,7 +240,7 @@ class _ChainVerification:
                 wrong = link_hash(place.hash, link)
         else:
             self._settle_doubt(shard)
-        self._place = _Place(height, seal["seq"], seal["hash"], wrong=wrong)
+        self._place = _Followed(height, seal["seq"], seal["hash"], wrong=wrong)
 
     def _settle_doubt(self, shard: int, next_fits: bool = False, next_fits_the_other: bool = False) -> None:
         """Say of the last link, if it did not fit, what was changed: its batch, where the next link was made with it as

@@ -50,7 +50,7 @@ FILES: Final = (
 _SQL: Final = {name: statement for file in FILES for name, statement in load_statements(file).items()}
 
 
-class _Step(NamedTuple):
+class _RangedChecks(NamedTuple):
     """Checks that go by the same ranges. laws: those that the rows read count for. width: columns of the key."""
 
     name: str
@@ -62,21 +62,21 @@ class _Step(NamedTuple):
 
 
 _RANGED: Final = (
-    _Step(
+    _RangedChecks(
         "wallets",
         (2, 3, 4, 7),
         ("wallets",),
         "next_wallets",
         ("check_wallets", "check_standings", "check_slices", "check_targets"),
     ),
-    _Step(
+    _RangedChecks(
         "transactions",
         (1, 2, 4, 7),
         ("transactions",),
         "next_transactions",
         ("check_transactions", "check_entries_of_transactions", "check_lot_moves", "check_details", "check_grants"),
     ),
-    _Step(
+    _RangedChecks(
         "history",
         (1, 2, 3, 4, 7),
         ("ledger_entries", "hold_steps", "wallet_events"),
@@ -84,14 +84,18 @@ _RANGED: Final = (
         ("check_history", "check_events"),
         width=2,
     ),
-    _Step("holds", (2, 4, 7), ("holds",), "next_holds", ("check_holds", "check_hold_steps")),
-    _Step("lots", (2, 7), ("lots",), "next_lots", ("check_lots",)),
-    _Step("refunds", (7,), ("refund_states",), "next_refund_states", ("check_refund_states",)),
-    _Step("backdated", (7,), ("backdated_entries",), "next_backdated_entries", ("check_backdated_entries",), width=3),
-    _Step("programmes", (7,), ("programme_wallets",), "next_programme_wallets", ("check_programme_wallets",), width=2),
+    _RangedChecks("holds", (2, 4, 7), ("holds",), "next_holds", ("check_holds", "check_hold_steps")),
+    _RangedChecks("lots", (2, 7), ("lots",), "next_lots", ("check_lots",)),
+    _RangedChecks("refunds", (7,), ("refund_states",), "next_refund_states", ("check_refund_states",)),
+    _RangedChecks(
+        "backdated", (7,), ("backdated_entries",), "next_backdated_entries", ("check_backdated_entries",), width=3
+    ),
+    _RangedChecks(
+        "programmes", (7,), ("programme_wallets",), "next_programme_wallets", ("check_programme_wallets",), width=2
+    ),
 )
-_DELTAS: Final = _Step("deltas", (2,), (), "next_deltas", ("check_deltas",))
-_SNAPSHOTS: Final = _Step("snapshots", (2,), (), "next_snapshots", ("check_snapshots",))
+_DELTAS: Final = _RangedChecks("deltas", (2,), (), "next_deltas", ("check_deltas",))
+_SNAPSHOTS: Final = _RangedChecks("snapshots", (2,), (), "next_snapshots", ("check_snapshots",))
 
 _LAWS_OF_STEP: Final[Mapping[str, tuple[int, ...]]] = MappingProxyType(
     {
@@ -236,7 +240,7 @@ class _Verification:
         await self._check("check_batches", shard)
         self._count("batches", await self._connection.fetchval(_SQL["count_batches"], shard))
 
-    async def _check_ranges(self, step: _Step, *fixed: Any) -> None:
+    async def _check_ranges(self, step: _RangedChecks, *fixed: Any) -> None:
         """Run the checks of a step on one range after the other. `fixed` comes before the keys."""
         self._count(step.name, 0)
         no_end = after = (None,) * step.width
@@ -252,7 +256,13 @@ class _Verification:
             after = up_to
 
     async def _check_range(
-        self, step: _Step, check: str, fixed: Sequence[Any], after: Sequence[Any], up_to: Sequence[Any], rows: int
+        self,
+        step: _RangedChecks,
+        check: str,
+        fixed: Sequence[Any],
+        after: Sequence[Any],
+        up_to: Sequence[Any],
+        rows: int,
     ) -> None:
         """Run one check on one range. Where a row cannot even be read, halve the range until it is found."""
         try:
