@@ -12,7 +12,7 @@ export UV_REQUIRE_BUILD_HASHES := 1
 export UV_PREVIEW_FEATURES := build-dependency-hashes
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
-.PHONY: help run reset test check fmt bench torture openapi audit sbom clean
+.PHONY: help run reset test check docs fmt bench torture openapi audit sbom clean
 .DEFAULT_GOAL := help
 
 help:     ## Show this list
@@ -27,7 +27,7 @@ reset: .venv/.run     ## Remove the data that make run keeps in .data
 test: .venv/.dev     ## Run all tests on a real PostgreSQL (TEST_DATABASE_URL, or one of their own)
 	@$(BIN)/pytest $(PYTEST)
 
-check: .venv/.dev     ## Lint, types, SQL lint, spelling, OpenAPI drift, licences, known vulnerabilities
+check: .venv/.dev     ## Lint, types, SQL lint, spelling, generated files, documentation, licences, known vulnerabilities
 	@set -e; step() { echo "== $$*"; "$(BIN)/$$@"; }; \
 	step ruff check; \
 	step ruff format --check; \
@@ -35,8 +35,13 @@ check: .venv/.dev     ## Lint, types, SQL lint, spelling, OpenAPI drift, licence
 	step sqlfluff lint src/wallet/storage; \
 	step typos; \
 	step wallet openapi --check; \
+	step wallet configuration --check; \
+	step python -m tools.guide --check; \
 	step python -m tools.licences; \
 	step python -m tools.advisories
+
+docs: .venv/.dev     ## Build the documentation site, which the service serves at /docs/guide/
+	@$(BIN)/python -m tools.guide
 
 fmt: .venv/.dev     ## Format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix
@@ -57,8 +62,8 @@ audit: .venv/.dev     ## Ask the advisory database about all dependencies; fails
 sbom: .venv/.dev     ## Write dist/sbom.cdx.json: what the service is made of, as CycloneDX
 	@$(BIN)/python -m tools.components dist/sbom.cdx.json
 
-clean:     ## Remove what make fetched and what the tools cached; no data
-	@rm -rf .venv .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean:     ## Remove what make fetched and built, and what the tools cached; no data
+	@rm -rf .venv .uv src/wallet/http/open/static/guide .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # The first Python >= 3.11 there is; `python3.12` may be a shim that only says no, so each is tried.
 define find_python

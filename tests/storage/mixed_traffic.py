@@ -41,6 +41,7 @@ from wallet.ledger.requests import (
     Void,
 )
 from wallet.service.due.keeper import DuePoster
+from wallet.storage.connections.shard import Shard
 from wallet.storage.rows.ids import IdSource
 
 WALLETS: Final = 10
@@ -102,7 +103,7 @@ class MixedTraffic:
                     "UPDATE sandbox_clock SET advanced = advanced + $1", timedelta(seconds=seconds)
                 )
             if self.chance.random() < 0.15:
-                await due.post_page(self.connection)
+                await due.post_page(Shard(self.connection))
         await self.writer.close()
 
     async def _commit(self, batch: Sequence[Request]) -> Sequence[Outcome]:

@@ -11,6 +11,7 @@ from wallet.service.access.acts import Acts
 from wallet.service.access.callers import COMMAND_LINE
 from wallet.service.access.keys import Keys
 from wallet.settings import Settings
+from wallet.storage.connections.pooled import ShardPool
 from wallet.storage.registry.acts import ActStore
 from wallet.storage.registry.keys import KeyStore
 
@@ -56,11 +57,8 @@ async def ensure_a_key(settings: Settings) -> None:
 @asynccontextmanager
 async def _opened(settings: Settings) -> AsyncIterator[tuple[Keys, Acts]]:
     seconds_max = settings.statement_timeout_ms / 1000
-    pool = await database_of(settings).pool("keys", connections_max=1)
+    pool = await ShardPool.open(database_of(settings), "keys", connections_max=1, seconds_max=seconds_max)
     try:
-        yield (
-            Keys(KeyStore(pool, seconds_max=seconds_max)),
-            Acts(ActStore(pool, seconds_max=seconds_max)),
-        )
+        yield Keys(KeyStore(pool)), Acts(ActStore(pool))
     finally:
         pool.terminate()

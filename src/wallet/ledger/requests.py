@@ -239,17 +239,10 @@ class Merge(NamedTuple):
     type: str = transaction_types.MERGE.name
 
 
-WALLET_FIELDS = (
-    "label", "metadata", "overdraft_limit", "max_balance", "freeze_outgoing", "freeze_incoming", "limit_day",
-    "limit_month",
-)  # fmt: skip
-"""What a `change` of a wallet may name."""
-
-
 class ChangeWallet(NamedTuple):
     """Change, close or reopen a wallet. `type`: change, close, reopen. Not a transaction: it is a wallet event.
 
-    changes: pairs of WALLET_FIELDS and new values, null clears. origin is ORIGIN_WALLET and reference_id the id as
+    changes: pairs of a field and its new value, null clears. origin is ORIGIN_WALLET and reference_id the id as
     text: a try of its own, found again only by a second look at the same try.
     """
 

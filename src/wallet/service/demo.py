@@ -12,6 +12,7 @@ from wallet.ledger.requests import Request
 from wallet.service.writes.commands import Commands
 from wallet.storage.batch.writer import BatchWriter
 from wallet.storage.connections.database import Database
+from wallet.storage.connections.pooled import ShardPool
 from wallet.storage.reads.resources import ReadStore
 from wallet.storage.registry.resources import Resources
 from wallet.storage.rows.asset_cache import AssetCache
@@ -43,10 +44,11 @@ async def make_demo_data(database: Database) -> bool:
     stays. Raises StorageUnavailable and OutcomeUnknown as every writer does: run it again.
     """
     seconds_max = database.settings.statement_timeout_ms / 1000
-    async with await database.pool("demo data", connections_max=1) as pool:
-        if await _is_made(ReadStore(pool, seconds_max=seconds_max)):
+    async with await database.pool("demo data", connections_max=1) as connections:
+        pool = ShardPool(connections, seconds_max=seconds_max, shard=database.shard)
+        if await _is_made(ReadStore(pool)):
             return False
-        await _make_resources(Resources(pool, seconds_max=seconds_max))
+        await _make_resources(Resources(pool))
     await _post(database)
     return True
 

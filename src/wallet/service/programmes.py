@@ -18,13 +18,10 @@ from wallet.storage.rows.ids import parse_id
 class Programmes(Reads):
     """Raises NotFound, Malformed (limit, cursor), StorageUnavailable, OutcomeUnknown. `submit` is Committer.submit."""
 
-    def __init__(
-        self, store: ReadStore, programmes: ProgrammeStore, cursors: Cursors, submit: Submit, *, shard: int = 0
-    ) -> None:
+    def __init__(self, store: ReadStore, programmes: ProgrammeStore, cursors: Cursors, submit: Submit) -> None:
         super().__init__(store, cursors)
         self._programmes = programmes
         self._submit = submit
-        self._shard = shard
 
     async def create(self, terms: Terms, *, programme_id: ProgrammeId | None = None) -> Created[Programme]:
         """Raises AlreadyExists, too, if the id is another programme's."""
@@ -87,4 +84,4 @@ class Programmes(Reads):
         due = await self._programmes.first_grant(programme_id, wallet_id)
         if due is not None and not due.is_over:
             # Refused: somebody else has granted it, or detached the wallet.
-            await self._submit(grant_request(due, shard=self._shard))
+            await self._submit(grant_request(due))

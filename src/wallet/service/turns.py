@@ -15,22 +15,27 @@ Each = TypeVar("Each")
 
 
 class Turn:
-    """The turn of one caller. `if turn.is_over: await turn.next()` after each piece of work."""
+    """The turn of one caller, who calls `make_way` before each piece of work.
 
-    __slots__ = ("_until",)
+    It lasts TURN_SECONDS, or with `work_max` as long as the pieces come to no more work than that: for pieces that are
+    weighed before they are begun. The unit is the caller's.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_until", "_work", "_work_max")
+
+    def __init__(self, *, work_max: int | None = None) -> None:
+        self._work_max = work_max
+        self._work = 0
         self._until = time.perf_counter() + TURN_SECONDS
 
-    @property
-    def is_over(self) -> bool:
-        """Whether it is the others' turn."""
-        return time.perf_counter() >= self._until
-
-    async def next(self) -> None:
-        """Let the others have theirs."""
-        await asyncio.sleep(0)
-        self._until = time.perf_counter() + TURN_SECONDS
+    async def make_way(self, work: int = 0) -> None:
+        """Let others have their turn first, if the next piece, which is so much work, is beyond this one."""
+        self._work += work
+        is_over = time.perf_counter() >= self._until if self._work_max is None else self._work > self._work_max
+        if is_over:
+            await asyncio.sleep(0)
+            self._work = work
+            self._until = time.perf_counter() + TURN_SECONDS
 
 
 def parts(whole: Sequence[Each], *, weight_of: Callable[[Each], int], weight_max: int) -> Iterator[Sequence[Each]]:

@@ -35,7 +35,7 @@ from wallet.service.writes.commands import Commands
 from wallet.service.writes.committer import Committer
 from wallet.storage.chain.evidence import ReceiptStore
 from wallet.storage.connections.database import Database
-from wallet.storage.connections.pooled import ask
+from wallet.storage.connections.pooled import ShardPool
 from wallet.storage.reads.own_lists import OwnLists
 from wallet.storage.reads.owners import OwnerStore
 from wallet.storage.reads.resources import ReadStore
@@ -110,10 +110,14 @@ class WalletService:
         """Connect and begin. Waits for the database as long as settings say, then raises StorageUnavailable."""
         settings = self._database.settings
         seconds_max = min(settings.statement_timeout_ms / 1000, self.step_seconds_max)
-        self._pool = await self._database.pool("reads", connections_max=POOL_CONNECTIONS_MAX)
+        self._pool = await ShardPool.open(
+            self._database, "reads", connections_max=POOL_CONNECTIONS_MAX, seconds_max=seconds_max
+        )
         # Connections of its own, so that no flood of wrong keys is in the way of reads, nor they of a revocation.
-        self._keys_pool = await self._database.pool("keys", connections_max=CONNECTIONS_MAX)
-        store = ReadStore(self._pool, seconds_max=seconds_max)
+        self._keys_pool = await ShardPool.open(
+            self._database, "keys", connections_max=CONNECTIONS_MAX, seconds_max=QUESTION_SECONDS_MAX
+        )
+        store = ReadStore(self._pool)
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(StorageUnavailable),
             stop=stop_after_delay(settings.database_wait_seconds),
@@ -125,18 +129,18 @@ class WalletService:
                 await self._check_clock()
         self._store, self._cursors = store, cursors
         self.reads = Reads(store, cursors, settle=self.settle_if_due)
-        self.permissions = Permissions(Ownership(OwnerStore(self._pool, seconds_max=seconds_max)))
-        self._own_lists = OwnLists(self._pool, seconds_max=seconds_max)
-        programmes = ProgrammeStore(self._pool, seconds_max=seconds_max)
+        self.permissions = Permissions(Ownership(OwnerStore(self._pool)))
+        self._own_lists = OwnLists(self._pool)
+        programmes = ProgrammeStore(self._pool)
         self.programmes = Programmes(store, programmes, cursors, self.committer.submit)
-        self.resources = Resources(self._pool, seconds_max=seconds_max)
-        history = HistoryStore(self._pool, seconds_max=seconds_max)
+        self.resources = Resources(self._pool)
+        history = HistoryStore(self._pool)
         self._settling = Settling(history, self.committer.submit)
-        lines = StatementStore(self._pool, seconds_max=seconds_max)
+        lines = StatementStore(self._pool)
         self.statements = Statements(history, lines, cursors, self._settling)
-        self.receipts = Receipts(ReceiptStore(self._pool, seconds_max=seconds_max))
-        self._start_administration(store, cursors, seconds_max)
-        self.ring.start(KeyStore(self._keys_pool, seconds_max=QUESTION_SECONDS_MAX))
+        self.receipts = Receipts(ReceiptStore(self._pool))
+        self._start_administration(store, cursors)
+        self.ring.start(KeyStore(self._keys_pool))
         self.committer.start()
         self.bulk.start()
         self._keepers.start()
@@ -148,10 +152,10 @@ class WalletService:
                 settings.port,
             )
 
-    def _start_administration(self, store: ReadStore, cursors: Cursors, seconds_max: float) -> None:
-        self.keys = Keys(KeyStore(self._pool, seconds_max=seconds_max))
+    def _start_administration(self, store: ReadStore, cursors: Cursors) -> None:
+        self.keys = Keys(KeyStore(self._pool))
         self.key_pages = KeyPages(store, self.keys, cursors)
-        self.acts = Acts(ActStore(self._pool, seconds_max=seconds_max))
+        self.acts = Acts(ActStore(self._pool))
         self.act_pages = ActPages(store, self.acts, cursors)
 
     async def submit(self, request: Request) -> Outcome:
@@ -196,12 +200,12 @@ class WalletService:
     async def load_assets(self, ids: Iterable[AssetId]) -> None:
         """See to it that these assets are in the cache, which another process may have made."""
         if missing := set(ids) - self.assets.by_id.keys():
-            await ask(self._pool, lambda connection: self.assets.load_ids(connection, missing))
+            await self._pool.ask(lambda shard: self.assets.load_ids(shard.connection, missing))
 
     async def load_asset_code(self, code: str) -> None:
         """See to it that the asset of this code is in the cache, if there is one."""
         if code not in self.assets.by_code:
-            await ask(self._pool, lambda connection: self.assets.load_codes(connection, [code]))
+            await self._pool.ask(lambda shard: self.assets.load_codes(shard.connection, [code]))
 
     async def readiness(self) -> ServiceReadiness:
         """Whether movements can be made now. Answered within two seconds, whatever the database does."""
@@ -234,7 +238,7 @@ class WalletService:
 
     async def _check_clock(self) -> None:
         """Raise SettingsInvalid where this service must not serve a database whose clock was advanced."""
-        reading = await ask(self._pool, read_clock)
+        reading = await self._pool.ask(lambda shard: read_clock(shard.connection))
         if self.clock is None:
             ensure_real_time(reading)
         else:

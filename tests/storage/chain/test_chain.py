@@ -22,6 +22,7 @@ from wallet.storage.chain import leaves
 from wallet.storage.chain import seal as chain
 from wallet.storage.chain.leaves import read_records, read_salts
 from wallet.storage.chain.seal import Lag, find_checkpoints, link_of, measure_lag, seal
+from wallet.storage.connections.shard import Shard
 from wallet.storage.verify.chain import verify_with_chain
 
 SEALS = "SELECT height, seq FROM seals ORDER BY height"
@@ -63,7 +64,7 @@ async def is_sound(dsn: str) -> bool:
 
 async def test_a_batch_has_the_root_and_the_marks_of_what_it_wrote(ledger: asyncpg.Connection, salts: Salts) -> None:
     for row in await ledger.fetch("SELECT seq, root, marks FROM batches"):
-        records = await read_records(ledger, shard=0, first_seq=row["seq"], last_seq=row["seq"])
+        records = await read_records(Shard(ledger), first_seq=row["seq"], last_seq=row["seq"])
         leaves = [leaf_of(record, salts) for record in records[row["seq"]]]
         assert row["root"] == merkle_root(leaves)
         assert row["marks"] == b"".join(leaf[:8] for leaf in leaves)
@@ -88,7 +89,7 @@ async def test_records_are_read_in_order_of_their_leaves(database_url: str, conn
     traffic = MixedTraffic(database_url, connection, seed=3)
     await traffic.begin()
     await traffic.run(30, items_max=20)
-    records = await read_records(connection, shard=0, first_seq=0, last_seq=10**6)
+    records = await read_records(Shard(connection), first_seq=0, last_seq=10**6)
     assert sum(map(len, records.values())) > 100
     for each in records.values():
         assert list(each) == sorted(each, key=lambda record: record.key)
@@ -110,12 +111,12 @@ async def test_a_database_without_a_salt_is_not_set_up(connection: asyncpg.Conne
 
 
 async def test_settled_batches_are_linked_in_order_and_no_others(ledger: asyncpg.Connection, salts: Salts) -> None:
-    assert not await seal(ledger, shard=0, salts=salts)
+    assert not await seal(Shard(ledger), salts=salts)
     assert await sealed(ledger) == [(1, 1), (2, 2), (3, 3), (4, 4)]
     await settle_all(ledger)
-    assert not await seal(ledger, shard=0, salts=salts)
+    assert not await seal(Shard(ledger), salts=salts)
     assert (await sealed(ledger))[4:] == [(5, 5)]
-    assert not await seal(ledger, shard=0, salts=salts)
+    assert not await seal(Shard(ledger), salts=salts)
     assert len(await sealed(ledger)) == 5
 
 
@@ -129,9 +130,9 @@ async def test_each_link_is_made_of_the_one_before(ledger: asyncpg.Connection) -
 
 async def test_a_step_seals_so_many_and_says_that_there_are_more(ledger: asyncpg.Connection, salts: Salts) -> None:
     await settle_all(ledger)
-    assert await seal(ledger, shard=0, salts=salts, batches_max=2)
-    assert await seal(ledger, shard=0, salts=salts, batches_max=2)
-    assert not await seal(ledger, shard=0, salts=salts, batches_max=2)
+    assert await seal(Shard(ledger), salts=salts, batches_max=2)
+    assert await seal(Shard(ledger), salts=salts, batches_max=2)
+    assert not await seal(Shard(ledger), salts=salts, batches_max=2)
     assert await sealed(ledger) == [(n, n) for n in range(1, 6)]
 
 
@@ -160,7 +161,7 @@ async def test_of_two_leaders_at_once_each_link_is_written_once(database_url: st
 
     async def lead(batches_max: int) -> None:
         async with connected(database_url) as leader:
-            while await seal(leader, shard=0, salts=salts, batches_max=batches_max):
+            while await seal(Shard(leader), salts=salts, batches_max=batches_max):
                 pass
 
     await asyncio.gather(lead(1), lead(2), lead(3))
@@ -184,9 +185,9 @@ async def test_a_leader_that_wakes_up_late_changes_nothing(
         def __getattr__(self, name: str) -> object:
             return getattr(ledger, name)
 
-    assert await seal(Stopped(), shard=0, salts=salts, batches_max=2)
+    assert await seal(Shard(Stopped()), salts=salts, batches_max=2)
     assert await sealed(ledger) == [(n, n) for n in range(1, 6)]
-    assert not await seal(ledger, shard=0, salts=salts)
+    assert not await seal(Shard(ledger), salts=salts)
     assert await is_sound(database_url)
 
 
@@ -195,9 +196,9 @@ async def test_what_a_leader_left_when_it_was_killed_the_next_one_goes_on_with(
 ) -> None:
     await settle_all(ledger)
     async with connected(database_url) as killed:
-        await seal(killed, shard=0, salts=salts, batches_max=2)
+        await seal(Shard(killed), salts=salts, batches_max=2)
         await killed.execute("BEGIN")
-        await seal(killed, shard=0, salts=salts, batches_max=2)  # and never commits
+        await seal(Shard(killed), salts=salts, batches_max=2)  # and never commits
     async with asyncio.timeout(60):
         await seal_all(ledger)
     assert await sealed(ledger) == [(n, n) for n in range(1, 6)]
@@ -236,7 +237,7 @@ async def test_few_rows_are_read_in_one_step(
     monkeypatch.setattr(chain, "READ_MAX", 5)
     # Of 3, 3, 2, 3 and 1 transactions.
     steps = []
-    while await seal(ledger, shard=0, salts=salts):
+    while await seal(Shard(ledger), salts=salts):
         steps.append(len(await sealed(ledger)))
     assert steps == [1, 3]
     assert len(await sealed(ledger)) == 5
@@ -259,7 +260,7 @@ async def test_rows_are_hashed_beside_the_event_loop(
         return do(*arguments)
 
     monkeypatch.setattr(*work, do_while_another_has_its_turn)
-    await seal(ledger, shard=0, salts=salts)
+    await seal(Shard(ledger), salts=salts)
     assert had_its_turn == [True]
 
 
@@ -277,13 +278,13 @@ async def test_a_batch_of_nothing_is_sealed_as_such(database_url: str, connectio
 
 async def test_the_lag_is_what_is_not_sealed_whether_it_is_settled_or_not(ledger: asyncpg.Connection) -> None:
     await ledger.execute("UPDATE sandbox_clock SET advanced = '10 minutes'")
-    lag = await measure_lag(ledger, shard=0)
+    lag = await measure_lag(Shard(ledger))
     assert lag.batches == 5
     assert 600 <= lag.seconds < 3600
-    await seal(ledger, shard=0, salts=await read_salts(ledger))
-    assert (await measure_lag(ledger, shard=0)).batches == 1
+    await seal(Shard(ledger), salts=await read_salts(ledger))
+    assert (await measure_lag(Shard(ledger))).batches == 1
     await seal_all(ledger)
-    assert await measure_lag(ledger, shard=0) == Lag(batches=0, seconds=0.0)
+    assert await measure_lag(Shard(ledger)) == Lag(batches=0, seconds=0.0)
 
 
 async def test_a_chain_that_has_not_begun_has_no_head(connection: asyncpg.Connection) -> None:

@@ -15,6 +15,7 @@ from wallet.ledger.model import Posted
 from wallet.ledger.outcomes import Applied
 from wallet.ledger.requests import PlaceHold, Post
 from wallet.storage.batch.writer import BatchWriter
+from wallet.storage.connections.pooled import ShardPool
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.reads.listings import TransactionFilter
 from wallet.storage.reads.resources import ReadStore, UserFilter, WalletFilter
@@ -59,7 +60,7 @@ async def house(database_url: str, connection: asyncpg.Connection) -> AsyncItera
     alice, bob = await make_wallets(connection, "GOLD", 2)
     writer = writer_of(database_url)
     async with await database_of(database_url).pool("reads", connections_max=1) as pool:
-        yield House(ReadStore(pool, seconds_max=30), writer, connection, system["treasury"], alice, bob)
+        yield House(ReadStore(ShardPool(pool, seconds_max=30)), writer, connection, system["treasury"], alice, bob)
     await writer.close()
 
 

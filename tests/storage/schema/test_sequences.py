@@ -16,6 +16,8 @@ from wallet.errors import StorageUnavailable
 from wallet.ledger.outcomes import Applied, Refused
 from wallet.storage.batch.writer import BatchWriter
 from wallet.storage.connections.database import SequenceBehind
+from wallet.storage.connections.pooled import ShardPool
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.registry.resources import Resources
 from wallet.storage.schema.made import TABLES
@@ -41,7 +43,7 @@ async def wallets(connection: asyncpg.Connection, database_url: str) -> Sequence
     await commit_all(writer, [transfer(made[0], made[1], 30)])
     await writer.close()
     await settle_all(connection)
-    await append_snapshots(connection, shard=0, deltas_min=1)
+    await append_snapshots(Shard(connection), deltas_min=1)
     await seal_all(connection)
     return made
 
@@ -112,7 +114,7 @@ async def test_the_watermark_counts_where_a_batch_was_rolled_back(
 ) -> None:
     await connection.execute("SELECT nextval('batch_seq')")
     await settle_all(connection)
-    last = (await read_progress(connection, shard=0)).watermark_seq
+    last = (await read_progress(Shard(connection))).watermark_seq
     await set_back(connection, "batch_seq", last)
     assert await names_behind(connection) == ["batch_seq"], "no batch has this seq, and a snapshot may"
     await set_back(connection, "batch_seq", last + 1)
@@ -213,9 +215,9 @@ async def test_a_free_seq_between_the_watermark_and_the_last_batch_is_never_used
 ) -> None:
     # Along seq each wallet's versions rise.
     await connection.execute("SELECT nextval('batch_seq')")
-    gap = (await read_progress(connection, shard=0)).last_seq
+    gap = (await read_progress(Shard(connection))).last_seq
     await commit_all(writer, [topup(wallets[0], 1)])
-    assert (await read_progress(connection, shard=0)).watermark_seq < gap
+    assert (await read_progress(Shard(connection))).watermark_seq < gap
     await set_back(connection, "batch_seq", gap)
     with pytest.raises(SequenceBehind):
         await writer.commit([topup(wallets[0], 1)])
@@ -246,7 +248,7 @@ async def test_a_seq_that_another_is_writing_is_no_end_of_the_writer(
     connection: asyncpg.Connection, wallets: Sequence[UUID], writer: BatchWriter, database_url: str
 ) -> None:
     async with slow_batch(database_url) as batch:
-        await set_back(connection, "batch_seq", (await read_progress(connection, shard=0)).last_seq)
+        await set_back(connection, "batch_seq", (await read_progress(Shard(connection))).last_seq)
         committing = asyncio.create_task(writer.commit([topup(wallets[0], 1)]))
         await until_waiting(connection, "Lock")
         await batch.execute("COMMIT")
@@ -270,7 +272,7 @@ async def test_an_asset_gets_an_id_above_all_others(
 ) -> None:
     await set_back(connection, "assets_id_seq")
     async with await database_of(database_url).pool("test", connections_max=1) as pool:
-        resources = Resources(pool, seconds_max=30)
+        resources = Resources(ShardPool(pool, seconds_max=30))
         made = [(await resources.create_asset(code=code)).resource.id for code in ("GEMS", "COAL")]
     assert made == [2, 3]
     assert await find_behind(connection) == ()

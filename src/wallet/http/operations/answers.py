@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import UNSET, Raw, Struct, UnsetType, structs
 
-from wallet.http.wire.encoding import rfc3339
+from wallet.ledger.instants import rfc3339
 from wallet.ledger.model import Asset, AssetId, Details, Drawn, Entry, Hold, LotCategory, Posted
 from wallet.ledger.transaction_types import MERGE, Refunds, refunds_of
 from wallet.storage.reads.listings import Refunded

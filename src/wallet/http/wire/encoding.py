@@ -1,8 +1,6 @@
-"""Encodes answers: JSON, instants, and amounts as numbers or strings."""
+"""Encodes answers: JSON, and amounts as numbers or strings."""
 
 from collections.abc import Sequence
-from datetime import datetime
-from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -37,12 +35,6 @@ def written(body: Any, *, amounts_as_strings: bool = False) -> bytes:
     if amounts_as_strings:
         body = _with_string_amounts(_decode(_encode(body)))
     return _encode(body)
-
-
-@lru_cache(maxsize=64)  # all movements of a batch have one instant
-def rfc3339(instant: datetime) -> str:
-    """An instant as RFC 3339 text in UTC, always with six digits after the second."""
-    return instant.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _with_string_amounts(value: Any) -> Any:

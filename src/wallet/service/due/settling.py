@@ -26,19 +26,17 @@ class Settling:
         store: HistoryStore,
         submit: Callable[[Request], Awaitable[Outcome]],
         *,
-        shard: int = 0,
         portions_max: int = PORTIONS_MAX,
     ) -> None:
         self._store = store
         self._submit = submit
-        self._shard = shard
         self._portions_max = portions_max
 
     async def settle(self, wallet_id: WalletId) -> None:
         """Have everything posted that is due at the wallet by now."""
         try:
             for _ in range(self._portions_max):
-                if await self._submit(settle_request(wallet_id, shard=self._shard)) != Settled(is_all=False):
+                if await self._submit(settle_request(wallet_id)) != Settled(is_all=False):
                     return
         except OutcomeUnknown as error:
             # Posted or not, whoever reads has asked for nothing that they would have to find out about.

@@ -15,9 +15,8 @@ EXPIRES_IN_SECONDS_DEFAULT: Final = 30 * 24 * 3600
 class ClaimCommands:
     """Makes requests. `asset_code` is upper-case, `metadata` the canonical JSON text or None."""
 
-    def __init__(self, *, shard: int = 0) -> None:
+    def __init__(self) -> None:
         self._ids = IdSource()
-        self._shard = shard
 
     def claim_place(
         self,
@@ -44,7 +43,7 @@ class ClaimCommands:
             encoded(metadata),
         )
         return PlaceClaim(
-            id=self._ids.new_id(self._shard),
+            id=self._ids.new_id(),
             origin=ORIGIN_API,
             reference_id=reference_id,
             fingerprint=fingerprint_of(CLAIM_PLACE, *values),
@@ -70,7 +69,7 @@ class ClaimCommands:
     ) -> RedeemClaim:
         """Move one use to a wallet. Two codes are the same if they open the same claim."""
         fingerprint = fingerprint_of(CLAIM_REDEEM, claim_id.bytes, wallet_id.bytes, encoded(metadata))
-        id_ = self._ids.new_id(self._shard)
+        id_ = self._ids.new_id()
         return RedeemClaim(id_, ORIGIN_API, reference_id, fingerprint, claim_id, wallet_id, metadata, options)
 
     def claim_cancel(
@@ -78,5 +77,5 @@ class ClaimCommands:
     ) -> CancelClaim:
         """Release what is left of a claim."""
         fingerprint = fingerprint_of(CLAIM_CANCEL, claim_id.bytes, encoded(metadata))
-        id_ = self._ids.new_id(self._shard)
+        id_ = self._ids.new_id()
         return CancelClaim(id_, ORIGIN_API, reference_id, fingerprint, claim_id, metadata, options)

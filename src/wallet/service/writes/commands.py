@@ -49,9 +49,8 @@ from wallet.storage.rows.ids import IdSource
 class Commands:
     """Makes requests. `asset_code` is upper-case, `metadata` the canonical JSON text or None."""
 
-    def __init__(self, *, shard: int = 0) -> None:
+    def __init__(self) -> None:
         self._ids = IdSource()
-        self._shard = shard
 
     def wallet_movement(
         self,
@@ -86,7 +85,7 @@ class Commands:
             grown = (*values, _lot(options.lot), *others, *_amount_mode(options), _instant(options))
             mark = fingerprint_grown(WALLET_MOVEMENT_LAYOUT, grown, least=len(values))
         return Post(
-            self._ids.new_id(self._shard),
+            self._ids.new_id(),
             ORIGIN_API,
             reference_id,
             mark,
@@ -123,7 +122,7 @@ class Commands:
             grown = (*values, *_amount_mode(options), _instant(options))
             mark = fingerprint_grown(TRANSFER.layout, grown, least=len(values))
         return Post(
-            self._ids.new_id(self._shard),
+            self._ids.new_id(),
             ORIGIN_API,
             reference_id,
             mark,
@@ -152,7 +151,7 @@ class Commands:
         else:
             mark = fingerprint_grown(GENERAL_LAYOUT, (*values, _instant(options)), least=len(values))
         return Post(
-            self._ids.new_id(self._shard),
+            self._ids.new_id(),
             ORIGIN_API,
             reference_id,
             mark,
@@ -187,7 +186,7 @@ class Commands:
             encoded(metadata),
         )
         return PlaceHold(
-            id=self._ids.new_id(self._shard),
+            id=self._ids.new_id(),
             origin=ORIGIN_API,
             reference_id=reference_id,
             fingerprint=fingerprint_of(HOLD, *values),
@@ -221,7 +220,7 @@ class Commands:
             encoded(metadata),
         )
         return Capture(
-            id=self._ids.new_id(self._shard),
+            id=self._ids.new_id(),
             origin=ORIGIN_API,
             reference_id=reference_id,
             fingerprint=fingerprint_of(CAPTURE, *values),
@@ -235,7 +234,7 @@ class Commands:
     def void(self, *, hold_id: HoldId, reference_id: str, metadata: str | None, options: Options = NO_OPTIONS) -> Void:
         """Release what is left of a hold."""
         mark = fingerprint_of(VOID, hold_id.bytes, encoded(metadata))
-        return Void(self._ids.new_id(self._shard), ORIGIN_API, reference_id, mark, hold_id, metadata, options)
+        return Void(self._ids.new_id(), ORIGIN_API, reference_id, mark, hold_id, metadata, options)
 
     def increase(
         self,
@@ -248,7 +247,7 @@ class Commands:
     ) -> Increase:
         """Reserve more by an open hold."""
         mark = fingerprint_of(INCREASE, hold_id.bytes, b"%d" % amount, encoded(metadata))
-        id_ = self._ids.new_id(self._shard)
+        id_ = self._ids.new_id()
         return Increase(id_, ORIGIN_API, reference_id, mark, hold_id, amount, metadata, options)
 
     def extend(
@@ -262,7 +261,7 @@ class Commands:
     ) -> Extend:
         """Let an open hold expire later."""
         mark = fingerprint_of(EXTEND, hold_id.bytes, b"%d" % expires_in_seconds, encoded(metadata))
-        id_ = self._ids.new_id(self._shard)
+        id_ = self._ids.new_id()
         return Extend(id_, ORIGIN_API, reference_id, mark, hold_id, expires_in_seconds, metadata, options)
 
     def refund(
@@ -284,7 +283,7 @@ class Commands:
             encoded(metadata),
         )
         return Refund(
-            id=self._ids.new_id(self._shard),
+            id=self._ids.new_id(),
             origin=ORIGIN_API,
             reference_id=reference_id,
             fingerprint=fingerprint_of(REFUND, *values),
@@ -306,7 +305,7 @@ class Commands:
     ) -> Merge:
         """Move all that is in one wallet into another, and end the first."""
         mark = fingerprint_of(MERGE, source.bytes, target.bytes, _instant(options), encoded(metadata))
-        id_ = self._ids.new_id(self._shard)
+        id_ = self._ids.new_id()
         return Merge(id_, ORIGIN_API, reference_id, mark, source, target, metadata, options)
 
     def change_wallet(
@@ -320,7 +319,7 @@ class Commands:
         """Change a wallet, close or reopen it. Has no reference: each is a request of its own."""
         if type_ not in ("change", "close", "reopen"):
             raise ValueError(f"{type_} is no change of a wallet")
-        id_ = self._ids.new_id(self._shard)
+        id_ = self._ids.new_id()
         return ChangeWallet(
             id=id_,
             origin=ORIGIN_WALLET,

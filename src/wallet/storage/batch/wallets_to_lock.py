@@ -15,6 +15,7 @@ from wallet.ledger.footprint import is_plain, singles
 from wallet.ledger.kinds import footprint_of, wallets_named
 from wallet.ledger.model import Asset, HoldId, TransactionId, WalletId, WalletState
 from wallet.ledger.requests import Grant, Group, PlaceClaim, PlaceHold, Post, Request
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.rows.asset_cache import AssetCache
 
@@ -52,10 +53,10 @@ class WalletsToLock:
 
 
 async def find_wallets_to_lock(
-    connection: asyncpg.Connection, batch: Sequence[Request], shard: int, cache: AssetCache, pointed: Pointed
+    shard: Shard, batch: Sequence[Request], cache: AssetCache, pointed: Pointed
 ) -> WalletsToLock:
     """What to lock and load. What holds and originals point at is noted in `pointed`."""
-    names = WalletsToLock(await _assets_named(connection, batch, cache), cache)
+    names = WalletsToLock(await _assets_named(shard.connection, batch, cache), cache)
     # A loop for nearly all, whose requests say it all; the others are asked for once.
     if all(type(request) is Post for request in batch):
         for request in batch:
@@ -64,16 +65,14 @@ async def find_wallets_to_lock(
     found = footprint_of(batch, names.assets)
     names.add(found.wallets)
     if found.holds or found.originals:
-        await _resolve(connection, shard, names, pointed, found.holds, found.originals, ())
+        await _resolve(shard, names, pointed, found.holds, found.originals, ())
     return names
 
 
-async def find_more(
-    connection: asyncpg.Connection, shard: int, names: WalletsToLock, wallets: Sequence[WalletId]
-) -> None:
+async def find_more(shard: Shard, names: WalletsToLock, wallets: Sequence[WalletId]) -> None:
     """Add wallets that were found to be needed, and what they point at in turn."""
     names.add(wallets)
-    await _resolve(connection, shard, names, {}, (), (), wallets)
+    await _resolve(shard, names, {}, (), (), wallets)
 
 
 def wallets_of(request: Request, assets: Mapping[str, Asset], pointed: Pointed) -> Sequence[WalletId]:
@@ -114,15 +113,14 @@ async def _assets_named(
 
 
 async def _resolve(
-    connection: asyncpg.Connection,
-    shard: int,
+    shard: Shard,
     names: WalletsToLock,
     pointed: Pointed,
     holds: Sequence[HoldId],
     originals: Sequence[TransactionId],
     wallets: Sequence[WalletId],
 ) -> None:
-    rows = await connection.fetch(_SQL["resolve"], shard, holds, originals, wallets, POINTED_MAX + 1)
+    rows = await shard.fetch(_SQL["resolve"], holds, originals, wallets, POINTED_MAX + 1)
     if len(rows) > POINTED_MAX:
         raise GroupTooLarge(f"What it names has more than {POINTED_MAX} wallets")
     for named_id, wallet_id in rows:

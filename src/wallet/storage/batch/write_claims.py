@@ -3,17 +3,16 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-import asyncpg
-
 from wallet.errors import ensure
 from wallet.ledger.batch import Changes
 from wallet.ledger.model import Hold
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 
 _SQL = load_statements("batch/write_special.sql")
 
 
-async def write_claims(connection: asyncpg.Connection, changes: Changes, shard: int, decided_at: datetime) -> None:
+async def write_claims(shard: Shard, changes: Changes, decided_at: datetime) -> None:
     """Store the terms of new claims, and the users that may not redeem a claim again.
 
     Raises InvariantViolated where a row was not written.
@@ -22,9 +21,8 @@ async def write_claims(connection: asyncpg.Connection, changes: Changes, shard: 
     if not placed and not redemptions:
         return
     terms = [hold.claim for hold in placed if hold.claim is not None]
-    row = await connection.fetchrow(
+    row = await shard.fetchrow(
         _SQL["write_claims"],
-        shard,
         decided_at,
         [hold.id for hold in placed],
         [claim.amount for claim in terms],

@@ -6,10 +6,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
-import asyncpg
-
 from wallet.ledger.model import Direction, Posted, TransactionId, WalletId
-from wallet.storage.connections.pooled import Reader
+from wallet.storage.connections.pooled import Store
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.rows.ids import first_id_at
 from wallet.storage.rows.posted import load_posted
@@ -112,7 +111,7 @@ class Refunded(NamedTuple):
     refunds: Sequence[RefundSummary] = ()
 
 
-class ListingReads(Reader):
+class ListingReads(Store):
     """Reads what happened."""
 
     async def transaction(self, transaction_id: TransactionId) -> Posted | None:
@@ -139,28 +138,28 @@ class ListingReads(Reader):
         is_looked_up = wanted.wallet_id is not None or wanted.member is not None
         steps_max = rows_max or (WALK_LOOK_UPS_MAX if is_looked_up else WALK_ROWS_MAX)
 
-        async def walk(connection: asyncpg.Connection) -> Walk[Posted]:
-            lowest, highest = await self._bounds(connection, wanted)
+        async def walk(shard: Shard) -> Walk[Posted]:
+            lowest, highest = await self._bounds(shard, wanted)
             # Places of one list are of one kind.
             begin: Any = highest if before is None else min(highest, before)
             rows: list[Any] = []
             # A few steps first, which are enough most often: for those the planner goes along the index whatever the
             # statistics say, for many it may find a better way to look at as many rows.
             for steps in (min(_STEPS_PER_ROW * limit, steps_max), steps_max):
-                found, end = await self._walk(connection, wanted, lowest, begin, limit - len(rows), steps)
+                found, end = await self._walk(shard, wanted, lowest, begin, limit - len(rows), steps)
                 rows += found
                 if end is None:
                     break
                 begin = end
-            posted = await load_posted(connection, _LOAD_ENTRIES, self._shard, rows) if rows else ()
+            posted = await load_posted(shard, _LOAD_ENTRIES, rows) if rows else ()
             key = "id" if wanted.wallet_id is None else "position"
             return Walk([(row[key], each) for row, each in zip(rows, posted, strict=True)], end)
 
-        return await self._ask(walk)
+        return await self._pool.ask(walk)
 
     async def _walk(
         self,
-        connection: asyncpg.Connection,
+        shard: Shard,
         wanted: TransactionFilter,
         lowest: Place,
         begin: Place,
@@ -170,20 +169,16 @@ class ListingReads(Reader):
         """Up to `limit` rows, and, if they are fewer, the place where so many steps end; None: nothing follows."""
         name, along = _walk_along(wanted)
         filters = (wanted.type, wanted.since, wanted.until)
-        rows = await connection.fetch(
-            _SQL[f"walk_transactions{name}"], self._shard, lowest, begin, *filters, limit, steps, *along
-        )
+        rows = await shard.fetch(_SQL[f"walk_transactions{name}"], lowest, begin, *filters, limit, steps, *along)
         if len(rows) >= limit:
             return rows, None
         along = (wanted.type,) if name == "_of_type" else along
-        end: Place | None = await connection.fetchval(
-            _SQL[f"find_end_of_walk{name}"], self._shard, lowest, begin, steps, *along
-        )
+        end: Place | None = await shard.fetchval(_SQL[f"find_end_of_walk{name}"], lowest, begin, steps, *along)
         return rows, end
 
     async def refunds_of(self, transaction_id: TransactionId) -> Refunded:
         """Of the refunds, the newest REFUNDS_SHOWN_MAX."""
-        rows = await self._fetch(_SQL["list_refunds"], transaction_id, REFUNDS_SHOWN_MAX)
+        rows = await self._pool.fetch(_SQL["list_refunds"], transaction_id, REFUNDS_SHOWN_MAX)
         if not rows:
             return Refunded()
         refunds = [RefundSummary(row["id"], row["reference_id"], int(row["amount"]), row["created_at"]) for row in rows]
@@ -193,48 +188,47 @@ class ListingReads(Reader):
         self, *, before: tuple[TransactionId, int] | None, limit: int, offset: int
     ) -> Sequence[LedgerEntry]:
         """Of all wallets, newest transaction first, in order of leg. `before`: the last (transaction, leg) seen."""
-        rows = await self._fetch(_SQL["list_entries"], *(before or (None, None)), limit, offset)
+        rows = await self._pool.fetch(_SQL["list_entries"], *(before or (None, None)), limit, offset)
         return [ledger_entry(row) for row in rows]
 
     async def entries_of_wallet(self, wallet_id: WalletId, *, before: int | None, limit: int) -> Sequence[LedgerEntry]:
         """Newest first. `before`: the last position seen."""
         return [
-            ledger_entry(row) for row in await self._fetch(_SQL["list_entries_of_wallet"], wallet_id, before, limit)
+            ledger_entry(row)
+            for row in await self._pool.fetch(_SQL["list_entries_of_wallet"], wallet_id, before, limit)
         ]
 
     async def declines(
         self, reference_id: str, *, before: int | None, limit: int, origin: str | None = None
     ) -> Sequence[Decline]:
         """Newest first; of all origins, or of one. `before`: the last id seen."""
-        rows = await self._fetch(_SQL["list_declines"], reference_id, before, limit, origin)
+        rows = await self._pool.fetch(_SQL["list_declines"], reference_id, before, limit, origin)
         return [_decline(row) for row in rows]
 
     async def _posted(self, statement: str, *parameters: object) -> Sequence[Posted]:
-        async def read(connection: asyncpg.Connection) -> Sequence[Posted]:
-            rows = await connection.fetch(_SQL[statement], self._shard, *parameters)
+        async def read(shard: Shard) -> Sequence[Posted]:
+            rows = await shard.fetch(_SQL[statement], *parameters)
             # What is posted never changes, so a second statement may read the rest.
-            return await load_posted(connection, _LOAD_ENTRIES, self._shard, rows) if rows else ()
+            return await load_posted(shard, _LOAD_ENTRIES, rows) if rows else ()
 
-        return await self._ask(read)
+        return await self._pool.ask(read)
 
-    async def _bounds(self, connection: asyncpg.Connection, wanted: TransactionFilter) -> tuple[Place, Place]:
+    async def _bounds(self, shard: Shard, wanted: TransactionFilter) -> tuple[Place, Place]:
         """The place from which, and the one before which, all is that was created in the time wanted."""
         since = None if wanted.since is None else _moved(wanted.since, -CLOCKS_APART_MAX)
         until = None if wanted.until is None else _moved(wanted.until, CLOCKS_APART_MAX)
         if wanted.wallet_id is not None:
             lowest, highest = [
-                None
-                if at is None
-                else await connection.fetchval(_SQL["find_position_after"], self._shard, wanted.wallet_id, at)
+                None if at is None else await shard.fetchval(_SQL["find_position_after"], wanted.wallet_id, at)
                 for at in (since, until)
             ]
             if highest is not None:
                 # Hold steps stand between entries: those up to the instant end before the next entry at the latest.
-                highest = await connection.fetchval(_SQL["find_next_entry"], self._shard, wanted.wallet_id, highest)
+                highest = await shard.fetchval(_SQL["find_next_entry"], wanted.wallet_id, highest)
             return lowest or 0, _POSITION_MAX if highest is None else highest
         if since is not None:
             # Ids are made by clocks that no sandbox advances; only those of what fell due are by the ledger's.
-            since = _moved(since, -await connection.fetchval(_SQL["find_clock_offset"]))
+            since = _moved(since, -await shard.connection.fetchval(_SQL["find_clock_offset"]))
         return _ID_MIN if since is None else first_id_at(since), _ID_MAX if until is None else first_id_at(until)
 
 

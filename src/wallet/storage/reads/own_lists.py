@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-import asyncpg
-
 from wallet.ledger.model import Posted, TransactionId, WalletId
-from wallet.storage.connections.pooled import Reader
+from wallet.storage.connections.pooled import Store
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.reads.listings import LedgerEntry, beyond, ledger_entry
 from wallet.storage.reads.resources import Wallet, WalletFilter, find_wallets
@@ -58,7 +57,7 @@ class OwnWalk(NamedTuple):
     end: LinePlace | None
 
 
-class OwnLists(Reader):
+class OwnLists(Store):
     """`own`: the wallets whose lines are listed, all of them locked. Raises StorageUnavailable."""
 
     async def walk_transactions(
@@ -73,58 +72,58 @@ class OwnLists(Reader):
     ) -> OwnWalk:
         """`before`: the place of the last line seen."""
 
-        async def walk(connection: asyncpg.Connection) -> OwnWalk:
+        async def walk(shard: Shard) -> OwnWalk:
             rows: list[Any] = []
             place, end = before, before
             most = max(1, lines_max // max(1, len(own)))
             # A few lines first, which are enough most often.
             lines, is_last = min(_LINES_PER_ROW * (skip + limit), most), False
             while True:
-                found, end = await self._walk(connection, own, wanted, place, skip + limit - len(rows), lines)
+                found, end = await self._walk(shard, own, wanted, place, skip + limit - len(rows), lines)
                 rows += found
                 # What is to be skipped is gone through to its end: no cursor says how much of it is left.
                 if end is None or (is_last and len(rows) >= skip):
                     break
                 place, lines, is_last = end, most, True
             shown = rows[skip:]
-            posted = await load_posted(connection, _LOAD_ENTRIES, self._shard, shown) if shown else ()
+            posted = await load_posted(shard, _LOAD_ENTRIES, shown) if shown else ()
             return OwnWalk([(_place(row), each) for row, each in zip(shown, posted, strict=True)], end)
 
-        return await self._ask(walk)
+        return await self._pool.ask(walk)
 
     async def transactions_with_reference(self, own: Sequence[WalletId], reference_id: str) -> Sequence[Posted] | None:
         """All of them, newest first; None: too many others have this reference, so that a walk is shorter."""
 
-        async def read(connection: asyncpg.Connection) -> Sequence[Posted] | None:
-            rows = await connection.fetch(
-                _SQL["list_transactions_of_wallets_by_reference"], self._shard, own, reference_id, WITH_REFERENCE_MAX
+        async def read(shard: Shard) -> Sequence[Posted] | None:
+            rows = await shard.fetch(
+                _SQL["list_transactions_of_wallets_by_reference"], own, reference_id, WITH_REFERENCE_MAX
             )
             if len(rows) >= WITH_REFERENCE_MAX:
                 return None
             seen = sorted((row for row in rows if row["seen"]), key=lambda row: (row["created_at"], row["id"]))
-            return await load_posted(connection, _LOAD_ENTRIES, self._shard, seen[::-1]) if seen else ()
+            return await load_posted(shard, _LOAD_ENTRIES, seen[::-1]) if seen else ()
 
-        return await self._ask(read)
+        return await self._pool.ask(read)
 
     async def entries(
         self, own: Sequence[WalletId], *, before: LinePlace | None, limit: int, skip: int
     ) -> Sequence[LedgerEntry]:
         """`before`: the place of the last entry seen."""
 
-        async def read(connection: asyncpg.Connection) -> Sequence[LedgerEntry]:
-            _, begins = await self._reach(connection, own, None, None, before)
-            rows = await connection.fetch(
-                _SQL["list_entries_of_wallets"], self._shard, own, begins, *(before or (None,) * 3), limit, skip
+        async def read(shard: Shard) -> Sequence[LedgerEntry]:
+            _, begins = await self._reach(shard, own, None, None, before)
+            rows = await shard.fetch(
+                _SQL["list_entries_of_wallets"], own, begins, *(before or (None,) * 3), limit, skip
             )
             return [ledger_entry(row) for row in rows]
 
-        return await self._ask(read)
+        return await self._pool.ask(read)
 
     async def touching(
         self, own: Sequence[WalletId], transactions: Sequence[TransactionId]
     ) -> frozenset[TransactionId]:
         """Those of the transactions that have an entry or a hold step on one of these wallets."""
-        rows = await self._fetch(_SQL["find_transactions_touching"], transactions, own)
+        rows = await self._pool.fetch(_SQL["find_transactions_touching"], transactions, own)
         return frozenset(row["id"] for row in rows)
 
     async def wallets(
@@ -137,16 +136,16 @@ class OwnLists(Reader):
     ) -> Sequence[Wallet]:
         """By descending id."""
 
-        async def read(connection: asyncpg.Connection) -> Sequence[Wallet]:
+        async def read(shard: Shard) -> Sequence[Wallet]:
             filters = (wanted.user_id, wanted.label, *(wanted.member or (None, None)))
-            rows = await connection.fetch(_SQL["list_wallets_among"], self._shard, own, before, limit, *filters)
-            return await find_wallets(connection, self._shard, [row["id"] for row in rows])
+            rows = await shard.fetch(_SQL["list_wallets_among"], own, before, limit, *filters)
+            return await find_wallets(shard, [row["id"] for row in rows])
 
-        return await self._ask(read)
+        return await self._pool.ask(read)
 
     async def _walk(
         self,
-        connection: asyncpg.Connection,
+        shard: Shard,
         own: Sequence[WalletId],
         wanted: OwnFilter,
         before: LinePlace | None,
@@ -154,12 +153,12 @@ class OwnLists(Reader):
         lines: int,
     ) -> tuple[Sequence[Any], LinePlace | None]:
         """Up to `limit` rows, and, if they are fewer, the place where so many lines end; None: nothing follows."""
-        firsts, begins = await self._reach(connection, own, wanted.since, wanted.until, before)
+        firsts, begins = await self._reach(shard, own, wanted.since, wanted.until, before)
         prefix = wanted.reference_prefix
         along = (
-            self._shard, own, firsts, begins, *(before or (None,) * 3), wanted.since, wanted.until, lines,
+            own, firsts, begins, *(before or (None,) * 3), wanted.since, wanted.until, lines,
         )  # fmt: skip
-        rows = await connection.fetch(
+        rows = await shard.fetch(
             _SQL["walk_transactions_of_wallets"],
             *along,
             limit,
@@ -171,12 +170,12 @@ class OwnLists(Reader):
         )
         if len(rows) >= limit:
             return rows, None
-        end = await connection.fetchrow(_SQL["find_end_of_walk_of_wallets"], *along)
+        end = await shard.fetchrow(_SQL["find_end_of_walk_of_wallets"], *along)
         return rows, None if end is None else LinePlace(*end)
 
     async def _reach(
         self,
-        connection: asyncpg.Connection,
+        shard: Shard,
         own: Sequence[WalletId],
         since: datetime | None,
         until: datetime | None,
@@ -186,19 +185,17 @@ class OwnLists(Reader):
         firsts = dict.fromkeys(own, 0)
         begins = dict.fromkeys(own, _POSITION_MAX)
         if (earlier := just_before(since)) is not None:
-            for row in await self._reached(connection, own, [earlier] * len(own)):
+            for row in await self._reached(shard, own, [earlier] * len(own)):
                 firsts[row["id"]] = row["first"]
         latest = [at for at in (until, None if before is None else before.at) if at is not None]
         if latest:
-            for row in await self._reached(connection, own, [min(latest)] * len(own)):
+            for row in await self._reached(shard, own, [min(latest)] * len(own)):
                 if row["before"] is not None:
                     begins[row["id"]] = row["before"]
         return [firsts[each] for each in own], [begins[each] for each in own]
 
-    async def _reached(
-        self, connection: asyncpg.Connection, own: Sequence[WalletId], instants: Sequence[datetime]
-    ) -> Sequence[Any]:
-        rows: Sequence[Any] = await connection.fetch(_SQL["find_reach"], self._shard, own, instants)
+    async def _reached(self, shard: Shard, own: Sequence[WalletId], instants: Sequence[datetime]) -> Sequence[Any]:
+        rows: Sequence[Any] = await shard.fetch(_SQL["find_reach"], own, instants)
         return rows
 
 

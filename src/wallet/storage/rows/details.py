@@ -7,13 +7,14 @@ microseconds.
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 # The driver's own type, as in everything else that storage reads.
 from asyncpg.pgproto import pgproto
 
+from wallet.ledger.instants import rfc3339
 from wallet.ledger.model import Claim, Details, Drawn, Hold, HoldStatus, LotCategory, Slice
 
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -86,10 +87,10 @@ def _hold_members(hold: Hold) -> Mapping[str, Any]:
         "amount": hold.amount,
         "captured": hold.captured,
         "released": hold.released,
-        "expires_at": None if hold.expires_at is None else _time_text(hold.expires_at),
+        "expires_at": None if hold.expires_at is None else rfc3339(hold.expires_at),
         "capture_at_expiry": hold.capture_at_expiry,
         "status": hold.status.value,
-        "created_at": _time_text(hold.created_at),
+        "created_at": rfc3339(hold.created_at),
         "slices": [_slice_members(each) for each in hold.slices],
         "carries_lots": hold.carries_lots or None,
         "claim": None if hold.claim is None else _claim_members(hold.claim),
@@ -145,7 +146,3 @@ def _slice(members: Mapping[str, Any]) -> Slice:
 def _id(text: str) -> UUID:
     made: UUID = pgproto.UUID(text)
     return made
-
-
-def _time_text(time: datetime) -> str:
-    return f"{time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"

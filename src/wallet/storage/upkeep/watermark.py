@@ -10,6 +10,7 @@ from typing import Final
 import asyncpg
 
 from wallet.storage.connections.database import driver_errors
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 
 BLOCKERS_MAX: Final = 10
@@ -49,10 +50,10 @@ class Blocker:
         return f"{who} in database {self.database}, {self.state or 'state unknown'}{age}"
 
 
-async def read_progress(connection: asyncpg.Connection, *, shard: int) -> Progress:
+async def read_progress(shard: Shard) -> Progress:
     """One cheap look; while the ledger is idle, it is all that there is to do."""
     with driver_errors():
-        row = await connection.fetchrow(_SQL["read_progress"], shard)
+        row = await shard.fetchrow(_SQL["read_progress"])
     return Progress(last_seq=row["last_seq"], watermark_seq=row["watermark_seq"])
 
 
@@ -62,10 +63,10 @@ async def set_fence(connection: asyncpg.Connection, *, seq: int) -> Fence:
         return Fence(seq=seq, xid=await connection.fetchval(_SQL["take_xid"]))
 
 
-async def move_watermark(connection: asyncpg.Connection, fence: Fence, *, shard: int) -> int | None:
+async def move_watermark(shard: Shard, fence: Fence) -> int | None:
     """Move the watermark to the fence, never backward, and answer where it is now; None: not settled yet."""
     with driver_errors():
-        row = await connection.fetchrow(_SQL["move_watermark"], shard, fence.seq, fence.xid)
+        row = await shard.fetchrow(_SQL["move_watermark"], fence.seq, fence.xid)
     return row["watermark_seq"] if row["is_settled"] else None
 
 
