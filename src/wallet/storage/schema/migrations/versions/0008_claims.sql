@@ -1,4 +1,4 @@
--- Claims: holds whose uses go to the holders of a code (docs/adr/0032).
+-- Claims: holds whose uses go to the holders of a code (docs/adr/0033).
 
 -- None of it ever changes. The id is the hold's.
 CREATE TABLE claims (
