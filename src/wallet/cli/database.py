@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, assert_never
 
 import click
 from tenacity import (
@@ -71,6 +71,8 @@ async def ensure_set_up(settings: Settings) -> None:
             )
         case None:
             pass
+        case never:
+            assert_never(never)
 
 
 async def wait_for_missing(settings: Settings) -> Missing | None:

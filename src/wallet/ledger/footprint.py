@@ -47,7 +47,7 @@ def singles(batch: Iterable[Request]) -> Iterable[Single]:
         if type(request) is Group:
             yield from request.items
         else:
-            yield request  # type: ignore[misc]  # all others are single
+            yield request
 
 
 def is_plain(request: Request) -> bool:

@@ -313,6 +313,13 @@ def kind_of(request: Single) -> Kind[Any]:
             assert_never(request)
 
 
+def has_reference(request: Single) -> bool:
+    """Whether a request leaves a transaction, by whose reference it is found again. Two of the others are never the
+    same request.
+    """
+    return type(request) is Post or bool(kind_of(request).types)
+
+
 def wallets_named(request: Request, assets: Assets) -> list[WalletId]:
     """Every wallet that a request names itself, in the order of its legs."""
     if type(request) is Post:

@@ -8,7 +8,7 @@ part of a fingerprint: an origin is of bound callers or of others, never of both
 """
 
 from datetime import datetime
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias, final
 
 from wallet.ledger import transaction_types
 from wallet.ledger.model import (
@@ -319,6 +319,7 @@ Single: TypeAlias = (
 )
 
 
+@final
 class Group(NamedTuple):
     """All of these, in order, or none. Dry if `options` says so, whatever its items say."""
 
@@ -344,7 +345,7 @@ def weight(request: Request) -> int:
     """About how many wallets a request locks, or what deciding it costs, counted in these."""
     if type(request) is Group:
         return sum(map(legs_of, request.items))
-    return legs_of(request) * DRY_WEIGHT if request.options.dry_run else legs_of(request)  # type: ignore[arg-type]
+    return legs_of(request) * DRY_WEIGHT if request.options.dry_run else legs_of(request)
 
 
 def legs_of(request: Single) -> int:

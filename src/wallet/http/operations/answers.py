@@ -1,6 +1,7 @@
 """What movements answer: transactions and holds, as their first answer and every later one show them."""
 
 from collections.abc import Mapping, Sequence
+from typing import assert_never
 
 from msgspec import UNSET, Raw, Struct, UnsetType, structs
 
@@ -238,3 +239,5 @@ def _refundable(posted: Posted, refunded: Refunded) -> int:
             return 0 if refunded.times else sum(entry.amount for entry in posted.entries if entry.direction < 0)
         case Refunds.NEVER:
             return 0
+        case never:
+            assert_never(never)

@@ -304,7 +304,7 @@ def _declines(
             if isinstance(outcome, Grouped):
                 yield from _first_refusal(request.items, outcome)
         elif isinstance(outcome, Refused):
-            yield request, outcome  # type: ignore[misc]  # no group
+            yield request, outcome
 
 
 def _first_refusal(items: Sequence[Single], outcome: Grouped) -> Iterable[tuple[Single, Refused]]:
