@@ -448,7 +448,7 @@ CREATE TABLE watermarks (
     CONSTRAINT watermarks_pk PRIMARY KEY (shard)
 );
 
--- The chain: one link per settled batch, in order of seq, without gaps in height. A link's hash covers the one before.
+-- The chain: one link per stable batch, in order of seq, without gaps in height. A link's hash covers the one before.
 CREATE TABLE seals (
     height bigint NOT NULL,
     seq bigint NOT NULL,

@@ -15,7 +15,7 @@ import asyncpg
 
 from wallet.storage.connections.database import close, driver_errors
 from wallet.storage.connections.opening import open_connection
-from wallet.storage.connections.session import settle
+from wallet.storage.connections.session import configure
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.schema.sequences import find_behind
 
@@ -161,7 +161,7 @@ async def one_snapshot(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     with driver_errors():
         connection = await connect()
         try:
-            await settle(connection, SESSION, dsn=dsn, connect_another=connect)
+            await configure(connection, SESSION, dsn=dsn, connect_another=connect)
             await connection.execute(_SQL["lift_limits"])
             await connection.execute(_SQL["begin"])
             yield connection
