@@ -42,6 +42,7 @@ FILES: Final = (
     "verify/transactions.sql",
     "verify/history.sql",
     "verify/holds.sql",
+    "verify/claims.sql",
     "verify/lots.sql",
     "verify/refunds.sql",
     "verify/programmes.sql",
@@ -84,7 +85,7 @@ _RANGED: Final = (
         ("check_history", "check_events"),
         width=2,
     ),
-    _RangedChecks("holds", (2, 4, 7), ("holds",), "next_holds", ("check_holds", "check_hold_steps")),
+    _RangedChecks("holds", (2, 4, 7), ("holds",), "next_holds", ("check_holds", "check_hold_steps", "check_claims")),
     _RangedChecks("lots", (2, 7), ("lots",), "next_lots", ("check_lots",)),
     _RangedChecks("refunds", (7,), ("refund_states",), "next_refund_states", ("check_refund_states",)),
     _RangedChecks(
