@@ -22,7 +22,7 @@ from wallet.service.access.own_reads import OwnReads
 from wallet.service.access.ownership import Ownership
 from wallet.service.access.permissions import Permissions
 from wallet.service.due.sandbox_clock import SandboxClock, ensure_real_time
-from wallet.service.due.settling import Settling
+from wallet.service.due.settler import Settler
 from wallet.service.keepers.leader import Keepers
 from wallet.service.loop_watch import LoopWatch
 from wallet.service.programmes import Programmes
@@ -136,9 +136,9 @@ class WalletService:
         self.programmes = Programmes(store, programmes, cursors, self.committer.submit)
         self.resources = Resources(self._pool)
         history = HistoryStore(self._pool)
-        self._settling = Settling(history, self.committer.submit)
+        self._settler = Settler(history, self.committer.submit)
         lines = StatementStore(self._pool)
-        self.statements = Statements(history, lines, cursors, self._settling)
+        self.statements = Statements(history, lines, cursors, self._settler)
         self.receipts = Receipts(ReceiptStore(self._pool))
         self._start_administration(store, cursors)
         self.ring.start(KeyStore(self._keys_pool))
@@ -195,11 +195,11 @@ class WalletService:
 
     async def settle(self, wallet_id: WalletId) -> None:
         """Post everything that is due at a wallet. Raises Overloaded and StorageUnavailable."""
-        await self._settling.settle(wallet_id)
+        await self._settler.settle(wallet_id)
 
     async def settle_if_due(self, wallet_id: WalletId) -> None:
         """Post what is due at a wallet before it is read. Does nothing if nothing is due, or the wallet is unknown."""
-        await self._settling.settle_if_due(wallet_id)
+        await self._settler.settle_if_due(wallet_id)
 
     async def load_assets(self, ids: Iterable[AssetId]) -> None:
         """Load these assets into the cache unless they are there. Another process may have made them."""

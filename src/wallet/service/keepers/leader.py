@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 from wallet.errors import WalletError
 from wallet.service.due.keeper import DueKeeper
-from wallet.service.keepers.sealing import Sealing
+from wallet.service.keepers.sealer import Sealer
 from wallet.storage.connections.database import Database, close
 from wallet.storage.connections.shard import Shard
 from wallet.storage.upkeep.leadership import can_lead, limit_idleness
@@ -43,7 +43,7 @@ class KeeperReport:
 
     fence_age_seconds: time since the watermark last covered the last seq known; it grows when something holds
     the fence back, and is about the fence's interval otherwise.
-    seal_lag_*: batches that the audit chain does not cover yet, settled or not, and the age of the oldest of them.
+    seal_lag_*: batches that the audit chain does not cover yet, stable or not, and the age of the oldest of them.
     """
 
     is_leader: bool
@@ -70,7 +70,7 @@ class Keepers:
         self._observe = observe
         self._now = now
         self._interval = database.settings.fence_interval_seconds
-        self._sealing = Sealing()
+        self._sealer = Sealer()
         self._shard: Shard | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._is_leader = False
@@ -95,7 +95,7 @@ class Keepers:
 
     @property
     def report(self) -> KeeperReport:
-        lag = self._sealing.lag
+        lag = self._sealer.lag
         return KeeperReport(
             is_leader=self._is_leader,
             watermark_seq=self._watermark_seq,
@@ -169,7 +169,7 @@ class Keepers:
         self._fence_set_at = self._covered_at = self._now()
         self._blockers: tuple[Blocker, ...] = ()
         self._is_block_logged = False
-        self._sealing.begin_term()
+        self._sealer.begin_term()
         self._snapshot_seq = -1
         self._snapshot_due_at = self._prune_due_at = self._statistics_due_at = self._now()
 
@@ -213,7 +213,7 @@ class Keepers:
         return self._interval
 
     async def _keep_chain(self, shard: Shard) -> bool:
-        return await self._sealing.step(shard, watermark_seq=self._watermark_seq, is_idle=self._is_idle)
+        return await self._sealer.step(shard, watermark_seq=self._watermark_seq, is_idle=self._is_idle)
 
     async def _keep_snapshots(self, shard: Shard) -> None:
         if self._now() < self._snapshot_due_at or self._watermark_seq == self._snapshot_seq:
