@@ -535,6 +535,31 @@ def test_a_sentence_without_a_subject_is_found(
     assert {each.split()[0] for each in found} == set(headless)
 
 
+# The map of the code
+
+
+def paths_named(text: str) -> set[str]:
+    """The paths of files and folders that a document names as code, outside of blocks."""
+    code = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL))
+    return {each for each in code if re.fullmatch(r"[\w.-]+(/[\w.-]+)*(/|\.(py|sql|md|yml|toml))", each)}
+
+
+def test_each_path_on_the_map_of_the_code_exists() -> None:
+    named = paths_named((ROOT / "docs" / "hacking.md").read_text("utf-8"))
+    assert {each for each in named if not any((place / each).exists() for place in (ROOT, PACKAGE))} == set()
+
+
+def test_each_folder_of_the_package_is_on_the_map_of_the_code() -> None:
+    named = paths_named((ROOT / "docs" / "hacking.md").read_text("utf-8"))
+    folders = {f"{path.parent.relative_to(PACKAGE).as_posix()}/" for path in PACKAGE.rglob("__init__.py")} - {"./"}
+    assert folders - named == set()
+
+
+def test_a_path_is_found_in_a_text() -> None:
+    text = "`a/b.py`, `c/` and `/healthz`, `make run`, `x.y`.\n```\n`d/e.py`\n```\n"
+    assert paths_named(text) == {"a/b.py", "c/"}
+
+
 # Everywhere
 
 

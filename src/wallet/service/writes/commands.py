@@ -76,7 +76,7 @@ class Commands:
             legs = (Leg(wallet_id, Direction.DEBIT, amount), Leg(target, Direction.CREDIT, amount))
         else:
             raise ValueError(f"{type_} is no movement between a wallet and a system wallet")
-        values = (type_.encode(), wallet_id.bytes, asset_code.encode(), b"%d" % amount, _encoded(metadata))
+        values = (type_.encode(), wallet_id.bytes, asset_code.encode(), b"%d" % amount, encoded(metadata))
         if options is NO_OPTIONS and other_wallet_id is None:
             mark = fingerprint(WALLET_MOVEMENT_FIELDS, values)
         else:
@@ -114,7 +114,7 @@ class Commands:
             to_wallet_id.bytes,
             asset_code.encode(),
             b"%d" % amount,
-            _encoded(metadata),
+            encoded(metadata),
         )
         if options is NO_OPTIONS:
             mark = fingerprint(TRANSFER_FIELDS, values)
@@ -145,7 +145,7 @@ class Commands:
         """A general transaction: 2 to 100 legs, over any wallets and assets."""
         # Fixed widths but for the amount, which comes last and is closed by its own mark: nothing can run together.
         legs_value = b"".join(b"%b%+d:%d;" % (_wallet_bytes(leg), leg.direction, leg.amount) for leg in legs)
-        values = (type_.encode(), legs_value, _encoded(metadata))
+        values = (type_.encode(), legs_value, encoded(metadata))
         if options is NO_OPTIONS:
             mark = fingerprint(GENERAL_FIELDS, values)
         else:
@@ -183,13 +183,13 @@ class Commands:
             None if target is None else target.bytes,
             _number(expires_in_seconds),
             b"capture" if capture_at_expiry else None,
-            _encoded(metadata),
+            encoded(metadata),
         )
         return PlaceHold(
             id=self._ids.new_id(),
             origin=ORIGIN_API,
             reference_id=reference_id,
-            fingerprint=_mark(HOLD, *values),
+            fingerprint=fingerprint_of(HOLD, *values),
             wallet_id=wallet_id,
             asset_code=asset_code,
             amount=amount,
@@ -217,13 +217,13 @@ class Commands:
             b"true" if final else None,
             *_amount_mode(options),
             _instant(options),
-            _encoded(metadata),
+            encoded(metadata),
         )
         return Capture(
             id=self._ids.new_id(),
             origin=ORIGIN_API,
             reference_id=reference_id,
-            fingerprint=_mark(CAPTURE, *values),
+            fingerprint=fingerprint_of(CAPTURE, *values),
             hold_id=hold_id,
             amount=amount,
             final=final,
@@ -233,7 +233,7 @@ class Commands:
 
     def void(self, *, hold_id: HoldId, reference_id: str, metadata: str | None, options: Options = NO_OPTIONS) -> Void:
         """Release what is left of a hold."""
-        mark = _mark(VOID, hold_id.bytes, _encoded(metadata))
+        mark = fingerprint_of(VOID, hold_id.bytes, encoded(metadata))
         return Void(self._ids.new_id(), ORIGIN_API, reference_id, mark, hold_id, metadata, options)
 
     def increase(
@@ -246,7 +246,7 @@ class Commands:
         options: Options = NO_OPTIONS,
     ) -> Increase:
         """Reserve more by an open hold."""
-        mark = _mark(INCREASE, hold_id.bytes, b"%d" % amount, _encoded(metadata))
+        mark = fingerprint_of(INCREASE, hold_id.bytes, b"%d" % amount, encoded(metadata))
         id_ = self._ids.new_id()
         return Increase(id_, ORIGIN_API, reference_id, mark, hold_id, amount, metadata, options)
 
@@ -260,7 +260,7 @@ class Commands:
         options: Options = NO_OPTIONS,
     ) -> Extend:
         """Let an open hold expire later."""
-        mark = _mark(EXTEND, hold_id.bytes, b"%d" % expires_in_seconds, _encoded(metadata))
+        mark = fingerprint_of(EXTEND, hold_id.bytes, b"%d" % expires_in_seconds, encoded(metadata))
         id_ = self._ids.new_id()
         return Extend(id_, ORIGIN_API, reference_id, mark, hold_id, expires_in_seconds, metadata, options)
 
@@ -280,13 +280,13 @@ class Commands:
             _number(amount),
             b"true" if force else None,
             _instant(options),
-            _encoded(metadata),
+            encoded(metadata),
         )
         return Refund(
             id=self._ids.new_id(),
             origin=ORIGIN_API,
             reference_id=reference_id,
-            fingerprint=_mark(REFUND, *values),
+            fingerprint=fingerprint_of(REFUND, *values),
             original_id=transaction_id,
             amount=amount,
             force=force,
@@ -304,7 +304,7 @@ class Commands:
         options: Options = NO_OPTIONS,
     ) -> Merge:
         """Move all that is in one wallet into another, and end the first."""
-        mark = _mark(MERGE, source.bytes, target.bytes, _instant(options), _encoded(metadata))
+        mark = fingerprint_of(MERGE, source.bytes, target.bytes, _instant(options), encoded(metadata))
         id_ = self._ids.new_id()
         return Merge(id_, ORIGIN_API, reference_id, mark, source, target, metadata, options)
 
@@ -332,12 +332,12 @@ class Commands:
         )
 
 
-def _mark(type_: TransactionType, *values: bytes | None) -> bytes:
+def fingerprint_of(type_: TransactionType, *values: bytes | None) -> bytes:
     """The fingerprint of a request, of the values that follow its type in the layout."""
     return fingerprint(type_.layout, (type_.name.encode(), *values))
 
 
-def _encoded(text: str | None) -> bytes | None:
+def encoded(text: str | None) -> bytes | None:
     return None if text is None else text.encode()
 
 
