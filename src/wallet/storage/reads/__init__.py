@@ -1,4 +1,5 @@
-"""Questions that change nothing: lists, balances, statements, a wallet at an instant. service/access decides who may ask.
+"""Questions that change nothing: lists, balances, statements, a wallet at an instant. service/access decides who may
+ask.
 
 Begin with resources (users, wallets, assets) and listings (transactions, entries, declines).
 """
