@@ -559,6 +559,15 @@ def test_a_path_is_found_in_a_text() -> None:
     assert paths_named(text) == {"a/b.py", "c/"}
 
 
+def test_each_word_of_the_glossary_is_defined_once() -> None:
+    rows = re.findall(
+        r"^\| \*\*(.+?)\*\* \| (.+) \|$", (ROOT / "docs" / "glossary.md").read_text("utf-8"), re.MULTILINE
+    )
+    words = [word for term, meaning in rows for word in [*term.split(", "), *re.findall(r"\*\*(.+?)\*\*", meaning)]]
+    assert len(words) > 100
+    assert [word for word, count in Counter(words).items() if count > 1] == []
+
+
 # Everywhere
 
 
