@@ -17,7 +17,7 @@ from wallet.service.writes.committer import LEGS_PER_ITEM_MAX, Committer, Waitin
 from wallet.storage.batch.aside import Writer
 
 PORTIONS_MAX: Final = 80
-"""The portions of due steps that one batch of bulk posts before it answers that more is due. Only bulk waits so long."""
+"""Portions of due steps that one batch of bulk posts before it answers that more is due. Only bulk waits so long."""
 
 BATCHES_AT_ONCE: Final = 2
 """Batches of bulk at the same time: PostgreSQL works on one while the process decides the other."""
