@@ -246,6 +246,14 @@ def _names(source: str) -> Iterator[tuple[int, str]]:
                 yield node.lineno, name
 
 
+def each_room_says_where_to_begin(path: str, source: str) -> Iterator[str]:
+    """A stranger reads what a room is for, what does not belong in it, and which module to open first."""
+    if path.endswith("__init__.py"):
+        first = re.search(r"Begin\s+with\s+([\w/]+)", ast.get_docstring(_parse(source)) or "")
+        if first is None or f"{path.removesuffix('__init__.py')}{first[1]}.py" not in MODULES:
+            yield f"1: {first[0] if first else 'no module to begin with'}"
+
+
 # Each rule, and what it must catch: a path and a line that breaks it.
 RULES: dict[Rule, tuple[str, str]] = {
     imports_point_downwards: ("storage/x.py", "from wallet.service.writes.commands import Commands"),
@@ -259,6 +267,7 @@ RULES: dict[Rule, tuple[str, str]] = {
     functions_fit_a_screen: ("http/x.py", "def f():\n" + "    pass\n" * 60),
     modules_hold_one_idea: ("http/x.py", "\n" * 401),
     names_say_something: ("http/x.py", "class WalletManager: ..."),
+    each_room_says_where_to_begin: ("http/__init__.py", '"""All about HTTP."""'),
 }
 
 
@@ -291,6 +300,7 @@ def test_the_rule_catches_what_breaks_it(rule: Rule) -> None:
         (no_float_touches_money, "ledger/x.py", "x = round(amount)"),
         (no_sql_in_python, "storage/x.py", "x = f'INSERT INTO wallets VALUES ({y})'"),
         (no_sql_in_python, "storage/x.py", "x = 'select 1'"),
+        (each_room_says_where_to_begin, "http/__init__.py", '"""All about HTTP. Begin with nothing."""'),
         (names_say_something, "http/x.py", "user_info = 1"),
         (names_say_something, "storage/x.py", "def f(data): ..."),
         (names_say_something, "http/x.py", "self.helper = 1"),
