@@ -455,7 +455,6 @@ NOT_YET_PLAIN: set[str] = {
     "src/wallet/service/due",
     "src/wallet/service/keepers",
     "src/wallet/service/reads",
-    "src/wallet/service/writes",
     "src/wallet/storage/batch",
     "src/wallet/storage/chain",
     "src/wallet/storage/reads",
@@ -558,6 +557,15 @@ def test_each_folder_of_the_package_is_on_the_map_of_the_code() -> None:
 def test_a_path_is_found_in_a_text() -> None:
     text = "`a/b.py`, `c/` and `/healthz`, `make run`, `x.y`.\n```\n`d/e.py`\n```\n"
     assert paths_named(text) == {"a/b.py", "c/"}
+
+
+def test_each_word_of_the_glossary_is_defined_once() -> None:
+    rows = re.findall(
+        r"^\| \*\*(.+?)\*\* \| (.+) \|$", (ROOT / "docs" / "glossary.md").read_text("utf-8"), re.MULTILINE
+    )
+    words = [word for term, meaning in rows for word in [*term.split(", "), *re.findall(r"\*\*(.+?)\*\*", meaning)]]
+    assert len(words) > 100
+    assert [word for word, count in Counter(words).items() if count > 1] == []
 
 
 # Everywhere
