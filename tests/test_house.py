@@ -484,7 +484,6 @@ NOT_YET_PLAIN: set[str] = {
     "src/wallet/service/due",
     "src/wallet/service/keepers",
     "src/wallet/service/reads",
-    "src/wallet/service/writes",
     "src/wallet/storage/batch",
     "src/wallet/storage/chain",
     "src/wallet/storage/reads",
