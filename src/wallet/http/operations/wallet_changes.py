@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from wallet.errors import FieldError, InvariantViolated, Malformed, OutcomeUnknown
-from wallet.http.operations.body_fields import EffectiveAt, Step
+from wallet.http.operations.body_fields import CommonBody, EffectiveAt
 from wallet.http.operations.body_options import dated_options
 from wallet.http.operations.perform import decoded, reference_of
 from wallet.http.operations.resource_answers import MergeAnswer, wallet_answer
@@ -30,7 +30,7 @@ Change: TypeAlias = tuple[str, str | int | bool | None]
 _CLEARED: Final[dict[str, int | bool]] = {"overdraft_limit": 0, "freeze_outgoing": False, "freeze_incoming": False}
 
 
-class Merge(Step, kw_only=True):
+class MergeBody(CommonBody, kw_only=True):
     """Move everything that is in the first wallet of the path to the second one; the first ends."""
 
     effective_at: EffectiveAt | None = None
@@ -46,7 +46,7 @@ class SpendingLimit(Struct, forbid_unknown_fields=True, kw_only=True):
 WalletMetadata: TypeAlias = Annotated[dict[str, Any], Meta(description="Any JSON object of at most 4 KiB and depth 4.")]
 
 
-class WalletChange(Struct, forbid_unknown_fields=True, kw_only=True):
+class WalletChangeBody(Struct, forbid_unknown_fields=True, kw_only=True):
     """What is absent stays as it is, null clears. At least one change besides `expected_version`."""
 
     label: Label | UnsetType | None = UNSET
@@ -63,7 +63,7 @@ class WalletChange(Struct, forbid_unknown_fields=True, kw_only=True):
     expected_version: Version | None = None
 
 
-class WalletStep(Struct, forbid_unknown_fields=True, kw_only=True):
+class WalletStepBody(Struct, forbid_unknown_fields=True, kw_only=True):
     """Closes or reopens a wallet. The body may be left out."""
 
     expected_version: Version | None = None
@@ -81,7 +81,7 @@ class WalletChanges:
         """Change what a wallet is called and what it may do."""
         strings = amounts_as_strings(query)
         ensure_json(headers)
-        given = decode(WalletChange, body)
+        given = decode(WalletChangeBody, body)
         changes = wallet_changes(given)
         return await self._submit(
             "change", wallet_id, changes, given.expected_version, caller, request_id=request_id, strings=strings
@@ -103,7 +103,7 @@ class WalletChanges:
         expected = None
         if body:
             ensure_json(headers)
-            expected = decode(WalletStep, body).expected_version
+            expected = decode(WalletStepBody, body).expected_version
         return await self._submit(type_, wallet_id, (), expected, caller, request_id=request_id, strings=strings)
 
     async def merge(
@@ -119,7 +119,7 @@ class WalletChanges:
     ) -> Answer:
         """Unlike the others it moves money, and so it has a reference."""
         options = read_options(headers, query)
-        given = decoded(Merge, body, headers, options)
+        given = decoded(MergeBody, body, headers, options)
         source_id, target_id = path_id("wallet_id", source), path_id("target_wallet_id", target)
         request = self._service.commands.merge(
             source=source_id,
@@ -186,7 +186,7 @@ class WalletChanges:
             raise OutcomeUnknown("the wallet was changed, and could not be read afterwards") from error
 
 
-def wallet_changes(given: WalletChange) -> tuple[Change, ...]:
+def wallet_changes(given: WalletChangeBody) -> tuple[Change, ...]:
     """Pairs of a field and its new value. Raises Malformed if there are none."""
     changes: list[Change] = []
     if given.label is not UNSET:
