@@ -1,4 +1,4 @@
-"""What can become of a request. A refusal is a value: it has no effect and harms no neighbour."""
+"""The outcomes of a request. A refusal is a value: it has no effect, also not on other requests of the batch."""
 
 from enum import Enum
 from typing import NamedTuple, TypeAlias
@@ -7,9 +7,9 @@ from wallet.ledger.model import Posted, WalletId
 
 
 class RefusalCode(Enum):
-    """In order of precedence: of all that applies, the first is the answer.
+    """The codes in order of precedence: of all that apply, the first is the answer.
 
-    What is not found is one step, whatever it is: the first leg that lacks one names it.
+    The codes for things that are not found are one step: the first leg that lacks something decides which it is.
     """
 
     REFERENCE_REUSED = "reference_reused"
@@ -19,6 +19,8 @@ class RefusalCode(Enum):
     HOLD_NOT_FOUND = "hold_not_found"
     TRANSACTION_NOT_FOUND = "transaction_not_found"
     PROGRAMME_NOT_FOUND = "programme_not_found"
+    CLAIM_NOT_FOUND = "claim_not_found"
+    HOLD_IS_CLAIM = "hold_is_claim"
     ASSET_MISMATCH = "asset_mismatch"
     SYSTEM_WALLET = "system_wallet"
     LEGS_UNBALANCED = "legs_unbalanced"
@@ -26,6 +28,9 @@ class RefusalCode(Enum):
     WALLET_CLOSED = "wallet_closed"
     WALLET_FROZEN = "wallet_frozen"
     HOLD_CLOSED = "hold_closed"
+    CLAIM_CLOSED = "claim_closed"
+    WALLET_WITHOUT_USER = "wallet_without_user"
+    ALREADY_REDEEMED = "already_redeemed"
     NOT_REFUNDABLE = "not_refundable"
     EFFECTIVE_IN_FUTURE = "effective_in_future"
     EFFECTIVE_BEFORE_ORIGINAL = "effective_before_original"
@@ -52,27 +57,28 @@ class Applied(NamedTuple):
 
 
 class Replayed(NamedTuple):
-    """The movement had happened before; this is its first answer."""
+    """The movement had happened before, and this is its first answer."""
 
     posted: Posted
 
 
 class Predicted(NamedTuple):
-    """A dry run: the movement would happen, like this. Nothing did; its id is nobody's."""
+    """A dry run: the movement would happen like this. Nothing happened, and nothing has its id."""
 
     posted: Posted
 
 
 class Settled(NamedTuple):
-    """Whatever was due is posted. is_all: False where that was a portion of it, the first in order."""
+    """The due steps of a wallet are posted. is_all: False if this was a portion of them, the first in order."""
 
     is_all: bool = True
 
 
 class Refused(NamedTuple):
-    """Nothing happened. `available` and `required` are what was compared; `differs` names request fields.
+    """Nothing happened. `available` and `required` are the compared amounts; `differs` names request fields.
 
-    members: what else the problem says, by name: hold_status, merged_into, direction, limit, used, resets_at, version.
+    members: further members of the problem, by name: hold_status, claim_status, merged_into, direction, limit, used,
+    resets_at, version.
     """
 
     code: RefusalCode

@@ -8,11 +8,11 @@ from uvicorn.protocols.http.flow_control import FlowControl
 class Flow(FlowControl):
     """Reads nothing while requests wait to be parsed, even if the current exchange asks for its body."""
 
-    is_held = False
+    is_stopped = False
     _waiting: Callable[[], None] | None = None
 
     def resume_reading(self) -> None:
-        if not self.is_held:
+        if not self.is_stopped:
             super().resume_reading()
 
     def when_writable(self, write: Callable[[], None]) -> None:

@@ -13,7 +13,7 @@ SELECT FROM wallets
 -- in:  {shard} and {ids}, put in as digits and as UUIDs that were parsed: nothing of a client's gets here as text
 -- out: no rows, but the tag of the last statement, `SELECT n`: how many wallets are locked
 -- why: The isolation level is said, not inherited. The writer has an xid before it takes a seq, which is what lets
---      the fence tell when every batch up to a seq is settled. All writers lock in one total order, so two batches can
+--      the fence tell when every batch up to a seq is stable. All writers lock in one total order, so two batches can
 --      wait for each other but never deadlock; a wallet that everybody uses comes last, so that nobody waits holding it
 BEGIN ISOLATION LEVEL READ COMMITTED;  -- noqa: PRS
 SELECT pg_current_xact_id();
@@ -32,7 +32,7 @@ SELECT id, asset_id, kind, locked, balance, held, version, overdraft_limit, max_
  ORDER BY hot, id
    FOR NO KEY UPDATE;
 
--- name: find_held
+-- name: find_busy
 -- in:  $1 shard smallint, $2 ids uuid[]
 -- out: the ids among them of wallets that another session has locked at this moment
 -- why: after a lock time-out, outside any transaction: those who name other wallets need not wait as well
