@@ -33,7 +33,7 @@ _FORWARDED_BEGIN: Final = (
     b"x-appengine-", b"x-goog-", b"x-vercel-", b"x-railway-",
 )  # fmt: skip
 
-Entry: TypeAlias = Callable[[], Caller | None]
+FindsCaller: TypeAlias = Callable[[], Caller | None]
 """Answers who asks, or None where the database has to be asked. Raises RateLimited."""
 
 _MISSING: Final = "The header Authorization is missing: it must be Bearer and a key"
@@ -74,7 +74,7 @@ class Authentication:
             raise Unauthenticated(_MISSING)
         return self._ring.known(_key_in(authorization))
 
-    def entry(self, authorization: bytes | None, headers: Iterable[tuple[bytes, bytes]]) -> Entry:
+    def entry(self, authorization: bytes | None, headers: Iterable[tuple[bytes, bytes]]) -> FindsCaller:
         """A function that does for all requests with these headers what `known` does; not for the open paths.
 
         Raises Unauthenticated if `known` would always raise it.

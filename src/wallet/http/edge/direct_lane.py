@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 from uuid import UUID
 
-from wallet.http.edge.authentication import CALLER, Authentication, Entry
+from wallet.http.edge.authentication import CALLER, Authentication, FindsCaller
 from wallet.http.edge.deadlines import Deadlines, too_late
 from wallet.http.edge.needs import Needs
 from wallet.http.operations.balances import current_answer
@@ -71,7 +71,7 @@ _UNUSUAL: Final = frozenset({b"expect", b"content-encoding", b"upgrade"})
 class _Said(NamedTuple):
     """The headers as far as the lane needs them. entry: finds the caller. has_key: there is an Idempotency-Key."""
 
-    entry: Entry
+    entry: FindsCaller
     request_id: bytes | None
     has_key: bool
 

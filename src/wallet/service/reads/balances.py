@@ -16,7 +16,7 @@ from wallet.storage.reads.balances import Balance
 IDS_PER_QUERY_MAX: Final = 1_000
 
 
-class Receiver(Protocol):
+class BalanceReceiver(Protocol):
     """Where a balance goes: a future, or an object in its place where no task waits."""
 
     def done(self) -> bool: ...
@@ -26,7 +26,7 @@ class Receiver(Protocol):
     def set_exception(self, exception: BaseException, /) -> None: ...
 
 
-_Gathered: TypeAlias = dict[WalletId, list[Receiver]]
+_Gathered: TypeAlias = dict[WalletId, list[BalanceReceiver]]
 
 
 class BalanceSource(Protocol):
@@ -57,7 +57,7 @@ class Balances:
         self.ask(wallet_id, future)
         return await future
 
-    def ask(self, wallet_id: WalletId, receiver: Receiver) -> None:
+    def ask(self, wallet_id: WalletId, receiver: BalanceReceiver) -> None:
         """The same: `receiver` is given the balance or NotFound or StorageUnavailable, never before this returns.
 
         Raises at once what says that it will not be given anything: Overloaded, or StorageUnavailable.
