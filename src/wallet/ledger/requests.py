@@ -164,6 +164,52 @@ class Extend(NamedTuple):
     type: str = transaction_types.EXTEND.name
 
 
+class PlaceClaim(NamedTuple):
+    """Reserve `uses` times an amount of a wallet for the holders of a code. Its id becomes the claim's."""
+
+    id: TransactionId
+    origin: str
+    reference_id: str
+    fingerprint: bytes
+    wallet_id: WalletId
+    asset_code: str
+    amount: int
+    code_hash: bytes
+    expires_in_seconds: int
+    uses: int = 1
+    once_per_user: bool = False
+    metadata: str | None = None
+    options: Options = NO_OPTIONS
+    type: str = transaction_types.CLAIM_PLACE.name
+
+
+class RedeemClaim(NamedTuple):
+    """Move one use of a claim to a user's wallet. The service knows from the code which claim it is."""
+
+    id: TransactionId
+    origin: str
+    reference_id: str
+    fingerprint: bytes
+    claim_id: HoldId
+    wallet_id: WalletId
+    metadata: str | None = None
+    options: Options = NO_OPTIONS
+    type: str = transaction_types.CLAIM_REDEEM.name
+
+
+class CancelClaim(NamedTuple):
+    """Release what is left of a claim."""
+
+    id: TransactionId
+    origin: str
+    reference_id: str
+    fingerprint: bytes
+    claim_id: HoldId
+    metadata: str | None = None
+    options: Options = NO_OPTIONS
+    type: str = transaction_types.CLAIM_CANCEL.name
+
+
 class Refund(NamedTuple):
     """Mirror an earlier transaction, in part or whole; `amount` None: all that is left to refund."""
 
@@ -256,7 +302,20 @@ class Settle(NamedTuple):
 
 
 Single: TypeAlias = (
-    Post | PlaceHold | Capture | Void | Increase | Extend | Refund | Merge | ChangeWallet | Grant | Settle
+    Post
+    | PlaceHold
+    | Capture
+    | Void
+    | Increase
+    | Extend
+    | PlaceClaim
+    | RedeemClaim
+    | CancelClaim
+    | Refund
+    | Merge
+    | ChangeWallet
+    | Grant
+    | Settle
 )
 
 

@@ -231,7 +231,7 @@ def _drawn_answer(debits: Sequence[Entry], drawn: Sequence[Drawn]) -> DrawnAnswe
 
 
 def _refundable(posted: Posted, refunded: Refunded) -> int:
-    match refunds_of(posted.type):
+    match refunds_of(posted):
         case Refunds.BY_AMOUNT:
             moved = posted.entries[0].amount if posted.entries else 0  # a grant that was skipped moved nothing
             return moved - refunded.amount

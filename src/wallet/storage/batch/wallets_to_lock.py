@@ -14,7 +14,7 @@ from wallet.errors import GroupTooLarge
 from wallet.ledger.footprint import is_plain, singles
 from wallet.ledger.kinds import footprint_of, wallets_named
 from wallet.ledger.model import Asset, HoldId, TransactionId, WalletId, WalletState
-from wallet.ledger.requests import Group, PlaceHold, Post, Request
+from wallet.ledger.requests import Group, PlaceClaim, PlaceHold, Post, Request
 from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.rows.asset_cache import AssetCache
@@ -89,7 +89,7 @@ def wallets_locked(request: Request, cache: AssetCache) -> Collection[WalletId] 
     if type(request) is Group:
         of_items = [wallets_locked(item, cache) for item in request.items]
         return None if None in of_items else [wallet_id for wallets in of_items for wallet_id in wallets or ()]
-    if not (type(request) is Post or type(request) is PlaceHold):
+    if not isinstance(request, Post | PlaceHold | PlaceClaim):
         return None
     if request.asset_code is not None and request.asset_code not in cache.by_code:
         return None
