@@ -104,7 +104,7 @@ class WalletService:
 
     @property
     def stage_seconds_max(self) -> float:
-        """How long one step of an answer may take."""
+        """How long one stage of an answer may take."""
         return self._database.settings.stage_seconds_max
 
     async def start(self) -> None:
