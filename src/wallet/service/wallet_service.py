@@ -36,7 +36,6 @@ from wallet.service.writes.committer import Committer
 from wallet.storage.chain.evidence import ReceiptStore
 from wallet.storage.connections.database import Database
 from wallet.storage.connections.pooled import ask
-from wallet.storage.reads.own_lists import OwnLists
 from wallet.storage.reads.owners import OwnerStore
 from wallet.storage.reads.resources import ReadStore
 from wallet.storage.reads.statement_lines import StatementStore
@@ -126,7 +125,6 @@ class WalletService:
         self._store, self._cursors = store, cursors
         self.reads = Reads(store, cursors, settle=self.settle_if_due)
         self.permissions = Permissions(Ownership(OwnerStore(self._pool, seconds_max=seconds_max)))
-        self._own_lists = OwnLists(self._pool, seconds_max=seconds_max)
         programmes = ProgrammeStore(self._pool, seconds_max=seconds_max)
         self.programmes = Programmes(store, programmes, cursors, self.committer.submit)
         self.resources = Resources(self._pool, seconds_max=seconds_max)
@@ -180,7 +178,6 @@ class WalletService:
             self._store,
             self._cursors,
             settle=self.settle_if_due,
-            lists=self._own_lists,
             permissions=self.permissions,
             caller=caller,
         )

@@ -16,6 +16,7 @@ import asyncpg
 from wallet.errors import ensure
 from wallet.ledger.model import AssetId, WalletId, WalletKind
 from wallet.storage.connections.sql_files import load_statements
+from wallet.storage.reads.entries import EntryReads
 from wallet.storage.reads.holdings import HoldingReads
 from wallet.storage.reads.listings import ListingReads
 
@@ -101,7 +102,7 @@ class WalletFilter:
     member: tuple[str, str] | None = None
 
 
-class ReadStore(ListingReads, HoldingReads):
+class ReadStore(ListingReads, EntryReads, HoldingReads):
     """Reads one shard. Every method raises StorageUnavailable when the database cannot answer in time."""
 
     async def user(self, user_id: UUID) -> User | None:
@@ -120,9 +121,16 @@ class ReadStore(ListingReads, HoldingReads):
     async def wallet(self, wallet_id: WalletId) -> Wallet | None:
         return await self._ask(lambda connection: find_wallet(connection, self._shard, wallet_id))
 
-    async def wallets(self, wanted: WalletFilter, *, before: WalletId | None, limit: int) -> Sequence[Wallet]:
-        """By descending id: newest first, but for ids that were not made by the service."""
-        name, along = _wallets_along(wanted)
+    async def wallets(
+        self,
+        wanted: WalletFilter,
+        *,
+        own: Sequence[WalletId] | None = None,
+        before: WalletId | None,
+        limit: int,
+    ) -> Sequence[Wallet]:
+        """By descending id: newest first, but for ids that were not made by the service. `own`: only of these."""
+        name, along = _wallets_along(wanted, own)
 
         async def read(connection: asyncpg.Connection) -> Sequence[Wallet]:
             ids = await connection.fetch(_SQL[f"list_wallet_ids{name}"], self._shard, *along, before, limit)
@@ -171,8 +179,10 @@ async def find_asset(connection: asyncpg.Connection, shard: int, asset_id: Asset
     return None if row is None else _asset(row)
 
 
-def _wallets_along(wanted: WalletFilter) -> tuple[str, tuple[object, ...]]:
+def _wallets_along(wanted: WalletFilter, own: Sequence[WalletId] | None) -> tuple[str, tuple[object, ...]]:
     """Which list of ids (the rest of its name), and what it goes along."""
+    if own is not None:
+        return "_among", (own, wanted.user_id, wanted.label, *(wanted.member or (None, None)))
     if wanted.member is not None:
         return "_by_metadata", wanted.member
     if wanted.label is not None:
