@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 import asyncpg
 import pytest
+from hypothesis import settings
 
 from tests.postgres import POSTGRES_VERSIONS, Server, Servers, postgres_bindirs
 
@@ -13,6 +14,12 @@ from tests.postgres import POSTGRES_VERSIONS, Server, Servers, postgres_bindirs
 # that: a test that ends one by SIGINT would wait for ever.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# The same on every machine: without this, Hypothesis makes a seed of each test's name where CI is set, and what that
+# seed tries depends on which modules are loaded. A failure prints how to repeat it. No time is judged.
+settings.register_profile("wallet", derandomize=False, deadline=None, print_blob=True)
+settings.load_profile("wallet")
 
 
 @pytest.fixture(scope="session")

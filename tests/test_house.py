@@ -435,57 +435,12 @@ HEADLESS = re.compile(r"(Who|Whom|Whose|What|Where|Which)(ever)?\b")
 
 # These places have such sentences still. The list only becomes shorter: a place without them must not be on it.
 NOT_YET_PLAIN: set[str] = {
-    "CHANGELOG.md",
-    "docs/adr/0002-halving.md",
-    "docs/adr/0004-tuples-in-the-core.md",
-    "docs/adr/0005-generic-plans.md",
-    "docs/adr/0006-indexes.md",
-    "docs/adr/0010-left-for-later.md",
-    "docs/adr/0011-due-steps.md",
-    "docs/adr/0013-ordinary-first.md",
-    "docs/adr/0014-silences.md",
-    "docs/adr/0015-programmes-and-clock.md",
-    "docs/adr/0017-bulk.md",
-    "docs/adr/0018-audit-chain.md",
-    "docs/adr/0019-keys.md",
-    "docs/adr/0020-permissions.md",
-    "docs/adr/0021-database-role.md",
-    "docs/adr/0022-receipts.md",
-    "docs/adr/0023-open-pages.md",
-    "docs/adr/0024-numbers-in-metadata.md",
-    "docs/adr/0025-database-url.md",
-    "docs/adr/0026-databases-as-people-have-them.md",
-    "docs/adr/0027-answers-in-time.md",
-    "docs/adr/0028-work-in-turns.md",
-    "docs/adr/0029-burdens.md",
-    "docs/adr/0030-carried-lots.md",
-    "docs/adr/0031-one-owner-of-framing.md",
-    "docs/adr/README.md",
-    "docs/audit-chain.md",
-    "docs/configuration.md",
-    "docs/filters.md",
-    "docs/keys.md",
-    "docs/operations.md",
-    "docs/performance.md",
-    "docs/receipts.md",
-    "docs/reliability.md",
-    "docs/testing.md",
-    "docs/threat-model.md",
-    "examples/verify_receipt.py",
-    "src/wallet/cli",
-    "src/wallet/http",
     "src/wallet/http/bulk",
-    "src/wallet/http/document",
-    "src/wallet/http/edge",
-    "src/wallet/http/open",
     "src/wallet/http/operations",
     "src/wallet/http/routes",
-    "src/wallet/http/server",
-    "src/wallet/http/wire",
     "src/wallet/ledger",
     "src/wallet/ledger/movements",
     "src/wallet/ledger/rules",
-    "src/wallet/service",
     "src/wallet/service/access",
     "src/wallet/service/due",
     "src/wallet/service/keepers",
@@ -493,16 +448,12 @@ NOT_YET_PLAIN: set[str] = {
     "src/wallet/service/writes",
     "src/wallet/storage/batch",
     "src/wallet/storage/chain",
-    "src/wallet/storage/connections",
-    "src/wallet/storage/embedded",
     "src/wallet/storage/reads",
     "src/wallet/storage/registry",
     "src/wallet/storage/rows",
     "src/wallet/storage/schema",
     "src/wallet/storage/upkeep",
     "src/wallet/storage/verify",
-    "tools/advisories.py",
-    "tools/licences.py",
 }
 
 # A migration that may be applied somewhere is never edited, not even its words.
@@ -579,7 +530,7 @@ def test_a_sentence_without_a_subject_is_found(
 
 def test_no_file_knows_the_machine_it_was_written_on() -> None:
     here = re.compile(r"/(?:home|Users)/\w|/root/\w|/work/\w")
-    folders = [ROOT / name for name in ("src", "tests", "docs", "deploy", ".ci")]
+    folders = [ROOT / name for name in ("src", "tests", "tools", "docs", "deploy", ".ci", ".github")]
     files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
     files += [path for path in ROOT.iterdir() if path.is_file() and path.name != ".git"]
     found = []

@@ -56,6 +56,22 @@ class TestLock:
         assert [each.partition(">")[0] for each in built_by["requires"]] == ["uv_build"]
 
 
+class TestWorkflows:
+    WORKFLOWS = sorted((ROOT / ".github" / "workflows").iterdir())
+
+    @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+    def test_each_action_is_named_by_a_commit_and_each_workflow_may_only_read(self, workflow: Path) -> None:
+        text = workflow.read_text("utf-8")
+        actions = re.findall(r"uses:(.*)", text)
+        assert actions
+        # A tag can be moved to another commit later.
+        assert all(re.fullmatch(r" [\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action) for action in actions), actions
+        assert re.search(r"^permissions:\n  contents: read\n\n", text, re.MULTILINE)
+        assert len(re.findall(r"^    runs-on:", text, re.MULTILINE)) == len(
+            re.findall(r"^    timeout-minutes:", text, re.M)
+        )
+
+
 def package(folder: Path, name: str, *declared: str) -> PathDistribution:
     """An installed package that declares this."""
     path = folder / f"{name}-1.0.dist-info"

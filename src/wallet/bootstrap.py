@@ -1,5 +1,6 @@
 """The only module that builds the objects of the service and connects them to each other."""
 
+from pathlib import Path
 from typing import Any, cast
 
 from litestar import Litestar
@@ -9,10 +10,11 @@ from wallet.http.application import make_framework
 from wallet.http.document.openapi import document
 from wallet.http.edge.authentication import Authentication
 from wallet.http.edge.cors import Cors
+from wallet.http.edge.deadlines import Deadlines
 from wallet.http.edge.edge import Edge
 from wallet.http.edge.fast_lane import FastLane
 from wallet.http.edge.lifespan import Lifespan
-from wallet.http.edge.turns import Turns
+from wallet.http.open.guide import BUILT, guide_pages
 from wallet.http.open.pages import OpenPages, open_pages
 from wallet.http.operations.balances import WalletBalances
 from wallet.http.operations.perform import Movements
@@ -28,7 +30,7 @@ from wallet.service.wallet_service import WalletService
 from wallet.service.writes.bulk import CHUNKS_QUEUED_MAX, QUEUE_ITEMS_MAX, Bulk
 from wallet.service.writes.commands import Commands
 from wallet.service.writes.committer import Committer
-from wallet.service.writes.ordered_committer import LANES, LaneCommitter
+from wallet.service.writes.ordered_committer import BATCHES_AT_ONCE, OrderedCommitter
 from wallet.service.writes.ordered_committer import PORTIONS_MAX as BULK_PORTIONS_MAX
 from wallet.settings import Settings
 from wallet.storage.batch.aside import GROUP_LINES_AT_ONCE_MAX, SizedWriter, WriterAside
@@ -65,9 +67,9 @@ def make_service(settings: Settings) -> WalletService:
     )
     # A writer of its own, so that a large batch does not occupy one of the writers of small movements.
     aside = WriterAside(*make_writers(1, BULK_PORTIONS_MAX, is_aside=True))
-    lanes = make_writers(LANES, BULK_PORTIONS_MAX, group_lines_at_once=GROUP_LINES_AT_ONCE_MAX)
-    bulk = LaneCommitter(
-        [SizedWriter(each, aside) for each in lanes],
+    bulk_writers = make_writers(BATCHES_AT_ONCE, BULK_PORTIONS_MAX, group_lines_at_once=GROUP_LINES_AT_ONCE_MAX)
+    bulk = OrderedCommitter(
+        [SizedWriter(each, aside) for each in bulk_writers],
         queue_depth_max=max(QUEUE_ITEMS_MAX, CHUNKS_QUEUED_MAX * settings.bulk_items_max),
         batch_items_max=settings.bulk_items_max,
         wallets_of=lambda request: wallets_locked(request, assets),
@@ -98,28 +100,36 @@ def make_service(settings: Settings) -> WalletService:
 
 
 def make_routes(
-    service: WalletService, movements: Movements, balances: WalletBalances, settings: Settings
+    service: WalletService,
+    movements: Movements,
+    balances: WalletBalances,
+    settings: Settings,
+    *,
+    guide: Path | None = None,
 ) -> tuple[Litestar, OpenPages]:
-    """The framework with all routes, and the pages that need no key."""
+    """The framework with all routes, and the pages that need no key. guide: as for make_app."""
     exposition = None if settings.metrics_port else service.telemetry.exposition
-    pages = open_pages(lambda: document(framework), exposition)
+    pages = {**open_pages(lambda: document(framework), exposition), **(guide_pages(guide) if guide else {})}
     framework = make_framework(service, movements, balances, pages, public_url=url_of(settings.public_url))
     return framework, pages
 
 
-def make_app(settings: Settings) -> Lifespan:
-    """The ASGI application that the server runs. Raises SettingsInvalid without a database."""
+def make_app(settings: Settings, *, guide: Path | None = BUILT) -> Lifespan:
+    """The ASGI application that the server runs. guide: the folder of the documentation site; it need not exist.
+
+    Raises SettingsInvalid without a database.
+    """
     link_types_to(url_of(settings.public_url))
     service = make_service(settings)
     movements, balances = Movements(service), WalletBalances(service)
-    framework, pages = make_routes(service, movements, balances, settings)
+    framework, pages = make_routes(service, movements, balances, settings, guide=guide)
     fast_lane = FastLane(movements, balances, pages) if settings.fast_lane else None
     origins = origins_of(settings.cors_origins)
     authentication = Authentication(service.ring, is_development=settings.development, origins={*origins} - {ANY})
-    turns = Turns(seconds_max=settings.answer_seconds_max)
+    deadlines = Deadlines(seconds_max=settings.answer_seconds_max)
     cors = Cors(origins) if origins else None
-    edge = Edge(cast("App", framework), fast_lane, service.telemetry, authentication, turns, cors=cors)
-    return Lifespan(edge, service, turns)
+    edge = Edge(cast("App", framework), fast_lane, service.telemetry, authentication, deadlines, cors=cors)
+    return Lifespan(edge, service, deadlines)
 
 
 def openapi_bytes() -> bytes:

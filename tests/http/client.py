@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -117,12 +118,13 @@ def fields_of(answer: httpx.Response) -> list[str]:
 
 
 @asynccontextmanager
-async def running_api(database_url: str, **settings: Any) -> AsyncIterator[Api]:
+async def running_api(database_url: str, *, guide: Path | None = None, **settings: Any) -> AsyncIterator[Api]:
     """The application on this database, started, with its client; ended as the server ends it.
 
-    In development mode, where no key is needed, unless `settings` say otherwise.
+    In development mode, where no key is needed, unless `settings` say otherwise. guide: the folder of a documentation
+    site.
     """
-    app = make_app(Settings(**{"database_url": database_url, "development": True, **settings}))
+    app = make_app(Settings(**{"database_url": database_url, "development": True, **settings}), guide=guide)
     told: asyncio.Queue[Any] = asyncio.Queue()
     said: asyncio.Queue[Any] = asyncio.Queue()
     living = asyncio.create_task(app({"type": "lifespan"}, told.get, said.put))

@@ -10,8 +10,8 @@ import pytest
 from wallet.errors import Malformed
 from wallet.http.bulk import batches
 from wallet.http.bulk.lines import LINE_BYTES_MAX
-from wallet.http.bulk.portions import ITEM_ERRORS_MAX, SLICE_BYTES, SLICE_ITEMS, read_items
-from wallet.http.operations.bodies import TopUp
+from wallet.http.bulk.portions import ITEM_ERRORS_MAX, READ_BYTES_MAX, READ_ITEMS_MAX, read_items
+from wallet.http.operations.posts import TopUp
 from wallet.http.wire import decoding
 from wallet.http.wire.decoding import METADATA_BYTES_MAX, canonical_metadata, decode
 from wallet.ledger.requests import Single
@@ -73,11 +73,11 @@ class _Refusing:
 @pytest.mark.parametrize(
     ("items", "item_bytes", "turns"),
     [
-        (SLICE_ITEMS, 2, 0),
-        (10 * SLICE_ITEMS, 2, 9),
+        (READ_ITEMS_MAX, 2, 0),
+        (10 * READ_ITEMS_MAX, 2, 9),
         (8, LINE_BYTES_MAX, 7),
-        (16, SLICE_BYTES // 2, 7),
-        (8, SLICE_BYTES // 2 + 1, 7),
+        (16, READ_BYTES_MAX // 2, 7),
+        (8, READ_BYTES_MAX // 2 + 1, 7),
     ],
 )
 async def test_reading_makes_way_after_so_many_items_or_bytes(items: int, item_bytes: int, turns: int) -> None:

@@ -136,6 +136,7 @@ class GatedDatabase:
 
     def __init__(self, database: Database) -> None:
         self.settings = database.settings
+        self.shard = database.shard
         self._database = database
         self._connection: GatedConnection | None = None
 

@@ -16,6 +16,7 @@ from tests.storage.ledgers import advance, assert_books_balance, make_database, 
 from wallet.ledger.model import Asset, Standing, WalletState
 from wallet.ledger.outcomes import Applied, Grouped, Settled
 from wallet.storage.batch.writer import BatchWriter
+from wallet.storage.connections.pooled import ShardPool
 from wallet.storage.registry.resources import Resources
 from wallet.storage.verify.ledger import verify
 
@@ -120,7 +121,7 @@ class Stage:
         return lambda: _after(actor, f"let go of {act.wallet}", lambda: hand.execute("ROLLBACK"))
 
     async def _make(self, database: GatedDatabase, id_: Any) -> Sequence[Any]:
-        resources = Resources(database, seconds_max=SECONDS_MAX)  # type: ignore[arg-type]
+        resources = Resources(ShardPool(database, seconds_max=SECONDS_MAX))  # type: ignore[arg-type]
         await resources.create_wallet(asset_code=GOLD.code, wallet_id=id_)
         return ()
 

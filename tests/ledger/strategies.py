@@ -4,11 +4,10 @@ Movements are enumerated, simple ones first, and then picked: a choice each inst
 """
 
 import os
-from collections.abc import Callable
 from itertools import permutations, product
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from hypothesis import Phase, given, seed, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from tests.ledger.worlds import ASSET_IDS, World, asset, legs, post, system_wallets, tried_again, wallet_id
@@ -17,28 +16,6 @@ from wallet.ledger.requests import Leg, Post
 
 LAWS = settings(deadline=None, max_examples=int(os.environ.get("WALLET_LAW_EXAMPLES", "100")), print_blob=True)
 """How each law is tried: often enough to be worth it, and without a clock, because machines differ."""
-
-ROUNDS_MAX = 20
-
-
-def tried_until(is_enough: Callable[[], bool], *given_: st.SearchStrategy[Any], examples: int) -> Callable[[Any], None]:
-    """Call a function with examples, in rounds with fixed seeds, until there are enough of them or ROUNDS_MAX are over.
-
-    One round would do, were it not that Hypothesis also draws constants of whatever modules are loaded: so what one
-    round tries depends on which other tests there are.
-    """
-
-    def run(function: Callable[..., None]) -> None:
-        for number in range(ROUNDS_MAX):
-            once = settings(LAWS, max_examples=examples, database=None, phases=[Phase.generate])(
-                given(*given_)(function)
-            )
-            seed(number)(once)()
-            if is_enough():
-                return
-
-    return run
-
 
 NAMES = {"GOLD": ("alice", "bob"), "COIN": ("carol", "dave")}
 CAPS = (1, 10, AMOUNT_MAX)

@@ -14,6 +14,8 @@ from tests.storage.posting import database_of, make_asset, make_wallets
 from wallet.errors import AlreadyExists, NotFound, StorageUnavailable
 from wallet.ledger.model import LotCategory
 from wallet.ledger.outcomes import RefusalCode, Refused
+from wallet.storage.connections.pooled import ShardPool
+from wallet.storage.connections.shard import Shard
 from wallet.storage.registry.programmes import Attached, Programme, ProgrammeStore, Terms
 from wallet.storage.upkeep.clock import advance_clock, read_clock, try_lock_clock
 from wallet.storage.upkeep.due import (
@@ -47,7 +49,7 @@ def terms(**fields: Any) -> Terms:
 async def store(database_url: str) -> AsyncIterator[ProgrammeStore]:
     database = database_of(database_url, lock_timeout_ms=50)
     pool = await database.pool("test", connections_max=2)
-    yield ProgrammeStore(pool, seconds_max=10)
+    yield ProgrammeStore(ShardPool(pool, seconds_max=10))
     pool.terminate()
 
 
@@ -297,10 +299,10 @@ async def test_the_wallets_of_a_programme_are_listed_by_id(store: ProgrammeStore
 async def test_where_nothing_is_due_there_is_nothing_to_see(
     connection: asyncpg.Connection, wallets: list[UUID]
 ) -> None:
-    outlook = await look_ahead(connection, shard=0)
+    outlook = await look_ahead(Shard(connection))
     assert (outlook.oldest_at, outlook.next_at, outlook.is_anything_due) == (None, None, False)
-    assert await find_due_wallets(connection, shard=0, without=(), limit=9) == []
-    assert await find_due_grants(connection, shard=0, without=(), limit=9) == []
+    assert await find_due_wallets(Shard(connection), without=(), limit=9) == []
+    assert await find_due_grants(Shard(connection), without=(), limit=9) == []
 
 
 async def test_the_outlook_is_over_wallets_and_periods(
@@ -310,10 +312,10 @@ async def test_the_outlook_is_over_wallets_and_periods(
     await let_start(connection, attachment, THEN)
     await let_be_due(connection, wallets[1], THEN + timedelta(days=1))
     await let_be_due(connection, wallets[2], FAR_AHEAD)
-    outlook = await look_ahead(connection, shard=0)
+    outlook = await look_ahead(Shard(connection))
     assert (outlook.oldest_at, outlook.next_at, outlook.is_anything_due) == (THEN, FAR_AHEAD, True)
     await let_start(connection, attachment, FAR_AHEAD - timedelta(days=1))
-    outlook = await look_ahead(connection, shard=0)
+    outlook = await look_ahead(Shard(connection))
     assert outlook.oldest_at == THEN + timedelta(days=1)
     assert outlook.next_at == FAR_AHEAD - timedelta(days=1)
 
@@ -321,18 +323,18 @@ async def test_the_outlook_is_over_wallets_and_periods(
 async def test_due_wallets_come_the_longest_due_first(connection: asyncpg.Connection, wallets: list[UUID]) -> None:
     for days, wallet in zip((2, 0, 1), wallets, strict=True):
         await let_be_due(connection, wallet, THEN + timedelta(days=days))
-    found = await find_due_wallets(connection, shard=0, without=(), limit=2)
+    found = await find_due_wallets(Shard(connection), without=(), limit=2)
     assert [each.id for each in found] == [wallets[1], wallets[2]]
     assert found[0].due_at == THEN
-    found = await find_due_wallets(connection, shard=0, without=[wallets[1]], limit=2)
+    found = await find_due_wallets(Shard(connection), without=[wallets[1]], limit=2)
     assert [each.id for each in found] == [wallets[2], wallets[0]]
 
 
 async def test_a_wallet_that_will_be_due_is_not_due(connection: asyncpg.Connection, wallets: list[UUID]) -> None:
     await let_be_due(connection, wallets[0], FAR_AHEAD)
-    assert await find_due_wallets(connection, shard=0, without=(), limit=9) == []
+    assert await find_due_wallets(Shard(connection), without=(), limit=9) == []
     await advance_clock(connection, FAR_AHEAD)
-    assert [each.id for each in await find_due_wallets(connection, shard=0, without=(), limit=9)] == wallets[:1]
+    assert [each.id for each in await find_due_wallets(Shard(connection), without=(), limit=9)] == wallets[:1]
 
 
 async def test_due_periods_come_the_longest_due_first_with_all_that_a_grant_needs(
@@ -341,7 +343,7 @@ async def test_due_periods_come_the_longest_due_first_with_all_that_a_grant_need
     programme = await made(store, rollover_max=7, expires_in_seconds=60, priority=3)
     for days, wallet in zip((2, 0, 1), wallets, strict=True):
         await let_start(connection, await attached(store, programme, wallet), THEN + timedelta(days=days))
-    found = await find_due_grants(connection, shard=0, without=[wallets[2]], limit=2)
+    found = await find_due_grants(Shard(connection), without=[wallets[2]], limit=2)
     assert [(each.wallet_id, each.starts_at) for each in found] == [
         (wallets[1], THEN),
         (wallets[0], THEN + timedelta(days=2)),
@@ -359,10 +361,10 @@ async def test_periods_after_the_end_are_found_once_and_stopped(
     first, second = [await attached(store, programme, wallet) for wallet in wallets[:2]]
     await let_start(connection, first, THEN - timedelta(microseconds=1))
     await let_start(connection, second, THEN)
-    found = await find_due_grants(connection, shard=0, without=(), limit=9)
+    found = await find_due_grants(Shard(connection), without=(), limit=9)
     assert [each.is_over for each in found] == [False, True]
-    await stop_attachments(connection, found, shard=0)
-    assert await find_due_grants(connection, shard=0, without=(), limit=9) == found[:1]
+    await stop_attachments(Shard(connection), found)
+    assert await find_due_grants(Shard(connection), without=(), limit=9) == found[:1]
 
 
 async def test_stopping_waits_for_nobody(
@@ -371,13 +373,13 @@ async def test_stopping_waits_for_nobody(
     attachment = await attached(store, await made(store, ends_at=FAR_AHEAD), wallets[0])
     await connection.execute("UPDATE programmes SET ends_at = $1", THEN)
     await let_start(connection, attachment, THEN)
-    found = await find_due_grants(connection, shard=0, without=(), limit=9)
+    found = await find_due_grants(Shard(connection), without=(), limit=9)
     other = await asyncpg.connect(database_url)
     async with other.transaction():
         await other.execute("SELECT FROM programme_wallets FOR UPDATE")
-        await stop_attachments(connection, found, shard=0)
+        await stop_attachments(Shard(connection), found)
     await other.close()
-    assert await find_due_grants(connection, shard=0, without=(), limit=9) == found
+    assert await find_due_grants(Shard(connection), without=(), limit=9) == found
 
 
 async def test_only_a_first_period_is_found_as_one(
@@ -385,11 +387,11 @@ async def test_only_a_first_period_is_found_as_one(
 ) -> None:
     attachment = await attached(store, await made(store), wallets[0])
     key = {"programme_id": attachment.programme_id, "wallet_id": attachment.wallet_id}
-    found = await find_first_grant(connection, shard=0, **key)
+    found = await find_first_grant(Shard(connection), **key)
     assert found is not None
     assert (found.period, found.starts_at) == (0, attachment.anchor_at)
     await connection.execute("UPDATE programme_wallets SET next_period = 1")
-    assert await find_first_grant(connection, shard=0, **key) is None
+    assert await find_first_grant(Shard(connection), **key) is None
 
 
 # The clock

@@ -34,12 +34,12 @@ OnProgress = Callable[[VerifyProgress], None]
 )
 @json_option
 def command(settings: Settings, with_chain: bool, against_file: str, as_json: bool) -> int:
-    """Check the whole ledger: that nothing was lost, made up or changed. Names the first wrong row.
+    """Check the whole ledger: that nothing was lost, invented or changed. Names the first wrong row.
 
-    1: per asset all wallets sum to zero, and each transaction's credits equal its debits. 2: each balance is
-    the sum of its entries, what is held the sum of its open holds, and lots add up. 3: no movement took more
-    than there was. 4: versions have no gap, and times never run backwards. 7: every state is what its history
-    says, and with --chain, history is what was hashed when it was written.
+    Law 1: for each asset all balances sum to zero, and each transaction's credits equal its debits. Law 2: each
+    balance is the sum of its entries, the amount held is the sum of the open holds, and lots add up. Law 3: no
+    movement took more than was available. Law 4: versions have no gap, and times never run backwards. Law 7:
+    every state agrees with its history, and with --chain, history agrees with the hashes made when it was written.
 
     Changes nothing and may run beside the service. Exits with 1 if a row is wrong. Without DATABASE_URL it
     works on the data of `wallet dev`.
@@ -72,7 +72,7 @@ async def _verify(
 
 @contextmanager
 def _progress_shown() -> Iterator[OnProgress]:
-    """A bar per step on a terminal, a line per step elsewhere; on standard error, which is not the result."""
+    """Show progress on standard error, apart from the result: a bar for each step on a terminal, else a line."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _line_per_step()
@@ -124,7 +124,7 @@ def _show(report: VerifyReport, chain: ChainReport | None, against: Sequence[Che
     first = "" if report.is_sound else "; the first wrong row of each check:"
     click.echo(f"the ledger is {state} (rows checked: {checked}; {_of_chain(chain, against)}){first}")
     for each in report.findings:
-        # Not in a table, which would cut or fold the key.
+        # No table: it would cut or fold the key.
         click.echo(f"law {each.law}, {each.check}: {each.where}: expected {each.expected}, found {each.found}")
 
 

@@ -1,4 +1,4 @@
-"""The framework's application: routes, problems for everything that goes wrong, and nothing else."""
+"""The framework's application: all routes, the guards in front of them, and a problem for every error."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -16,18 +16,17 @@ from wallet.http.edge.act_guard import act_guard
 from wallet.http.edge.needs import check_scopes, open_to_all
 from wallet.http.open.pages import OpenPages
 from wallet.http.operations.balances import WalletBalances
+from wallet.http.operations.kinds import HOT_ENDS
 from wallet.http.operations.perform import Movements
 from wallet.http.operations.wallet_changes import WalletChanges
 from wallet.http.routes.bulk import bulk_routes
 from wallet.http.routes.documentation import page_routes
 from wallet.http.routes.history import history_routes
 from wallet.http.routes.holdings import holding_routes
-from wallet.http.routes.holds import hold_routes
 from wallet.http.routes.keys import key_routes
 from wallet.http.routes.movements import movement_routes
 from wallet.http.routes.programmes import programme_routes
 from wallet.http.routes.receipts import receipt_routes
-from wallet.http.routes.refunds import refund_routes
 from wallet.http.routes.resources import resource_routes
 from wallet.http.routes.sandbox import sandbox_routes
 from wallet.http.routes.shared import (
@@ -46,8 +45,9 @@ from wallet.http.wire.failures import failure, problem
 from wallet.service.wallet_service import WalletService
 
 COMPRESSED_FROM_BYTES = 4096
-_HOT = r"/(topup|bonus|spend|transfers|balance)$"
-# An import is streamed, and its answers would wait; a batch's 7 MB would hold up everybody for half a second.
+_HOT = rf"/({'|'.join([*HOT_ENDS, 'balance'])})$"
+# Compression would delay the streamed answers of an import, and the 7 MB of a large batch would block the event loop
+# for half a second.
 _BULK = r"/(import|batches)$"
 _BY_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_large", 415: "unsupported_media_type"}
 
@@ -55,12 +55,10 @@ _BY_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_lar
 def make_framework(
     service: WalletService, movements: Movements, balances: WalletBalances, pages: OpenPages, *, public_url: str = ""
 ) -> Litestar:
-    """Everything that the fast lane does not serve, and all that it does. public_url: see http.openapi."""
+    """All routes, those of the fast lane included. public_url: see http.document.openapi."""
     handlers: list[Any] = [
         *movement_routes(movements),
-        *hold_routes(movements),
-        *refund_routes(movements),
-        *wallet_change_routes(WalletChanges(service, movements.operations)),
+        *wallet_change_routes(WalletChanges(service)),
         *resource_routes(service, balances),
         *bulk_routes(Batches(service), Imports(service)),
         *holding_routes(service),
@@ -76,7 +74,7 @@ def make_framework(
     ]
     return Litestar(
         route_handlers=[*_options_routes(handlers), *handlers],
-        # In the order of what a request may be refused for: who asks, that it can be written down, what it says.
+        # The order decides which refusal a request gets: scopes, then the administrative act, then query and headers.
         guards=[check_scopes, act_guard(service), refuse_unknown_parameters, refuse_idempotency_key],
         exception_handlers={
             HTTPException: _http_problem,
@@ -84,16 +82,16 @@ def make_framework(
             Exception: _problem,
         },
         openapi_config=openapi_config(pages, public_url=public_url),
-        # The fast lane does not compress, and the lanes' answers are the same to the byte.
+        # The fast lane does not compress. Its operations are excluded, so that both lanes answer the same bytes.
         compression_config=CompressionConfig(
             backend="gzip",
-            # The next levels take up to three times as long for a hundredth less.
+            # Higher levels take up to three times as long and save one percent more.
             gzip_compress_level=5,
             minimum_size=COMPRESSED_FROM_BYTES,
             exclude=[_HOT, _BULK],
             exclude_opt_key=SENT_AS_IT_IS,
         ),
-        # The protocol bounds bodies, for both lanes.
+        # The server's protocol bounds bodies, for both lanes.
         request_max_body_size=None,
         logging_config=None,
         debug=False,
@@ -101,7 +99,7 @@ def make_framework(
 
 
 def _options_routes(handlers: Iterable[Any]) -> list[ControllerRouterHandler]:
-    """An answer to OPTIONS per path. The framework's own knows only the methods of a path's first handler."""
+    """A route for OPTIONS per path. The framework's own answer has only the methods of a path's first handler."""
     methods: dict[str, set[str]] = {}
     for handler in handlers:
         for path in handler.paths:
@@ -120,7 +118,7 @@ def _options_route(path: str, allowed: str) -> ControllerRouterHandler:
 
 
 def _allowed(methods: Iterable[str]) -> str:
-    """The header Allow: HEAD is taken wherever GET is."""
+    """The value of the header Allow: these methods, and HEAD if GET is one of them."""
     taken = set(methods)
     return ", ".join(sorted(taken | {"HEAD"} if "GET" in taken else taken))
 

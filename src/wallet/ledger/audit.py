@@ -36,16 +36,30 @@ _WORD: Final = 2**64 - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
-_pack_transaction = Struct(">Bc16sqq?16s?16siiii").pack
+TRANSACTION_HEAD: Final = Struct(">Bc16sqq?16s?16siiii")
+TERMS_PART: Final = Struct(">Bii")
+ENTRY_PART: Final = Struct(">Bh16sihqq?Qq")
+STEP_PART: Final = Struct(">B16s16sqqqqqq?qi")
+LOT_PART: Final = Struct(">B16siqqi?q?16si")
+MOVE_PART: Final = Struct(">Bi16s16sqqq")
+"""What a head and parts are packed as, before their texts. ledger.receipt unpacks what is packed here."""
+
+
+def _salted(part: Struct) -> Struct:
+    """A part as it is hashed: after PART and its salt."""
+    return Struct(">c16s" + part.format.removeprefix(">"))
+
+
+_pack_transaction = TRANSACTION_HEAD.pack
 _pack_event_head = Struct(">Bc16s").pack
 _pack_count = Struct(">I").pack
-_pack_terms = Struct(">Bii").pack
-_pack_entry = Struct(">Bh16sihqq?Qq").pack
-_pack_salted_terms = Struct(">c16sBii").pack
-_pack_salted_entry = Struct(">c16sBh16sihqq?Qq").pack
-_pack_step = Struct(">B16s16sqqqqqq?qi").pack
-_pack_lot = Struct(">B16siqqi?q?16si").pack
-_pack_move = Struct(">Bi16s16sqqq").pack
+_pack_terms = TERMS_PART.pack
+_pack_entry = ENTRY_PART.pack
+_pack_salted_terms = _salted(TERMS_PART).pack
+_pack_salted_entry = _salted(ENTRY_PART).pack
+_pack_step = STEP_PART.pack
+_pack_lot = LOT_PART.pack
+_pack_move = MOVE_PART.pack
 _pack_change = Struct(">B16sqqii").pack
 _pack_link = Struct(">cB32siqq16sqi?32s").pack
 _FIRST_BLOCK: Final = _pack_count(0)

@@ -13,12 +13,17 @@ from uuid import UUID
 
 from wallet.ledger.audit import (
     ENTRY,
+    ENTRY_PART,
     HASH_BYTES,
     LOT,
+    LOT_PART,
     MOVE,
+    MOVE_PART,
     SALT_BYTES,
     STEP,
+    STEP_PART,
     TERMS,
+    TRANSACTION_HEAD,
     Link,
     leaf_hash,
     link_hash,
@@ -30,11 +35,6 @@ from wallet.ledger.model import WalletId
 
 FORMAT: Final = 1
 
-_head = Struct(">Bc16sqq?16s?16siiii")
-_entry = Struct(">Bh16sihqq?Qq")
-_step = Struct(">B16s16sqqqqqq?qi")
-_move = Struct(">Bi16s16sqqq")
-_lot = Struct(">B16siqqi?q?16si")
 _signed = Struct(">15siq32sq32sq")
 _SIGNED: Final = b"wallet receipt\x01"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -70,23 +70,23 @@ def wallet_of(part: bytes) -> WalletId | None:
     """The wallet that a part is of; None: of none, or of all."""
     kind = part[0]
     if kind == ENTRY:
-        return UUID(bytes=_entry.unpack_from(part)[2])
+        return UUID(bytes=ENTRY_PART.unpack_from(part)[2])
     if kind == STEP:
-        return UUID(bytes=_step.unpack_from(part)[2])
+        return UUID(bytes=STEP_PART.unpack_from(part)[2])
     if kind == MOVE:
-        return UUID(bytes=_move.unpack_from(part)[3])
+        return UUID(bytes=MOVE_PART.unpack_from(part)[3])
     return None
 
 
 def lots_of(parts: Sequence[bytes], own: frozenset[WalletId]) -> set[bytes]:
     """The ids of the lots that the parts of these wallets move."""
-    return {_move.unpack_from(part)[2] for part in parts if part[0] == MOVE and wallet_of(part) in own}
+    return {MOVE_PART.unpack_from(part)[2] for part in parts if part[0] == MOVE and wallet_of(part) in own}
 
 
 def is_own(part: bytes, own: frozenset[WalletId], own_lots: set[bytes]) -> bool:
     """Whether whoever has these wallets may see a part."""
     if part[0] == LOT:
-        return _lot.unpack_from(part)[1] in own_lots
+        return LOT_PART.unpack_from(part)[1] in own_lots
     return part[0] != TERMS and wallet_of(part) in own
 
 
@@ -158,9 +158,11 @@ def _link(of: Mapping[str, Any]) -> Link:
 
 
 def _read_head(head: bytes) -> dict[str, Any]:
-    _, kind, id_, created_at, effective_at, has_hold, hold, is_refund, original, *lengths = _head.unpack_from(head)
+    _, kind, id_, created_at, effective_at, has_hold, hold, is_refund, original, *lengths = (
+        TRANSACTION_HEAD.unpack_from(head)
+    )
     _ensure(kind == b"T", "it is of no transaction")
-    type_, origin, reference_id, metadata = _texts(head[_head.size :], lengths)
+    type_, origin, reference_id, metadata = _texts(head[TRANSACTION_HEAD.size :], lengths)
     return {
         "id": str(UUID(bytes=id_)),
         "type": type_,
@@ -182,7 +184,7 @@ def _texts(rest: bytes, lengths: Sequence[int]) -> Iterator[str | None]:
 
 
 def _read_entry(part: bytes) -> dict[str, Any]:
-    _, leg, wallet_id, asset_id, sign, amount, _, is_locked, version, balance = _entry.unpack(part)
+    _, leg, wallet_id, asset_id, sign, amount, _, is_locked, version, balance = ENTRY_PART.unpack(part)
     return {
         "leg": leg,
         "wallet_id": str(UUID(bytes=wallet_id)),
@@ -195,11 +197,11 @@ def _read_entry(part: bytes) -> dict[str, Any]:
 
 
 def _read_step(part: bytes) -> dict[str, Any]:
-    _, hold, wallet, version, change, held, captured, released, _, expires, expires_at, _ = _step.unpack_from(part)
+    _, hold, wallet, version, change, held, captured, released, _, expires, expires_at, _ = STEP_PART.unpack_from(part)
     return {
         "hold_id": str(UUID(bytes=hold)),
         "wallet_id": str(UUID(bytes=wallet)),
-        "kind": part[_step.size :].decode(),
+        "kind": part[STEP_PART.size :].decode(),
         "held_change": change,
         "held_after": held,
         "captured": captured,

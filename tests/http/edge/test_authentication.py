@@ -16,7 +16,7 @@ from tests.http.client import MIKASA_WALLET, Api, Headers, code_of, new_referenc
 from tests.http.conftest import Lanes
 from wallet.bootstrap import make_routes, make_service
 from wallet.http.edge.authentication import OPEN_FOLDER, OPEN_PATHS
-from wallet.http.edge.fast_lane import _NEEDS
+from wallet.http.edge.fast_lane import _BALANCE_NEEDS, _MOVEMENTS
 from wallet.http.edge.needs import Needs, needs_of
 from wallet.http.operations.balances import WalletBalances
 from wallet.http.operations.perform import Movements
@@ -301,9 +301,11 @@ async def test_every_read_needs_read_and_whatever_changes_something_needs_more(
 
 
 async def test_the_fast_lane_needs_what_the_routes_need(needs_by_route: dict[tuple[str, str], Needs]) -> None:
-    for operation, needed in _NEEDS.items():
+    needed = {hot.op: hot.needs for hot in _MOVEMENTS.values()} | {"balance": _BALANCE_NEEDS}
+    assert needed.keys() == {"topup", "bonus", "spend", "transfer", "balance"}
+    for operation, needs in needed.items():
         path = "/transfers" if operation == "transfer" else f"/wallets/{{wallet_id}}/{operation}"
-        assert needs_by_route["GET" if operation == "balance" else "POST", path] == needed
+        assert needs_by_route["GET" if operation == "balance" else "POST", path] == needs
 
 
 async def test_the_document_names_the_scopes_and_the_problems(

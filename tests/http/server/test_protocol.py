@@ -14,8 +14,8 @@ import pytest
 
 from tests.http.server.tiny_service import Running, TinyApplication, running
 from wallet.http.edge.authentication import Authentication
+from wallet.http.edge.deadlines import Deadlines
 from wallet.http.edge.edge import Edge
-from wallet.http.edge.turns import Turns
 from wallet.http.wire.encoding import Answer
 from wallet.service.access.key_ring import KeyRing
 from wallet.telemetry import Telemetry
@@ -384,7 +384,7 @@ class EdgeApplication(TinyApplication):
     def __init__(self) -> None:
         super().__init__()
         anybody = Authentication(KeyRing(workers=1, requests_per_second_max=0), is_development=True)
-        self._edge = Edge(super().__call__, self, Telemetry(), anybody, Turns(seconds_max=10))  # type: ignore[arg-type]
+        self._edge = Edge(super().__call__, self, Telemetry(), anybody, Deadlines(seconds_max=10))  # type: ignore[arg-type]
 
     def operation(self, scope: Any, receive: Any) -> Any:
         async def answer() -> Answer:

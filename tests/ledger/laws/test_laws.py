@@ -6,10 +6,11 @@ from itertools import pairwise
 from hypothesis import event, given
 from hypothesis import strategies as st
 
+from tests.ledger.laws.fixed_seeds import tried_until
 from tests.ledger.oracle.agreement import as_answer
 from tests.ledger.oracle.oracle import Oracle
 from tests.ledger.rules.test_refusals import ORDINARY_CODES
-from tests.ledger.strategies import LAWS, batches, tried_until, worlds
+from tests.ledger.strategies import LAWS, batches, worlds
 from tests.ledger.worlds import NOTHING, World, named, tried_again
 from wallet.ledger.batch import Decision
 from wallet.ledger.model import AMOUNT_MAX, WalletId

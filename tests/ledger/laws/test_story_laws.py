@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from tests.ledger import stories
 from tests.ledger.laws.facts import check_facts
+from tests.ledger.laws.fixed_seeds import tried_until
 from tests.ledger.oracle.agreement import as_answer, lot_names, wallet_view
 from tests.ledger.scripts import ask, every_wallet_settled, told
-from tests.ledger.strategies import LAWS, tried_until
+from tests.ledger.strategies import LAWS
 from tests.ledger.worlds import NOTHING, World, named
 from wallet.ledger.model import ORDINARY, ORIGIN_SERVICE, Posted, WalletState
 from wallet.ledger.outcomes import Applied, Predicted, RefusalCode, Refused, Replayed
@@ -27,6 +28,8 @@ _FAMILIES = (
     *[stories.movements] * 6,
     *[stories.placings] * 3,
     *[stories.hold_steps] * 4,
+    *[stories.claims] * 2,
+    *[stories.claim_steps] * 4,
     *[stories.refunds] * 2,
     *[stories.wallet_steps] * 2,
     stories.grants,

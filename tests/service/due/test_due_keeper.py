@@ -35,6 +35,7 @@ from wallet.service.due.sandbox_clock import (
 from wallet.service.keepers.leader import Keepers
 from wallet.settings import Settings
 from wallet.storage.batch.due_steps import MoreIsDue
+from wallet.storage.connections.shard import Shard
 from wallet.storage.upkeep.clock import advance_clock, read_clock
 from wallet.storage.upkeep.due import DueGrant
 
@@ -362,7 +363,7 @@ async def test_no_more_wallets_rest_than_may(
     )
     books.for_all = StorageUnavailable("all wallets are held")
     steps = DuePoster(books.submit, items_max=2_000, now=clock)
-    posted = await steps.post_page(connection)
+    posted = await steps.post_page(Shard(connection))
     assert posted.failed == len(many)
     assert len(steps.resting) == RESTING_MAX
 

@@ -23,6 +23,7 @@ from wallet.service.programmes import Programmes
 from wallet.service.reads.cursors import Cursors
 from wallet.service.writes.committer import Committer
 from wallet.storage.batch.writer import BatchWriter
+from wallet.storage.connections.pooled import ShardPool
 from wallet.storage.reads.resources import ReadStore
 from wallet.storage.registry.programmes import Attached, ProgrammeStore, Terms
 from wallet.storage.registry.resources import Created
@@ -89,7 +90,7 @@ async def running(dsn: str, *, keeper_dsn: str | None = None) -> AsyncIterator[P
 @pytest_asyncio.fixture
 async def store(database_url: str) -> AsyncIterator[ProgrammeStore]:
     pool = await database_of(database_url).pool("test", connections_max=2)
-    yield ProgrammeStore(pool, seconds_max=10)
+    yield ProgrammeStore(ShardPool(pool, seconds_max=10))
     pool.terminate()
 
 
@@ -310,7 +311,7 @@ async def test_sessions_that_are_killed_all_the_time_neither_skip_nor_double(
 
 def use_cases(database_url: str, store: ProgrammeStore, submit: Submit) -> Programmes:
     pool: Any = None  # no list is read
-    return Programmes(ReadStore(pool, seconds_max=1), store, Cursors(b""), submit)
+    return Programmes(ReadStore(ShardPool(pool, seconds_max=1)), store, Cursors(b""), submit)
 
 
 async def test_an_attachment_whose_first_grant_fails_is_finished_when_asked_again(

@@ -13,6 +13,7 @@ from wallet.ledger.model import HoldStatus
 from wallet.service.reads.cursors import Cursors
 from wallet.service.reads.filters import TransactionQuery, WalletQuery
 from wallet.service.reads.lists import Page, PageRequest, Reads
+from wallet.storage.connections.pooled import ShardPool
 from wallet.storage.reads.resources import ReadStore
 
 Ask = Callable[[PageRequest], Coroutine[Any, Any, Page[Any]]]
@@ -66,7 +67,7 @@ async def house(database_url: str, connection: asyncpg.Connection) -> AsyncItera
     await commit_all(writer, [topup(wallet_id, amount) for amount in (1, 2, 3)], refused)
     await writer.close()
     async with await database_of(database_url).pool("reads", connections_max=1) as pool:
-        store = ReadStore(pool, seconds_max=30)
+        store = ReadStore(ShardPool(pool, seconds_max=30))
         reads = Reads(store, Cursors(await store.cursor_key()))
         wallet = await reads.wallet(wallet_id)
         assert wallet.user_id is not None

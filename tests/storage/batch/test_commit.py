@@ -33,6 +33,7 @@ from wallet.ledger.requests import Request
 from wallet.storage.batch.commit import StepSeconds, commit_batch, prepare
 from wallet.storage.batch.load import Loaded
 from wallet.storage.batch.write import write_decision
+from wallet.storage.connections.shard import Shard
 from wallet.storage.rows.asset_cache import AssetCache
 from wallet.storage.rows.ids import IdSource
 
@@ -66,10 +67,9 @@ async def commit(
 ) -> Sequence[Outcome]:
     return await soon(
         commit_batch(
-            connection,
+            Shard(connection),
             batch,
             batch_id=IDS.new_id(),
-            shard=0,
             assets=AssetCache() if assets is None else assets,
             salts=SALTS,
             commit_seconds_max=10,
@@ -342,7 +342,7 @@ async def test_a_movement_of_more_than_there_is_is_a_fault_whoever_let_it_throug
     decision = apply_batch(batch, context, loaded.decided_at)
     decision = decision._replace(states={**decision.states, alice: decision.states[alice]._replace(balance=-3)})
     with pytest.raises(InvariantViolated):
-        await write_decision(writing, batch, loaded, decision, batch_id=IDS.new_id(), shard=0, salts=SALTS)
+        await write_decision(Shard(writing), batch, loaded, decision, batch_id=IDS.new_id(), salts=SALTS)
 
 
 @pytest.mark.parametrize("reference", ["with\0nul", "with \ud800 alone"], ids=["nul", "surrogate"])

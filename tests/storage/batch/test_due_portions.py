@@ -36,6 +36,7 @@ from wallet.storage.batch.due_steps import ManyDue, MoreIsDue
 from wallet.storage.batch.load import load
 from wallet.storage.batch.wallets_to_lock import find_wallets_to_lock
 from wallet.storage.batch.writer import BatchWriter
+from wallet.storage.connections.shard import Shard
 from wallet.storage.rows.asset_cache import AssetCache
 from wallet.storage.rows.ids import IdSource
 
@@ -389,9 +390,9 @@ async def test_no_more_is_loaded_than_a_portion_posts(
     await applied(writer, *(promotional(alice, 1, f"not yet {n}", expires_in_seconds=999) for n in range(9)))
     await advance(connection, seconds=70)
     assets, batch = AssetCache(), [settle(alice)]
-    names = await find_wallets_to_lock(writing, batch, 0, assets, {})
+    names = await find_wallets_to_lock(Shard(writing), batch, assets, {})
     async with writing.transaction():
-        context = (await load(writing, batch, 0, assets, names, due_steps_max=PORTION)).context
+        context = (await load(Shard(writing), batch, assets, names, due_steps_max=PORTION)).context
     assert context.due_until is not None
     # The hold counts for its two slices, and the lots that it reserves come with it.
     assert (len(context.holds), len(context.lots)) == (1, PORTION - 2 + 2)
@@ -408,7 +409,7 @@ async def test_a_chain_begins_twice_however_long_it_is(
     asked: list[str] = []
     writing.add_query_logger(lambda record: asked.append(record.query))
     await commit_batch(
-        writing, [settle(ledger.wallets[-1])], batch_id=IDS.new_id(), shard=0, assets=AssetCache(),
+        Shard(writing), [settle(ledger.wallets[-1])], batch_id=IDS.new_id(), assets=AssetCache(),
         salts=SALTS, commit_seconds_max=10, steps={},
     )  # fmt: skip
     assert sum("EXECUTE lock_wallets" in query for query in asked) == 2

@@ -42,6 +42,7 @@ from wallet.storage.batch.load import Loaded, load
 from wallet.storage.batch.wallets_to_lock import find_wallets_to_lock
 from wallet.storage.batch.write_attachments import net_grants, net_moves
 from wallet.storage.batch.writer import BatchWriter
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.rows.asset_cache import AssetCache
 from wallet.storage.rows.ids import IdSource
@@ -77,9 +78,9 @@ async def commit(writer: BatchWriter, *batch: Request) -> list[Any]:
 async def loaded_for(connection: asyncpg.Connection, *batch: Request) -> Loaded:
     """What a batch would be decided on."""
     assets = AssetCache()
-    names = await find_wallets_to_lock(connection, batch, 0, assets, {})
+    names = await find_wallets_to_lock(Shard(connection), batch, assets, {})
     async with connection.transaction():
-        return await load(connection, batch, 0, assets, names)
+        return await load(Shard(connection), batch, assets, names)
 
 
 class Counting:
@@ -105,7 +106,7 @@ async def asked_for(writing: asyncpg.Connection, cache: AssetCache, *batch: Requ
     counting = Counting(writing)
     await soon(
         commit_batch(
-            counting, batch, batch_id=IDS.new_id(), shard=0, assets=cache, salts=SALTS, commit_seconds_max=10, steps={}
+            Shard(counting), batch, batch_id=IDS.new_id(), assets=cache, salts=SALTS, commit_seconds_max=10, steps={}
         )
     )  # fmt: skip
     return len(counting.asked)
@@ -314,7 +315,7 @@ async def test_what_changes_each_time_it_is_looked_at_is_given_up_after_some_tri
     with pytest.raises(StaleContext):
         await soon(
             commit_batch(
-                hasty, [capture(held.posted.id, "c")], batch_id=IDS.new_id(), shard=0, assets=AssetCache(),
+                Shard(hasty), [capture(held.posted.id, "c")], batch_id=IDS.new_id(), assets=AssetCache(),
                 salts=SALTS, commit_seconds_max=10, steps={},
             )
         )  # fmt: skip

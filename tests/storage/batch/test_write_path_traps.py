@@ -186,6 +186,7 @@ class SabotagedDatabase:
 
     def __init__(self, database: Database, times: int) -> None:
         self.settings = database.settings
+        self.shard = database.shard
         self._database = database
         self.times_left = times
 
@@ -515,6 +516,7 @@ async def test_a_server_that_is_no_longer_safe_is_a_database_that_is_away(
 
     class Watched:
         settings = database.settings
+        shard = database.shard
 
         async def reconnect(self, purpose: str, **options: Any) -> Any:
             if not is_safe[0]:

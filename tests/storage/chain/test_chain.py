@@ -1,4 +1,4 @@
-"""Sealing: settled batches are linked in order, once, by whoever leads; and what is not linked yet is measured."""
+"""Sealing: stable batches are linked in order, once, by whoever leads; and what is not linked yet is measured."""
 
 import asyncio
 import threading
@@ -11,7 +11,7 @@ import pytest
 
 from tests.storage.mixed_traffic import MixedTraffic
 from tests.storage.posting import commit_all, make_asset, make_wallets, topup, writer_of
-from tests.storage.sealing import seal_all, settle_all
+from tests.storage.sealing import make_all_stable, seal_all
 from tests.storage.verify.test_verify import make_ledger
 from wallet.errors import StorageUnavailable
 from wallet.ledger.audit import NO_LINK, Salts, leaf_of, link_hash, merkle_root
@@ -22,6 +22,7 @@ from wallet.storage.chain import leaves
 from wallet.storage.chain import seal as chain
 from wallet.storage.chain.leaves import read_records, read_salts
 from wallet.storage.chain.seal import Lag, find_checkpoints, link_of, measure_lag, seal
+from wallet.storage.connections.shard import Shard
 from wallet.storage.verify.chain import verify_with_chain
 
 SEALS = "SELECT height, seq FROM seals ORDER BY height"
@@ -39,7 +40,7 @@ async def connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
 
 @pytest.fixture
 async def ledger(database_url: str, connection: asyncpg.Connection) -> asyncpg.Connection:
-    """Five batches, of which four are settled."""
+    """Five batches, of which four are stable."""
     await make_ledger(database_url, connection)
     return connection
 
@@ -63,7 +64,7 @@ async def is_sound(dsn: str) -> bool:
 
 async def test_a_batch_has_the_root_and_the_marks_of_what_it_wrote(ledger: asyncpg.Connection, salts: Salts) -> None:
     for row in await ledger.fetch("SELECT seq, root, marks FROM batches"):
-        records = await read_records(ledger, shard=0, first_seq=row["seq"], last_seq=row["seq"])
+        records = await read_records(Shard(ledger), first_seq=row["seq"], last_seq=row["seq"])
         leaves = [leaf_of(record, salts) for record in records[row["seq"]]]
         assert row["root"] == merkle_root(leaves)
         assert row["marks"] == b"".join(leaf[:8] for leaf in leaves)
@@ -88,7 +89,7 @@ async def test_records_are_read_in_order_of_their_leaves(database_url: str, conn
     traffic = MixedTraffic(database_url, connection, seed=3)
     await traffic.begin()
     await traffic.run(30, items_max=20)
-    records = await read_records(connection, shard=0, first_seq=0, last_seq=10**6)
+    records = await read_records(Shard(connection), first_seq=0, last_seq=10**6)
     assert sum(map(len, records.values())) > 100
     for each in records.values():
         assert list(each) == sorted(each, key=lambda record: record.key)
@@ -109,13 +110,13 @@ async def test_a_database_without_a_salt_is_not_set_up(connection: asyncpg.Conne
 # Links
 
 
-async def test_settled_batches_are_linked_in_order_and_no_others(ledger: asyncpg.Connection, salts: Salts) -> None:
-    assert not await seal(ledger, shard=0, salts=salts)
+async def test_stable_batches_are_linked_in_order_and_no_others(ledger: asyncpg.Connection, salts: Salts) -> None:
+    assert not await seal(Shard(ledger), salts=salts)
     assert await sealed(ledger) == [(1, 1), (2, 2), (3, 3), (4, 4)]
-    await settle_all(ledger)
-    assert not await seal(ledger, shard=0, salts=salts)
+    await make_all_stable(ledger)
+    assert not await seal(Shard(ledger), salts=salts)
     assert (await sealed(ledger))[4:] == [(5, 5)]
-    assert not await seal(ledger, shard=0, salts=salts)
+    assert not await seal(Shard(ledger), salts=salts)
     assert len(await sealed(ledger)) == 5
 
 
@@ -128,10 +129,10 @@ async def test_each_link_is_made_of_the_one_before(ledger: asyncpg.Connection) -
 
 
 async def test_a_step_seals_so_many_and_says_that_there_are_more(ledger: asyncpg.Connection, salts: Salts) -> None:
-    await settle_all(ledger)
-    assert await seal(ledger, shard=0, salts=salts, batches_max=2)
-    assert await seal(ledger, shard=0, salts=salts, batches_max=2)
-    assert not await seal(ledger, shard=0, salts=salts, batches_max=2)
+    await make_all_stable(ledger)
+    assert await seal(Shard(ledger), salts=salts, batches_max=2)
+    assert await seal(Shard(ledger), salts=salts, batches_max=2)
+    assert not await seal(Shard(ledger), salts=salts, batches_max=2)
     assert await sealed(ledger) == [(n, n) for n in range(1, 6)]
 
 
@@ -155,12 +156,12 @@ async def test_links_are_append_only(ledger: asyncpg.Connection) -> None:
 
 
 async def test_of_two_leaders_at_once_each_link_is_written_once(database_url: str, ledger: asyncpg.Connection) -> None:
-    await settle_all(ledger)
+    await make_all_stable(ledger)
     salts = await read_salts(ledger)
 
     async def lead(batches_max: int) -> None:
         async with connected(database_url) as leader:
-            while await seal(leader, shard=0, salts=salts, batches_max=batches_max):
+            while await seal(Shard(leader), salts=salts, batches_max=batches_max):
                 pass
 
     await asyncio.gather(lead(1), lead(2), lead(3))
@@ -171,7 +172,7 @@ async def test_of_two_leaders_at_once_each_link_is_written_once(database_url: st
 async def test_a_leader_that_wakes_up_late_changes_nothing(
     database_url: str, ledger: asyncpg.Connection, salts: Salts
 ) -> None:
-    await settle_all(ledger)
+    await make_all_stable(ledger)
 
     class Stopped:
         """Its connection stands still before links are written, while another leader seals all there is."""
@@ -184,20 +185,20 @@ async def test_a_leader_that_wakes_up_late_changes_nothing(
         def __getattr__(self, name: str) -> object:
             return getattr(ledger, name)
 
-    assert await seal(Stopped(), shard=0, salts=salts, batches_max=2)
+    assert await seal(Shard(Stopped()), salts=salts, batches_max=2)
     assert await sealed(ledger) == [(n, n) for n in range(1, 6)]
-    assert not await seal(ledger, shard=0, salts=salts)
+    assert not await seal(Shard(ledger), salts=salts)
     assert await is_sound(database_url)
 
 
 async def test_what_a_leader_left_when_it_was_killed_the_next_one_goes_on_with(
     database_url: str, ledger: asyncpg.Connection, salts: Salts
 ) -> None:
-    await settle_all(ledger)
+    await make_all_stable(ledger)
     async with connected(database_url) as killed:
-        await seal(killed, shard=0, salts=salts, batches_max=2)
+        await seal(Shard(killed), salts=salts, batches_max=2)
         await killed.execute("BEGIN")
-        await seal(killed, shard=0, salts=salts, batches_max=2)  # and never commits
+        await seal(Shard(killed), salts=salts, batches_max=2)  # and never commits
     async with asyncio.timeout(60):
         await seal_all(ledger)
     assert await sealed(ledger) == [(n, n) for n in range(1, 6)]
@@ -230,13 +231,13 @@ async def test_batches_that_came_without_a_root_are_sealed_by_their_rows(
 async def test_few_rows_are_read_in_one_step(
     ledger: asyncpg.Connection, salts: Salts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await settle_all(ledger)
+    await make_all_stable(ledger)
     await ledger.execute("ALTER TABLE batches DISABLE TRIGGER ALL")
     await ledger.execute(FORGET_ROOTS)
     monkeypatch.setattr(chain, "READ_MAX", 5)
     # Of 3, 3, 2, 3 and 1 transactions.
     steps = []
-    while await seal(ledger, shard=0, salts=salts):
+    while await seal(Shard(ledger), salts=salts):
         steps.append(len(await sealed(ledger)))
     assert steps == [1, 3]
     assert len(await sealed(ledger)) == 5
@@ -246,7 +247,7 @@ async def test_few_rows_are_read_in_one_step(
 async def test_rows_are_hashed_beside_the_event_loop(
     ledger: asyncpg.Connection, salts: Salts, monkeypatch: pytest.MonkeyPatch, work: tuple[Any, str]
 ) -> None:
-    await settle_all(ledger)
+    await make_all_stable(ledger)
     await ledger.execute("ALTER TABLE batches DISABLE TRIGGER ALL")
     await ledger.execute(FORGET_ROOTS)
     loop, do = asyncio.get_running_loop(), getattr(*work)
@@ -259,7 +260,7 @@ async def test_rows_are_hashed_beside_the_event_loop(
         return do(*arguments)
 
     monkeypatch.setattr(*work, do_while_another_has_its_turn)
-    await seal(ledger, shard=0, salts=salts)
+    await seal(Shard(ledger), salts=salts)
     assert had_its_turn == [True]
 
 
@@ -275,15 +276,15 @@ async def test_a_batch_of_nothing_is_sealed_as_such(database_url: str, connectio
 # Lag and head
 
 
-async def test_the_lag_is_what_is_not_sealed_whether_it_is_settled_or_not(ledger: asyncpg.Connection) -> None:
+async def test_the_lag_is_what_is_not_sealed_whether_it_is_stable_or_not(ledger: asyncpg.Connection) -> None:
     await ledger.execute("UPDATE sandbox_clock SET advanced = '10 minutes'")
-    lag = await measure_lag(ledger, shard=0)
+    lag = await measure_lag(Shard(ledger))
     assert lag.batches == 5
     assert 600 <= lag.seconds < 3600
-    await seal(ledger, shard=0, salts=await read_salts(ledger))
-    assert (await measure_lag(ledger, shard=0)).batches == 1
+    await seal(Shard(ledger), salts=await read_salts(ledger))
+    assert (await measure_lag(Shard(ledger))).batches == 1
     await seal_all(ledger)
-    assert await measure_lag(ledger, shard=0) == Lag(batches=0, seconds=0.0)
+    assert await measure_lag(Shard(ledger)) == Lag(batches=0, seconds=0.0)
 
 
 async def test_a_chain_that_has_not_begun_has_no_head(connection: asyncpg.Connection) -> None:

@@ -15,6 +15,8 @@ from wallet.ledger.model import Posted
 from wallet.ledger.outcomes import Applied
 from wallet.ledger.requests import PlaceHold, Post
 from wallet.storage.batch.writer import BatchWriter
+from wallet.storage.connections.pooled import ShardPool
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.reads.places import LinePlace, Place, ReferencePlace
 from wallet.storage.reads.resources import ReadStore, UserFilter, WalletFilter
@@ -57,7 +59,7 @@ async def house(database_url: str, connection: asyncpg.Connection) -> AsyncItera
     alice, bob = await make_wallets(connection, "GOLD", 2)
     writer = writer_of(database_url)
     async with await database_of(database_url).pool("reads", connections_max=1) as pool:
-        yield House(ReadStore(pool, seconds_max=30), writer, connection, system["treasury"], alice, bob)
+        yield House(ReadStore(ShardPool(pool, seconds_max=30)), writer, connection, system["treasury"], alice, bob)
     await writer.close()
 
 
@@ -456,7 +458,7 @@ class Explaining:
 async def test_a_walk_reads_little_more_than_it_shows(filled: asyncpg.Connection, name: str) -> None:
     (wanted, own, before), indexes = WALKS[name]
     explaining = Explaining(filled)
-    await Walk(explaining, 0, wanted, own, None).page(before, 20, 0)
+    await Walk(Shard(explaining), wanted, own, None).page(before, 20, 0)
     ensure_little_is_read(name, explaining.explained[track_of(wanted, own).walk][0], indexes)
 
 

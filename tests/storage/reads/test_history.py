@@ -13,6 +13,7 @@ import pytest
 from tests.postgres import Server
 from tests.storage.posting import database_of, topup, writer_of
 from tests.storage.reads.timeline import START, Timeline, after, make_timeline
+from wallet.storage.connections.pooled import ShardPool
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.reads.statement_lines import Opened, StatementLine, StatementStore, next_mark
 from wallet.storage.reads.wallet_at import Axis, BalanceAt, HistoryStore
@@ -43,8 +44,10 @@ class House(NamedTuple):
 async def house(database_url: str, connection: asyncpg.Connection) -> AsyncIterator[House]:
     time = await make_timeline(connection)
     async with await database_of(database_url).pool("reads", connections_max=2) as pool:
-        store, statements = HistoryStore(pool, seconds_max=30), StatementStore(pool, seconds_max=30)
-        yield House(store, statements, time, *time.users, time.system["treasury"], database_url)
+        shard = ShardPool(pool, seconds_max=30)
+        yield House(
+            HistoryStore(shard), StatementStore(shard), time, *time.users, time.system["treasury"], database_url
+        )
 
 
 @pytest.fixture

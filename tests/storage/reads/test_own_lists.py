@@ -14,6 +14,7 @@ from wallet.ledger.model import Posted
 from wallet.ledger.outcomes import Applied
 from wallet.ledger.requests import Capture, Merge, PlaceHold, Post, Request, Void
 from wallet.storage.batch.writer import BatchWriter
+from wallet.storage.connections.pooled import ShardPool
 from wallet.storage.reads.places import LinePlace, Place
 from wallet.storage.reads.resources import ReadStore
 from wallet.storage.reads.walks import TransactionFilter
@@ -52,7 +53,7 @@ async def house(database_url: str, connection: asyncpg.Connection) -> AsyncItera
     wallets = await make_wallets(connection, "GOLD", 4)
     writer = writer_of(database_url)
     async with await database_of(database_url).pool("reads", connections_max=1) as pool:
-        yield House(ReadStore(pool, seconds_max=30), writer, wallets)
+        yield House(ReadStore(ShardPool(pool, seconds_max=30)), writer, wallets)
     await writer.close()
 
 
@@ -139,7 +140,7 @@ async def test_random_ledgers_are_walked_to_the_end(database_url: str, connectio
         " SELECT wallet_id, transaction_id FROM hold_steps) AS line"
     )
     async with await database_of(database_url).pool("reads", connections_max=1) as pool:
-        store = ReadStore(pool, seconds_max=30)
+        store = ReadStore(ShardPool(pool, seconds_max=30))
         for own in (traffic.wallets["GOLD"][:3], [*traffic.wallets["GOLD"][3:6], *traffic.wallets["GEMS"][:2]]):
             expected = {row["transaction_id"] for row in rows if row["wallet_id"] in own}
             found = await walked(store, sorted(own), limit=5, lines_max=7)

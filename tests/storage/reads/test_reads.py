@@ -26,6 +26,7 @@ from wallet.ledger.model import Direction, WalletKind
 from wallet.ledger.outcomes import Applied
 from wallet.ledger.requests import Leg, Post
 from wallet.storage.batch.writer import BatchWriter
+from wallet.storage.connections.pooled import ShardPool
 from wallet.storage.reads.balances import BalanceConnection
 from wallet.storage.reads.places import IdPlace, LegPlace
 from wallet.storage.reads.resources import ReadStore
@@ -59,7 +60,7 @@ async def house(database_url: str, connection: asyncpg.Connection, pool: asyncpg
     system = await make_asset(connection, "GOLD")
     alice, bob = await make_wallets(connection, "GOLD", 2)
     writer, balances = writer_of(database_url), BalanceConnection(database_of(database_url))
-    yield House(ReadStore(pool, seconds_max=30), balances, writer, system, alice, bob)
+    yield House(ReadStore(ShardPool(pool, seconds_max=30)), balances, writer, system, alice, bob)
     await balances.close()
     await writer.close()
 
@@ -270,7 +271,7 @@ async def test_another_shard_is_another_ledger(house: House, pool: asyncpg.Pool)
     alice = await house.store.wallet(house.alice)
     assert alice is not None
     assert alice.user_id is not None
-    elsewhere = ReadStore(pool, seconds_max=30, shard=1)
+    elsewhere = ReadStore(ShardPool(pool, seconds_max=30, shard=1))
     assert await elsewhere.wallet(house.alice) is None
     assert await elsewhere.user(alice.user_id) is None
     assert await elsewhere.transaction(applied.posted.id) is None
@@ -390,7 +391,7 @@ async def test_the_pool_reads_again_when_the_database_comes_back(
 
 
 async def test_a_read_does_not_wait_for_a_connection_without_end(house: House, pool: asyncpg.Pool) -> None:
-    hasty = ReadStore(pool, seconds_max=30, acquire_seconds_max=0.05)
+    hasty = ReadStore(ShardPool(pool, seconds_max=30, acquire_seconds_max=0.05))
     async with pool.acquire(), pool.acquire():
         with pytest.raises(StorageUnavailable):
             await hasty.wallet(house.alice)
@@ -400,7 +401,7 @@ async def test_a_read_does_not_wait_for_a_connection_without_end(house: House, p
 async def test_a_read_does_not_wait_for_an_answer_without_end(
     house: House, connection: asyncpg.Connection, pool: asyncpg.Pool
 ) -> None:
-    hasty = ReadStore(pool, seconds_max=0.05)
+    hasty = ReadStore(ShardPool(pool, seconds_max=0.05))
     async with connection.transaction():
         await connection.execute("LOCK TABLE wallets IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(StorageUnavailable):

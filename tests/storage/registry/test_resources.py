@@ -7,10 +7,11 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from wallet.errors import AlreadyExists, Malformed, NotFound, OutcomeUnknown
+from wallet.errors import AlreadyExists, InvariantViolated, NotFound, OutcomeUnknown
 from wallet.ledger.model import WalletKind
 from wallet.settings import Settings
 from wallet.storage.connections.database import Database
+from wallet.storage.connections.pooled import ShardPool
 from wallet.storage.registry.resources import Resources
 
 ONE, TWO, THREE = (UUID(int=number) for number in (1, 2, 3))
@@ -28,7 +29,7 @@ CREATE CONSTRAINT TRIGGER end_session AFTER INSERT ON users DEFERRABLE INITIALLY
 async def resources(database_url: str) -> AsyncIterator[Resources]:
     database = Database(dsn=database_url, settings=Settings())
     async with await database.pool("resources", connections_max=4) as pool:
-        yield Resources(pool, seconds_max=30)
+        yield Resources(ShardPool(pool, seconds_max=30))
 
 
 async def system_wallets(connection: asyncpg.Connection) -> dict[str, tuple[UUID, bool, bool, int]]:
@@ -91,8 +92,8 @@ async def test_a_wallet_of_an_unknown_asset_is_not_made(resources: Resources, as
     assert raised.value.code == "asset_not_found"
 
 
-async def test_a_wallet_without_an_asset_is_malformed(resources: Resources) -> None:
-    with pytest.raises(Malformed):
+async def test_a_wallet_without_an_asset_is_not_made(resources: Resources) -> None:
+    with pytest.raises(InvariantViolated):
         await resources.create_wallet(label="nothing")
 
 
@@ -232,7 +233,7 @@ async def test_a_connection_lost_while_committing_is_an_unknown_outcome(
 async def test_after_a_refusal_the_connection_is_good_for_the_next(database_url: str) -> None:
     database = Database(dsn=database_url, settings=Settings())
     async with await database.pool("resources", connections_max=1) as pool:
-        resources = Resources(pool, seconds_max=30)
+        resources = Resources(ShardPool(pool, seconds_max=30))
         with pytest.raises(NotFound):
             await resources.create_wallet(asset_code="TIN")
         assert not (await resources.create_asset(code="TIN", treasury_wallet_id=THREE)).existed

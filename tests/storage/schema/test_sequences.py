@@ -10,12 +10,14 @@ import pytest
 
 from tests.storage.ledgers import assert_books_balance, soon, until_waiting
 from tests.storage.posting import commit_all, database_of, make_asset, make_wallets, spend, topup, transfer, writer_of
-from tests.storage.sealing import seal_all, settle_all
+from tests.storage.sealing import make_all_stable, seal_all
 from tests.storage.upkeep.test_keeping import slow_batch
 from wallet.errors import StorageUnavailable
 from wallet.ledger.outcomes import Applied, Refused
 from wallet.storage.batch.writer import BatchWriter
 from wallet.storage.connections.database import SequenceBehind
+from wallet.storage.connections.pooled import ShardPool
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.registry.resources import Resources
 from wallet.storage.schema.made import TABLES
@@ -31,7 +33,7 @@ SEQUENCES = {"assets_id_seq": "assets.id", "batch_seq": "batches.seq", "declines
 
 @pytest.fixture
 async def wallets(connection: asyncpg.Connection, database_url: str) -> Sequence[UUID]:
-    """Three wallets of a ledger with a few batches, declines and snapshots; every batch is settled and sealed."""
+    """Three wallets of a ledger with a few batches, declines and snapshots; every batch is stable and sealed."""
     await make_asset(connection, "GOLD")
     made = await make_wallets(connection, "GOLD", 3)
     writer = writer_of(database_url)
@@ -40,8 +42,8 @@ async def wallets(connection: asyncpg.Connection, database_url: str) -> Sequence
     await connection.execute("SELECT nextval('batch_seq')")
     await commit_all(writer, [transfer(made[0], made[1], 30)])
     await writer.close()
-    await settle_all(connection)
-    await append_snapshots(connection, shard=0, deltas_min=1)
+    await make_all_stable(connection)
+    await append_snapshots(Shard(connection), deltas_min=1)
     await seal_all(connection)
     return made
 
@@ -111,8 +113,8 @@ async def test_the_watermark_counts_where_a_batch_was_rolled_back(
     connection: asyncpg.Connection, wallets: Sequence[UUID]
 ) -> None:
     await connection.execute("SELECT nextval('batch_seq')")
-    await settle_all(connection)
-    last = (await read_progress(connection, shard=0)).watermark_seq
+    await make_all_stable(connection)
+    last = (await read_progress(Shard(connection))).watermark_seq
     await set_back(connection, "batch_seq", last)
     assert await names_behind(connection) == ["batch_seq"], "no batch has this seq, and a snapshot may"
     await set_back(connection, "batch_seq", last + 1)
@@ -202,7 +204,7 @@ async def test_a_free_seq_below_the_watermark_is_never_used(
     assert await connection.fetchval("SELECT balance FROM wallets WHERE id = $1", wallets[0]) == 70
     await move_sequences(database_url)
     assert isinstance((await writer.commit([topup(wallets[0], 5_000)]))[0], Applied)
-    await settle_all(connection)
+    await make_all_stable(connection)
     await seal_all(connection)
     assert (await verify(database_url, on_progress=lambda seen: None)).is_sound
     await assert_books_balance(connection)
@@ -213,9 +215,9 @@ async def test_a_free_seq_between_the_watermark_and_the_last_batch_is_never_used
 ) -> None:
     # Along seq each wallet's versions rise.
     await connection.execute("SELECT nextval('batch_seq')")
-    gap = (await read_progress(connection, shard=0)).last_seq
+    gap = (await read_progress(Shard(connection))).last_seq
     await commit_all(writer, [topup(wallets[0], 1)])
-    assert (await read_progress(connection, shard=0)).watermark_seq < gap
+    assert (await read_progress(Shard(connection))).watermark_seq < gap
     await set_back(connection, "batch_seq", gap)
     with pytest.raises(SequenceBehind):
         await writer.commit([topup(wallets[0], 1)])
@@ -246,7 +248,7 @@ async def test_a_seq_that_another_is_writing_is_no_end_of_the_writer(
     connection: asyncpg.Connection, wallets: Sequence[UUID], writer: BatchWriter, database_url: str
 ) -> None:
     async with slow_batch(database_url) as batch:
-        await set_back(connection, "batch_seq", (await read_progress(connection, shard=0)).last_seq)
+        await set_back(connection, "batch_seq", (await read_progress(Shard(connection))).last_seq)
         committing = asyncio.create_task(writer.commit([topup(wallets[0], 1)]))
         await until_waiting(connection, "Lock")
         await batch.execute("COMMIT")
@@ -270,7 +272,7 @@ async def test_an_asset_gets_an_id_above_all_others(
 ) -> None:
     await set_back(connection, "assets_id_seq")
     async with await database_of(database_url).pool("test", connections_max=1) as pool:
-        resources = Resources(pool, seconds_max=30)
+        resources = Resources(ShardPool(pool, seconds_max=30))
         made = [(await resources.create_asset(code=code)).resource.id for code in ("GEMS", "COAL")]
     assert made == [2, 3]
     assert await find_behind(connection) == ()

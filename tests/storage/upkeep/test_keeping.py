@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from tests.storage.posting import commit_all, make_asset, make_wallets, spend, topup, transfer, writer_of
+from wallet.storage.connections.shard import Shard
 from wallet.storage.upkeep.leadership import limit_idleness
 from wallet.storage.upkeep.pruning import PRUNED_MAX, prune_declines
 from wallet.storage.upkeep.snapshots import append_snapshots
@@ -54,14 +55,14 @@ async def take_seq(connection: asyncpg.Connection) -> int:
 
 
 async def fence_at_last_seq(connection: asyncpg.Connection) -> Fence:
-    progress = await read_progress(connection, shard=0)
+    progress = await read_progress(Shard(connection))
     return await set_fence(connection, seq=progress.last_seq)
 
 
 async def move_past(connection: asyncpg.Connection, fence: Fence) -> int:
     """Move the watermark as soon as nobody else in the cluster (autovacuum, another test) is in between."""
     async with asyncio.timeout(60):
-        while (moved_to := await move_watermark(connection, fence, shard=0)) is None:
+        while (moved_to := await move_watermark(Shard(connection), fence)) is None:
             await connection.execute("SELECT pg_sleep(0.005)")
     return moved_to
 
@@ -71,19 +72,19 @@ async def move_to_last_seq(connection: asyncpg.Connection) -> int:
 
 
 async def watermark(connection: asyncpg.Connection) -> int:
-    return (await read_progress(connection, shard=0)).watermark_seq
+    return (await read_progress(Shard(connection))).watermark_seq
 
 
 # Progress and the fence
 
 
 async def test_a_sequence_that_nobody_used_has_given_no_seq(connection: asyncpg.Connection) -> None:
-    assert (await read_progress(connection, shard=0)).last_seq == 0
+    assert (await read_progress(Shard(connection))).last_seq == 0
 
 
 async def test_a_sequence_set_by_hand_counts_by_what_it_has_given(connection: asyncpg.Connection) -> None:
     await connection.execute("SELECT setval('batch_seq', 7, false)")
-    assert (await read_progress(connection, shard=0)).last_seq == 6
+    assert (await read_progress(Shard(connection))).last_seq == 6
 
 
 async def test_the_watermark_moves_to_the_last_seq_when_nobody_writes(connection: asyncpg.Connection) -> None:
@@ -99,7 +100,7 @@ async def test_a_writer_that_has_its_seq_and_has_not_committed_holds_the_waterma
     assert await move_to_last_seq(connection) == before
     async with slow_batch(database_url):
         await take_seq(connection)
-        assert await move_watermark(connection, await fence_at_last_seq(connection), shard=0) is None
+        assert await move_watermark(Shard(connection), await fence_at_last_seq(connection)) is None
         assert await watermark(connection) == before
 
 
@@ -109,7 +110,7 @@ async def test_the_watermark_passes_the_slow_writer_once_it_is_done(
 ) -> None:
     async with slow_batch(database_url) as writer:
         fence = await fence_at_last_seq(connection)
-        assert await move_watermark(connection, fence, shard=0) is None
+        assert await move_watermark(Shard(connection), fence) is None
         await writer.execute(end)
         assert await move_past(connection, fence) == fence.seq
 
@@ -156,7 +157,7 @@ async def test_an_idle_database_transaction_in_another_database_holds_the_waterm
     async with connected(empty_database_url) as idle:
         await idle.execute("BEGIN; SELECT pg_current_xact_id()")
         await commit_all(writer, [topup(wallet, 5)])
-        assert await move_watermark(connection, await fence_at_last_seq(connection), shard=0) is None
+        assert await move_watermark(Shard(connection), await fence_at_last_seq(connection)) is None
         await idle.execute("ROLLBACK")
         assert await move_to_last_seq(connection) == 1
     await writer.close()
@@ -224,7 +225,7 @@ async def test_a_snapshot_is_appended_at_the_watermark_once_there_are_enough_del
     await commit_all(writer, [topup(wallet, 5)], [topup(wallet, 6)], [spend(wallet, 1)])
     await writer.close()
     await move_to_last_seq(connection)
-    assert await append_snapshots(connection, shard=0, deltas_min=2) == 1
+    assert await append_snapshots(Shard(connection), deltas_min=2) == 1
     rows = await connection.fetch("SELECT wallet_id, upto_seq, balance FROM system_snapshots")
     assert [tuple(row) for row in rows] == [(system["treasury"], 3, -11)]
 
@@ -239,8 +240,8 @@ async def test_no_snapshot_covers_a_delta_beyond_the_watermark(
     await move_to_last_seq(connection)
     await commit_all(writer, [topup(wallet, 6)])
     await writer.close()
-    assert await append_snapshots(connection, shard=0, deltas_min=2) == 0
-    assert await append_snapshots(connection, shard=0, deltas_min=1) == 1
+    assert await append_snapshots(Shard(connection), deltas_min=2) == 0
+    assert await append_snapshots(Shard(connection), deltas_min=1) == 1
     assert await connection.fetchval("SELECT balance FROM system_snapshots") == -5
 
 
@@ -254,11 +255,9 @@ async def test_a_snapshot_that_is_there_is_not_appended_again(
     await writer.close()
     await move_to_last_seq(connection)
     async with connected(database_url) as other:
-        appended = await asyncio.gather(
-            *(append_snapshots(each, shard=0, deltas_min=1) for each in (connection, other))
-        )
+        appended = await asyncio.gather(*(append_snapshots(Shard(each), deltas_min=1) for each in (connection, other)))
     assert sum(appended) == 1
-    assert await append_snapshots(connection, shard=0, deltas_min=1) == 0
+    assert await append_snapshots(Shard(connection), deltas_min=1) == 0
 
 
 async def test_a_system_balance_is_exact_at_each_moment_while_writers_and_the_keeper_run(
@@ -280,7 +279,7 @@ async def test_a_system_balance_is_exact_at_each_moment_while_writers_and_the_ke
     async def keep(keeper: asyncpg.Connection) -> None:
         while are_writing:
             await move_to_last_seq(keeper)
-            await append_snapshots(keeper, shard=0, deltas_min=3)
+            await append_snapshots(Shard(keeper), deltas_min=3)
 
     async def watch(reader: asyncpg.Connection) -> None:
         while are_writing:

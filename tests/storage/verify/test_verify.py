@@ -10,6 +10,7 @@ import pytest
 from tests.storage.posting import commit_all, make_asset, make_wallets, spend, topup, transfer, writer_of
 from tests.storage.verify.tampering import BUSY, TAMPERINGS, Tampering
 from wallet.errors import SettingsInvalid, StorageUnavailable
+from wallet.storage.connections.shard import Shard
 from wallet.storage.upkeep.snapshots import append_snapshots
 from wallet.storage.upkeep.watermark import move_watermark, read_progress, set_fence
 from wallet.storage.verify.ledger import STEPS, Finding, VerifyProgress, VerifyReport, verify
@@ -41,11 +42,11 @@ async def make_ledger(dsn: str, connection: asyncpg.Connection) -> None:
 
 
 async def keep(connection: asyncpg.Connection) -> None:
-    fence = await set_fence(connection, seq=(await read_progress(connection, shard=0)).last_seq)
+    fence = await set_fence(connection, seq=(await read_progress(Shard(connection))).last_seq)
     async with asyncio.timeout(60):
-        while await move_watermark(connection, fence, shard=0) is None:
+        while await move_watermark(Shard(connection), fence) is None:
             await connection.execute("SELECT pg_sleep(0.005)")
-    await append_snapshots(connection, shard=0, deltas_min=1)
+    await append_snapshots(Shard(connection), deltas_min=1)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from wallet.errors import (
     WalletError,
 )
 from wallet.http.bulk.items import ITEM_TYPES, ItemResult, Items, written_item
-from wallet.http.bulk.portions import Portion, Slices, read_items
+from wallet.http.bulk.portions import Portion, read_items, reading_of, turn_to_read
 from wallet.http.wire.decoding import ERRORS_MAX, decode, malformed
 from wallet.http.wire.encoding import JSON, Answer
 from wallet.http.wire.failures import problem
@@ -154,11 +154,10 @@ class Batches:
         is_dry = batch.dry_run is True
         requests: list[Single] = []
         errors: list[FieldError] = []
-        slices = Slices()
+        turn = turn_to_read()
         legs = 0
         for index, text in enumerate(map(bytes, batch.items)):
-            if slices.is_over(text):
-                await asyncio.sleep(0)
+            await turn.make_way(reading_of(text))
             try:
                 requests.append(self._request_of_group(index, text, is_dry=is_dry))
                 legs += legs_of(requests[-1])
@@ -176,8 +175,7 @@ class Batches:
         statuses: set[int] = set()
         turn = Turn()
         for index, (request, outcome) in enumerate(zip(requests, grouped.outcomes, strict=True)):
-            if turn.is_over:
-                await turn.next()
+            await turn.make_way()
             answer = self._items.answer(request, outcome, request_id=request_id, amounts_as_strings=as_strings)
             statuses.add(answer.status)
             written.append(written_item(index, request.reference_id, answer))

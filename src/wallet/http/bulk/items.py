@@ -12,7 +12,8 @@ import msgspec
 
 from wallet.errors import FieldError, Malformed, OutcomeUnknown, StorageUnavailable, WalletError
 from wallet.http.bulk.lines import LINE_BYTES_MAX
-from wallet.http.operations.kinds import OPERATIONS, Operations
+from wallet.http.operations.kinds import ITEMS, item_request
+from wallet.http.operations.operation import Builder
 from wallet.http.operations.outcomes import missing_assets, outcome_answer
 from wallet.http.wire.decoding import malformed, refuse_what_json_leaves_open, untyped
 from wallet.http.wire.failures import failure
@@ -59,10 +60,10 @@ class _Kind(NamedTuple):
 def _item_types() -> dict[type[msgspec.Struct], _Kind]:
     """A struct per operation: its body, with the operation's name as tag and what its path names as a field."""
     kinds: dict[type[msgspec.Struct], _Kind] = {}
-    for op, operation in OPERATIONS.items():
+    for op, operation in ITEMS.items():
         fields: list[tuple[str, Any]] = [("reference_id", Reference)]
-        if operation.target:
-            fields.append((operation.target, Id))
+        if operation.target is not None:
+            fields.append((operation.target.name, Id))
         type_ = msgspec.defstruct(
             f"{op.title()}Item",
             fields,
@@ -100,7 +101,7 @@ class Items:
     def __init__(self, service: WalletService) -> None:
         self._service = service
         self._assets = service.assets.by_id
-        self._operations = Operations(service.commands, service.assets.by_code)
+        self._builder = Builder(service.commands, service.assets.by_code)
 
     def request(self, item: bytes, *, path: str = "", dry_run: bool = False) -> Single:
         """The request that a JSON object describes. Raises Malformed with every field that is wrong.
@@ -118,9 +119,11 @@ class Items:
             kind = _KINDS[type(decoded)]
             if not _is_plain(decoded, kind, item.count(b":")) or b"\\u00" in item:
                 refuse_what_json_leaves_open(item)
-            operation = OPERATIONS[kind.op]
-            target = path_id(operation.target, getattr(decoded, operation.target)) if operation.target else None
-            request = operation.build(self._operations, decoded, target, decoded.reference_id)
+            operation = ITEMS[kind.op]
+            target = None
+            if operation.target is not None:
+                target = path_id(operation.target.name, getattr(decoded, operation.target.name))
+            request = operation.build(self._builder, decoded, target, decoded.reference_id)
         except Malformed as error:
             raise _below(path, error) from None
         if not dry_run or request.options.dry_run:
@@ -187,7 +190,7 @@ class Items:
             refuse_what_json_leaves_open(item)
         except Malformed as error:
             raise _below(path, error) from None
-        self._operations.item_request(op if isinstance(op, str) else "", members, path=path)
+        item_request(self._builder, op if isinstance(op, str) else "", members, path=path)
         raise _below(path, malformed("", "The item does not fit."))
 
 

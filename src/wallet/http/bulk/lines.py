@@ -48,11 +48,6 @@ class Lines:
         """Of the next line that has not been taken."""
         return self._whole[0].place if self._whole else self._next_place
 
-    @property
-    def lines(self) -> int:
-        """How many lines have ended so far."""
-        return self._next_place
-
     def take(self, *, lines_max: int, bytes_max: int) -> Sequence[Line]:
         """The next lines, at least one if there is any."""
         taken: list[Line] = []

@@ -3,7 +3,6 @@
 Reading and answering make way for others in this process after every few items.
 """
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -18,11 +17,11 @@ from wallet.service.access.permissions import Admitted
 from wallet.service.turns import Turn
 from wallet.service.writes.bulk import Bulk, Chunk
 
-SLICE_ITEMS: Final = 50
-"""Items that are read before others in this process get their turn: well below a millisecond."""
+READ_ITEMS_MAX: Final = 50
+"""Items that are read in one turn: well below a millisecond."""
 
-SLICE_BYTES: Final = 64 * 1024
-"""Of text that is read before others get their turn, however few items it is: 15 ms, if all of it has to be refused."""
+READ_BYTES_MAX: Final = 64 * 1024
+"""Of text that is read in one turn, however few items it is: 15 ms, if all of it has to be refused."""
 
 ITEM_ERRORS_MAX: Final = 10
 """Of a malformed item among others: an answer is to be no longer than what it answers."""
@@ -32,23 +31,6 @@ _WITHOUT_BODY: Final[Mapping[type, ItemAnswer]] = {
     Replayed: ItemAnswer(200, True, b""),
     Predicted: ItemAnswer(200, False, b""),
 }
-
-
-class Slices:
-    """Counts what is read in one go."""
-
-    def __init__(self) -> None:
-        self._items = 0
-        self._bytes = 0
-
-    def is_over(self, text: bytes) -> bool:
-        """Whether to make way for others before this is read, too."""
-        self._items += 1
-        self._bytes += len(text)
-        if self._items <= SLICE_ITEMS and self._bytes <= SLICE_BYTES:
-            return False
-        self._items, self._bytes = 1, len(text)
-        return True
 
 
 class Item(NamedTuple):
@@ -70,15 +52,24 @@ class AnsweredItem(NamedTuple):
     answer: ItemAnswer
 
 
+def turn_to_read() -> Turn:
+    """A turn in which items are read, each of them as much work as `reading_of` says."""
+    return Turn(work_max=READ_BYTES_MAX)
+
+
+def reading_of(text: bytes) -> int:
+    """How much work it is to read an item: its bytes, and of a short one the share that every item has."""
+    return max(len(text), READ_BYTES_MAX // READ_ITEMS_MAX)
+
+
 async def read_items(
     items: Items, texts: Iterable[tuple[int, bytes | None]], caller: Caller, *, dry_run: bool = False
 ) -> list[Item]:
     """The items at these places, as this caller may ask for them; None for a text that was too long to be kept."""
     made: list[Item] = []
-    slices = Slices()
+    turn = turn_to_read()
     for place, text in texts:
-        if slices.is_over(text or b""):
-            await asyncio.sleep(0)
+        await turn.make_way(reading_of(text or b""))
         if text is None:
             made.append(Item(place, None, malformed("", f"A line may have {LINE_BYTES_MAX} bytes.")))
         else:
@@ -135,6 +126,7 @@ class Portion:
         answered: list[AnsweredItem] = []
         turn = Turn()
         for item in self._items:
+            await turn.make_way()
             if isinstance(item.request, Malformed):
                 answer = no_answer(item.request, request_id=request_id)
             else:
@@ -143,6 +135,4 @@ class Portion:
                     item.request, outcome, request_id=request_id, amounts_as_strings=amounts_as_strings
                 )
             answered.append(AnsweredItem(item, answer))
-            if turn.is_over:
-                await turn.next()
         return answered

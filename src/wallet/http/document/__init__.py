@@ -1,1 +1,4 @@
-"""The OpenAPI document and the errors page, made from the code. Begin with openapi."""
+"""The OpenAPI document, made from the routes and the types of bodies and answers, and errors.md (docs/errors.md).
+
+Nothing here is needed to answer a request. Begin with openapi.
+"""

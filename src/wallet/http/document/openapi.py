@@ -1,50 +1,24 @@
 """The OpenAPI document, made from the routes and the types of bodies and answers."""
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
 from litestar import Litestar
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Server
+from litestar.routes import HTTPRoute
 
 from wallet import __version__
-from wallet.http.bulk.batches import Batch
 from wallet.http.document.parameters import described
 from wallet.http.document.security import add_security
 from wallet.http.open.pages import OpenPages
-from wallet.http.operations import bodies
-from wallet.http.routes import resource_bodies
 from wallet.http.routes.documentation import NoPage, folder_router
-from wallet.http.routes.key_bodies import NewKey
-from wallet.http.routes.programme_bodies import ClockAdvance, NewProgramme
+from wallet.http.routes.shared import Documented
 from wallet.http.wire.encoding import AMOUNT_FIELDS
 
-BODIES: Final = (
-    bodies.TopUp,
-    bodies.Bonus,
-    bodies.Spend,
-    bodies.Transfer,
-    bodies.Transaction,
-    bodies.NewHold,
-    bodies.Capture,
-    bodies.Void,
-    bodies.Increase,
-    bodies.Extend,
-    bodies.Refund,
-    bodies.Merge,
-    bodies.WalletChange,
-    bodies.WalletStep,
-    resource_bodies.NewUser,
-    resource_bodies.NewWallet,
-    resource_bodies.NewAsset,
-    resource_bodies.AssetChange,
-    NewProgramme,
-    ClockAdvance,
-    Batch,
-    NewKey,
-)
 _REFERENCE: Final = "#/components/schemas/{name}"
-# Read by our own rules on every request, so no handler's signature has them.
+# Our own code reads these parameters on every request, so no handler's signature has them.
 _SHARED_PARAMETERS: Final = {
     "amounts": {
         "name": "amounts",
@@ -59,19 +33,19 @@ _SHARED_PARAMETERS: Final = {
         "schema": {"type": "string", "pattern": "^[ !#-~]{1,255}$"},
     },
 }
-# Stored as it was sent, so its answer is bytes that no type describes.
+# Metadata is stored and answered as the bytes that were sent, so no type describes it.
 _UNDESCRIBED: Final[dict[str, Any]] = {}
 _AS_IT_WAS_GIVEN: Final = {"description": "As it was given: any JSON."}
 _METADATA_AS_IT_WAS_GIVEN: Final = {"description": "As it was given.", "type": ["object", "null"]}
 _AMOUNT_AS_STRING: Final = {"type": "string", "pattern": "^-?[0-9]+$", "description": "With ?amounts=string."}
-# What a route answers besides JSON, for who prefers it.
+# The media types that a route answers besides JSON.
 _OTHER_MEDIA_TYPES: Final = {"/wallets/{wallet_id}/statement": "text/csv"}
 
 
 def document(app: Litestar) -> bytes:
-    """The whole document, in a stable order. Request bodies are described by the types that decode them."""
+    """The whole document, in a stable order. The types that decode request bodies describe them, too."""
     schema = app.openapi_schema.to_schema()
-    _, components = msgspec.json.schema_components(BODIES, ref_template=_REFERENCE)
+    _, components = msgspec.json.schema_components(_bodies(app), ref_template=_REFERENCE)
     answers = schema.setdefault("components", {}).setdefault("schemas", {})
     for each in answers.values():
         properties = each.get("properties", {})
@@ -92,8 +66,17 @@ def document(app: Litestar) -> bytes:
     return msgspec.json.format(msgspec.json.encode(schema, order="sorted"), indent=2) + b"\n"
 
 
+def _bodies(app: Litestar) -> Iterator[type[msgspec.Struct]]:
+    """The types of all request bodies, as the routes name them."""
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            for handler in route.route_handlers:
+                if issubclass(handler.operation_class, Documented):
+                    yield handler.operation_class.body
+
+
 def _let_amounts_be_strings(properties: dict[str, Any]) -> None:
-    """Amounts in answers are integers, or strings for who asks with ?amounts=string."""
+    """Describe amounts in answers as integers, or strings if the client asks with ?amounts=string."""
     for name in AMOUNT_FIELDS & properties.keys():
         kinds = properties[name].get("oneOf", [properties[name]])
         if {"type": "integer"} in kinds:
@@ -101,7 +84,7 @@ def _let_amounts_be_strings(properties: dict[str, Any]) -> None:
 
 
 def openapi_config(pages: OpenPages, *, public_url: str) -> OpenAPIConfig:
-    """public_url: where clients reach the service. Empty: where they got the document, less its last part."""
+    """public_url: the URL at which clients reach the service. Empty: the URL of the document without its last part."""
     return OpenAPIConfig(
         title="Wallet service",
         version=__version__,

@@ -1,7 +1,7 @@
-"""What the OpenAPI document says of parameters.
+"""The schemas of parameters in the OpenAPI document.
 
-Handlers take them all as text and read them by our own rules, which name every wrong one at once; so their signatures
-cannot say what is right.
+Handlers take all parameters as text and check them by our own rules, which report every wrong one at once. So the
+signatures of handlers cannot describe them.
 """
 
 from collections.abc import Mapping
@@ -53,7 +53,7 @@ _REQUIRED: Final = frozenset({("/declines", "reference_id")})
 
 
 def described(path: str, parameter: Mapping[str, Any]) -> dict[str, Any]:
-    """A parameter of the path or query as the document says it: what it may be, and whether it must be there."""
+    """A parameter of the path or query as the document describes it: its schema, and whether it is required."""
     name: str = parameter["name"]
     known = _ID if name.endswith("_id") else {"type": "string"}
     shape = _SHAPES_OF_ONE.get((path, name)) or _SHAPES.get(name, known)

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of keys: which routes need one, with which scope, and what they answer without."""
+"""The keys in the OpenAPI document: the routes that need one, the scopes they need, and the answers without them."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -25,7 +25,7 @@ _PROBLEM: Final = {"application/problem+json": {"schema": {"$ref": "#/components
 
 
 def add_security(app: Litestar, schema: dict[str, Any]) -> None:
-    """Complete the document of this application: `schema` is changed."""
+    """Complete the document of this application by changing `schema`."""
     schema["components"]["securitySchemes"] = _SCHEMES
     for path, method, needed in _operations(app):
         operation = schema["paths"].get(path, {}).get(method)

@@ -1,1 +1,4 @@
-"""Around both lanes: who asks, other origins, the time an answer may take, the fast lane. Begin with edge."""
+"""The outermost layer of the application: authentication, CORS, scopes of routes, the time limit of an answer, the fast
+lane, and the record of administrative acts. No operation is carried out here. Begin with edge; authentication finds the
+caller, needs checks its scopes.
+"""

@@ -1,4 +1,6 @@
-"""Administrative acts over HTTP: whatever needs scope admin is written down before it is done, and its answer after."""
+"""Records administrative acts over HTTP: a request that needs scope admin is written before it is carried out, and its
+status afterwards.
+"""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -14,14 +16,16 @@ from wallet.service.access.acts import canonical
 from wallet.service.wallet_service import WalletService
 
 STREAMED: Final = "streamed"
-"""The option of a handler whose body is a stream, which no act keeps."""
+"""The option of a handler whose body is a stream. The record of the act does not keep such a body."""
 
 Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitable[None]]
 
 
 def act_guard(service: WalletService) -> Guard:
-    """A guard, after that of scopes: raises StorageUnavailable, and so keeps it from being done, if the act cannot be
-    written. Reads the body, for the handler as well.
+    """A guard that writes the act and runs after the guard of scopes.
+
+    Raises StorageUnavailable if the act cannot be written; then the handler does not run. Reads the body, and keeps it
+    for the handler.
     """
 
     async def write_act(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:

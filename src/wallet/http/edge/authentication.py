@@ -1,4 +1,4 @@
-"""Who asks: from the header Authorization to a caller, before anything else of the request is read."""
+"""Finds the caller of a request by its header Authorization, before anything else of the request is read."""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
@@ -10,16 +10,19 @@ from wallet.service.access.key_ring import KeyRing
 from wallet.settings import is_loopback
 
 CALLER: Final = "caller"
-"""Key of the ASGI scope under which the edge says who asks."""
+"""Key of the ASGI scope for the caller. The edge sets it."""
 
 OPEN_PATHS: Final = frozenset({"/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"})
-"""Where no key is asked for, nor looked at; so it is below OPEN_FOLDER, and with the method OPTIONS."""
+"""Paths that need no key. A key that comes with them is not looked at. The same holds below OPEN_FOLDER, and for the
+method OPTIONS on every path.
+"""
 OPEN_FOLDER: Final = "/docs/"
 
 NOBODY: Final = Caller("nobody", frozenset())
-"""Whoever asks for what is open to all."""
+"""The caller of an open path."""
 
-# What proxies, tunnels and balancers add. A request that came through one may be anybody's, wherever the proxy is.
+# Headers that proxies, tunnels and load balancers add. A request with one of them came through a proxy, so the address
+# of the peer proves nothing about the client.
 _FORWARDED: Final = frozenset(
     {b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"x-cluster-client-ip", b"true-client-ip", b"fastly-client-ip",
      b"x-varnish", b"x-cloud-trace-context", b"proxy-connection"}
@@ -34,15 +37,15 @@ _KEY_BEGIN: Final = len(_SCHEME)
 
 
 def caller_of(scope: Mapping[str, Any]) -> Caller:
-    """Who sent the request of this ASGI scope."""
+    """The caller of the request of this ASGI scope."""
     caller: Caller = scope[CALLER]
     return caller
 
 
 class Authentication:
-    """Knows callers by their keys. In development mode, who brings none may do everything.
+    """Finds callers by their keys. In development mode, a request from this machine without a key may do everything.
 
-    origins: those of pages that may do so as well, besides this machine's.
+    origins: of pages that may do so as well, besides pages of this machine.
     """
 
     def __init__(self, ring: KeyRing, *, is_development: bool, origins: Collection[str] = ()) -> None:
@@ -53,9 +56,9 @@ class Authentication:
     def known(
         self, method: str, path: str, authorization: bytes | None, headers: Iterable[tuple[bytes, bytes]]
     ) -> Caller | None:
-        """Who asks, where that is known without asking the database; else use `found`.
+        """The caller, or None if only the database can tell; then use `found`.
 
-        authorization: that of the headers, None if there is none. Raises Unauthenticated and RateLimited.
+        authorization: the value of that header, None if there is none. Raises Unauthenticated and RateLimited.
         """
         if path in OPEN_PATHS or method == "OPTIONS" or path.startswith(OPEN_FOLDER):
             return NOBODY
@@ -69,9 +72,12 @@ class Authentication:
         return self._ring.known(_key_in(authorization))
 
     def _ensure_from_here(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Raise Unauthenticated for what came through a proxy, and for what a page of another site makes a developer's
-        browser send. The browser says so: by the page's origin, or where it sends none by Sec-Fetch-Site; or the page
-        has let a name of its own mean this machine (DNS rebinding). What is of the same site as this machine is on it.
+        """Raise Unauthenticated for a request that came through a proxy, and for one that a page of another site makes
+        a developer's browser send.
+
+        The browser names the origin of the page, or if it does not, sends Sec-Fetch-Site. A page that lets its own
+        host name resolve to this machine (DNS rebinding) is found by the header Host. A page of the same site as this
+        machine is on this machine.
         """
         is_foreign = has_origin = False
         for name, value in headers:
@@ -90,7 +96,7 @@ class Authentication:
             raise _not_from_here()
 
     async def found(self, authorization: bytes | None) -> Caller:
-        """Who asks with this header, which `known` has let through. Raises as KeyRing.found does."""
+        """The caller of a request for which `known` returned None. Raises what KeyRing.found raises."""
         return await self._ring.found(_key_in(authorization or b""))
 
 
@@ -101,7 +107,7 @@ def _key_in(authorization: bytes) -> bytes:
 
 def _not_from_here() -> Unauthenticated:
     return Unauthenticated(
-        "Without a key, development mode answers who asks for localhost: no page of another site, no proxy"
+        "Without a key, development mode answers requests to localhost only: none of another site's page or a proxy"
     )
 
 

@@ -1,4 +1,4 @@
-"""Other origins (CORS, the Fetch standard): whose pages may ask, and what their code may read of the answers."""
+"""CORS (the Fetch standard): the origins whose pages may send requests, and the headers that their code may read."""
 
 import re
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ EXPOSED: Final = (
     "Allow", "Content-Disposition", "ETag", "Idempotency-Replayed", "Location", "Retry-After", "WWW-Authenticate",
     "X-Request-Id",
 )  # fmt: skip
-"""What our answers say in their headers, besides what any page's code may read."""
+"""The headers of our answers that a page's code may read, besides those that every page may read."""
 
 _METHODS: Final = (b"access-control-allow-methods", b"DELETE, GET, HEAD, OPTIONS, PATCH, POST")
 _SECONDS: Final = (b"access-control-max-age", b"600")
@@ -22,14 +22,17 @@ _NAMES: Final = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,1024}")
 
 
 class Cors:
-    """origins: as browsers write them, or ANY among them. Keys are no cookies, so no browser adds one by itself."""
+    """Adds the headers of CORS. Any origin may be safe to allow: browsers send no key by themselves, unlike a cookie.
+
+    origins: as browsers write them, or ANY among them.
+    """
 
     def __init__(self, origins: Iterable[str]) -> None:
         self._origins = frozenset(origin.encode() for origin in origins)
         self._is_for_any = ANY.encode() in self._origins
 
     def telling(self, scope: AsgiScope, send: Send, send_whole: SendWhole | None) -> tuple[Send, SendWhole | None]:
-        """The same ways to send, with what the browser has to be told added to every answer, refusals included."""
+        """The same two ways to send, but they add the headers of CORS to every answer, refusals included."""
         allowed = self._allowed(_header(scope, b"origin"))
         told = (_VARIES,) if allowed is None else (allowed, _EXPOSE, _VARIES)
 
@@ -44,13 +47,13 @@ class Cors:
         return send_telling, send_whole_telling
 
     def preflight(self, scope: AsgiScope) -> Answer | None:
-        """The answer to a browser that asks whether its page may ask. None: it is no such question, or it may not."""
+        """The answer to a preflight request. None if this is none, or if its origin is not allowed."""
         if scope["method"] != "OPTIONS" or _header(scope, b"access-control-request-method") is None:
             return None
         if self._allowed(_header(scope, b"origin")) is None:
             return None
         names = _header(scope, b"access-control-request-headers") or b""
-        # Whatever it sends is looked at as if it came from anywhere else.
+        # All headers are allowed: the service checks a request in the same way from every origin.
         allowed = [(b"access-control-allow-headers", names)] if _NAMES.fullmatch(names) else []
         return Answer(204, b"", (_METHODS, *allowed, _SECONDS))
 

@@ -1,7 +1,7 @@
-"""The outermost ASGI layer, around fast lane and framework: who asks, request id, metrics, and an answer whatever
-happens.
+"""The outermost ASGI layer, around fast lane and framework. It sets the request id, finds the caller, limits the time,
+counts metrics, and answers every error.
 
-Both lanes get their answers' last headers here, and nowhere else.
+Only this module adds the headers that all answers end with.
 """
 
 import asyncio
@@ -11,8 +11,8 @@ from typing import Any, Final, cast
 from wallet.errors import OutcomeUnknown, StorageUnavailable, WalletError
 from wallet.http.edge.authentication import CALLER, Authentication
 from wallet.http.edge.cors import Cors
+from wallet.http.edge.deadlines import Deadline, Deadlines
 from wallet.http.edge.fast_lane import FastLane
-from wallet.http.edge.turns import Turn, Turns
 from wallet.http.wire.asgi import (
     ACT_ANSWERED,
     BODY_STREAM,
@@ -34,7 +34,7 @@ from wallet.http.wire.failures import failure
 from wallet.telemetry import Telemetry
 
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-# Which of several headers counts is anybody's guess: none, so that the request is refused.
+# Servers disagree which of several Authorization headers counts. None counts here, so the request is refused.
 _GIVEN_TWICE: Final = b""
 
 
@@ -42,7 +42,7 @@ class Edge:
     """Wraps the lanes. Sets `scope["request_id"]` (text) and `scope["caller"]`, and reads `scope["path_template"]` for
     metrics.
 
-    cors: None where pages of no other origin may ask.
+    cors: None if no other origin is allowed.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Edge:
         fast_lane: FastLane | None,
         telemetry: Telemetry,
         authentication: Authentication,
-        turns: Turns,
+        deadlines: Deadlines,
         *,
         cors: Cors | None = None,
     ) -> None:
@@ -59,7 +59,7 @@ class Edge:
         self._fast_lane = fast_lane
         self._telemetry = telemetry
         self._authentication = authentication
-        self._turns = turns
+        self._deadlines = deadlines
         self._cors = cors
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
@@ -74,46 +74,46 @@ class Edge:
         if self._cors is not None:
             send, send_whole = self._cors.telling(scope, send, send_whole)
         if scope["method"] == "HEAD":
-            # The server sends the head alone; it keeps the scope it made.
+            # The lanes answer as to GET. The server has its own scope, with HEAD, and sends the head alone.
             scope = {**scope, "method": "GET"}
         status = 0
         operation = None
         task = cast("asyncio.Task[Any]", asyncio.current_task())
-        turn = self._turns.begin(task, started, sender)
+        deadline = self._deadlines.begin(task, started, sender)
         try:
             try:
                 caller = self._authentication.known(scope["method"], scope["path"], authorization, scope["headers"])
                 scope[CALLER] = await self._authentication.found(authorization) if caller is None else caller
             except Exception as error:
-                status = await self._fail(error, scope, send, send_whole, turn, moves_money=False)
+                status = await self._fail(error, scope, send, send_whole, deadline, moves_money=False)
                 return
             if self._cors is not None and (preflight := self._cors.preflight(scope)) is not None:
                 status = preflight.status
-                self._turns.end(turn)
+                self._deadlines.end(deadline)
                 await send_answer(preflight, send, send_whole, request_id=request_id)
                 return
             operation = None if self._fast_lane is None else self._fast_lane.operation(scope, receive)
             if operation is None:
-                status = await self._by_framework(scope, receive, send, turn)
+                status = await self._by_framework(scope, receive, send, deadline)
             else:
                 answer = await operation
-                self._turns.end(turn)
+                self._deadlines.end(deadline)
                 status = answer.status
                 await send_answer(answer, send, send_whole, request_id=request_id)
         except ClientGone:
             pass
         except asyncio.CancelledError:
-            if not turn.is_late:
+            if not deadline.is_late:
                 raise
             task.uncancel()
-            status = await self._fail(_too_late(scope), scope, send, send_whole, turn, moves_money=False)
+            status = await self._fail(_too_late(scope), scope, send, send_whole, deadline, moves_money=False)
         except Exception as error:
             if operation is None or status:
                 raise  # An answer has begun; the server can only cut it off.
             moves_money = scope["method"] == "POST"
-            status = await self._fail(error, scope, send, send_whole, turn, moves_money=moves_money)
+            status = await self._fail(error, scope, send, send_whole, deadline, moves_money=moves_money)
         finally:
-            self._turns.end(turn)
+            self._deadlines.end(deadline)
             self._telemetry.request(scope.get("path_template") or "other", status, time.perf_counter() - started)
 
     async def _fail(
@@ -122,29 +122,29 @@ class Edge:
         scope: AsgiScope,
         send: Send,
         send_whole: SendWhole | None,
-        turn: Turn,
+        deadline: Deadline,
         *,
         moves_money: bool,
     ) -> int:
-        """Answers what went wrong where the framework had no hand in it; the status."""
-        self._turns.end(turn)
+        """Answer an error that the framework has not handled. Returns the status."""
+        self._deadlines.end(deadline)
         answer = failure(error, request_id=scope["request_id"], moves_money=moves_money)
         await send_answer(answer, send, send_whole, request_id=scope["request_id"].encode())
         return answer.status
 
-    async def _by_framework(self, scope: AsgiScope, receive: Receive, send: Send, turn: Turn) -> int:
-        """Answers the status that was sent; 0 if none was."""
+    async def _by_framework(self, scope: AsgiScope, receive: Receive, send: Send, deadline: Deadline) -> int:
+        """Let the framework answer. Returns the status that was sent; 0 if none was."""
         status = 0
         request_id = scope["request_id"].encode()
         if BODY_STREAM in scope:
-            # An import takes as long as its client sends; each of its lines is decided in time.
-            self._turns.end(turn)
+            # An import lasts as long as its client sends lines, so it has no time limit; each of its lines has one.
+            self._deadlines.end(deadline)
 
         async def send_to_the_end(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 await _note_answer(scope, message["status"])
-                self._turns.end(turn)
+                self._deadlines.end(deadline)
                 status = message["status"]
                 headers = list(message["headers"])
                 message["headers"] = [*headers, *last_headers(headers, request_id=request_id)]
@@ -160,28 +160,28 @@ class Edge:
             moves_money = scope["method"] == "POST" and not isinstance(error, WalletError)
             answer = failure(error, request_id=scope["request_id"], moves_money=moves_money)
             await _note_answer(scope, answer.status)
-            self._turns.end(turn)
+            self._deadlines.end(deadline)
             status = answer.status
             await send_answer(answer, send, None, request_id=request_id)
         return status
 
 
 def _too_late(scope: AsgiScope) -> WalletError:
-    """What is known of a request that was given up: nothing was done before it was known who asks."""
+    """The error of a request that was given up: a read applies nothing, nor does a request without a caller yet."""
     if scope["method"] in _READS or CALLER not in scope:
         return StorageUnavailable("It could not be answered in time")
     return OutcomeUnknown("It could not be answered in time, and may have been applied")
 
 
 async def _note_answer(scope: AsgiScope, status: int) -> None:
-    """Write what came of an administrative act, once."""
+    """Record the status of an administrative act, once."""
     answered = scope.pop(ACT_ANSWERED, None)
     if answered is not None:
         await answered(status)
 
 
 def _read(headers: list[tuple[bytes, bytes]]) -> tuple[bytes, bytes | None]:
-    """The request's id, the client's or a new one, and its Authorization."""
+    """The request id, the client's or a new one, and the header Authorization."""
     request_id = authorization = None
     for name, value in headers:
         if name == b"authorization":

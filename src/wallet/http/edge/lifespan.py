@@ -1,35 +1,35 @@
-"""The application as the server runs it: the ASGI app, its start, and what it is told on the way out."""
+"""The application as the server runs it: the ASGI application with its start, its drain and its shutdown."""
 
 from collections.abc import Awaitable
 
 from wallet.errors import WalletError
-from wallet.http.edge.turns import Turns
+from wallet.http.edge.deadlines import Deadlines
 from wallet.http.wire.asgi import App, AsgiScope, Receive, Send
 from wallet.service.wallet_service import WalletService
 
 
 class Lifespan:
-    """Wraps the outermost layer. The service starts with it and is closed by it, database connections last."""
+    """Wraps the edge. Starts the service, and closes it; the database connections are closed last."""
 
-    def __init__(self, app: App, service: WalletService, turns: Turns) -> None:
+    def __init__(self, app: App, service: WalletService, deadlines: Deadlines) -> None:
         self._app = app
-        self._turns = turns
+        self._deadlines = deadlines
         self.service = service
 
     def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> Awaitable[None]:
-        # Not a coroutine of its own: each layer of them is gone through twice by every request.
+        # Not a coroutine: every request would pass through it twice.
         return self._live(receive, send) if scope["type"] == "lifespan" else self._app(scope, receive, send)
 
     async def begin_shutdown(self) -> None:
-        """Readiness goes off; requests are still served."""
+        """Turn readiness off. Requests are still served."""
         self.service.begin_shutdown()
 
     async def drain(self, seconds: float) -> None:
-        """Answer all that was accepted, after `seconds` with 503s."""
+        """Answer all accepted requests, after `seconds` with 503."""
         await self.service.drain(seconds)
 
     def exposition(self) -> bytes:
-        """The figures of the service. May be called in any thread."""
+        """The metrics of the service. May be called in any thread."""
         return self.service.telemetry.exposition()
 
     async def _live(self, receive: Receive, send: Send) -> None:
@@ -39,9 +39,9 @@ class Lifespan:
         except WalletError as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
-        self._turns.start()
+        self._deadlines.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self.service.close()
-        self._turns.close()
+        self._deadlines.close()
         await send({"type": "lifespan.shutdown.complete"})

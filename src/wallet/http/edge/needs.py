@@ -1,4 +1,4 @@
-"""What a route needs of who asks, and the one guard that sees to it, before the body is looked at."""
+"""The scopes and binding that a route needs of its caller, and the guard that checks them before the body is read."""
 
 from typing import Any, Final, NamedTuple
 
@@ -10,11 +10,13 @@ from wallet.http.edge.authentication import NOBODY, caller_of
 from wallet.service.access.callers import Caller, Scope
 
 NEEDS: Final = "needs"
-"""The option of a handler that says what it needs. Every handler has one."""
+"""The option of a handler that holds its Needs. Every handler has one."""
 
 
 class Needs(NamedTuple):
-    """One of these scopes; none: the route is open to all. `unbound`: and a key that is bound to nothing."""
+    """A caller needs one of `scopes`; if there are none, the route is open to all. `unbound`: the key must be bound to
+    no user and no wallets.
+    """
 
     scopes: tuple[Scope, ...] = ()
     unbound: bool = False
@@ -25,12 +27,12 @@ class Needs(NamedTuple):
 
 
 def needs(*scopes: Scope, unbound: bool = False) -> dict[str, Any]:
-    """As `opt` of a route: one of these scopes. What its content needs besides, service.access.permissions decides."""
+    """The `opt` of a route that needs one of these scopes. The content of a request is judged by access.permissions."""
     return {NEEDS: Needs(scopes, unbound)}
 
 
 def open_to_all() -> dict[str, Any]:
-    """As `opt` of a route that needs no key. The edge asks for none on http.edge.authentication's open paths."""
+    """The `opt` of a route that needs no key: one on the open paths of http.edge.authentication."""
     return {NEEDS: Needs()}
 
 
@@ -56,5 +58,5 @@ def ensure_may(caller: Caller, needed: Needs) -> None:
 
 
 def check_scopes(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """A guard, and the first: raises what ensure_may raises."""
+    """The first guard. Raises what ensure_may raises."""
     ensure_may(caller_of(connection.scope), needs_of(handler))

@@ -1,1 +1,3 @@
-"""What everybody may fetch without a key: made once, sent as it is. Begin with pages."""
+"""Pages that need no key: health, the OpenAPI document and the pages that show it, metrics. Each is made once and sent
+as it is; readiness, which must be asked each time, is in routes/status. Begin with pages.
+"""

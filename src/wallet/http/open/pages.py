@@ -1,6 +1,7 @@
-"""What is open to all and the same for everybody, by path: the document, the pages that show it, the figures.
+"""The pages that need no key and are the same for everybody, by path: the OpenAPI document, the pages that show it, and
+metrics.
 
-Pages name each other by relative references only, so they work below any prefix that a proxy puts before them.
+Pages refer to each other by relative URLs only, so they work under any path prefix of a proxy.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,7 +18,10 @@ from wallet.http.wire.encoding import Answer, written
 from wallet.http.wire.query import Headers
 
 METRICS_SECONDS: Final = 1.0
-"""How long figures are given again before they are made anew."""
+"""How long the same metrics are answered before they are made again."""
+
+GUIDE: Final = "/docs/guide/"
+"""The paths of the documentation site begin with this, where there is one."""
 
 _HTML: Final = "text/html; charset=utf-8"
 _SCRIPT: Final = "text/javascript; charset=utf-8"
@@ -26,7 +30,7 @@ _ASSETS: Final = {
     "swagger-ui-bundle.js": _SCRIPT,
     "favicon-32x32.png": "image/png",
 }
-"""The files of the page of the document, of all that the package has."""
+"""The files of the package swagger_ui that the page of the document uses."""
 
 
 class Health(msgspec.Struct):
@@ -39,17 +43,17 @@ HEALTHY: Final = Answer(200, written(Health("ok")))
 
 
 class OpenPage(Protocol):
-    """Answers whoever asks for it, by what the request's headers say of encodings and validators."""
+    """Answers a request by its headers: they name the encodings that the client takes, and the validators it has."""
 
     def answer(self, headers: Headers) -> Awaitable[Answer]: ...
 
 
 OpenPages = Mapping[str, OpenPage]
-"""By path."""
+"""The open pages by path."""
 
 
 class _Constant:
-    """An answer that is ready, whatever the headers say."""
+    """One answer for all requests, whatever their headers say."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
@@ -59,8 +63,9 @@ class _Constant:
 
 
 def open_pages(document: Callable[[], bytes], exposition: Callable[[], bytes] | None) -> OpenPages:
-    """All of them, none made yet. document: makes the OpenAPI document. exposition: makes the figures, or None where
-    they are served on a port of their own.
+    """All open pages; none is made yet.
+
+    document: makes the OpenAPI document. exposition: makes the metrics; None if they have a port of their own.
     """
     pages: dict[str, OpenPage] = {
         "/": redirect("docs"),
@@ -77,18 +82,23 @@ def open_pages(document: Callable[[], bytes], exposition: Callable[[], bytes] | 
     return pages
 
 
+def template_of(path: str) -> str:
+    """The route that metrics name for the path of a page. All pages of the site count as one."""
+    return f"{GUIDE}{{path}}" if path.startswith(GUIDE) else path.rstrip("/") or "/"
+
+
 def metrics_page(exposition: Callable[[], bytes]) -> OpenPage:
-    """The figures, made at most once a second, however many ask."""
+    """The metrics, made at most once a second, however many clients ask."""
     return Made(lambda: Representation(CONTENT_TYPE_LATEST, exposition(), may_be_kept=False), seconds=METRICS_SECONDS)
 
 
 def redirect(location: str) -> OpenPage:
-    """To a place that is relative to where the client thinks it is."""
+    """A redirect to a URL relative to the one that the client asked for."""
     return _Constant(Answer(302, b"", ((b"content-type", b"text/plain"), (b"location", location.encode()))))
 
 
 def errors_page() -> bytes:
-    """docs/errors.md as HTML; each code's paragraph is where the `type` of its problem points to."""
+    """docs/errors.md as HTML. The `type` of each problem points to the paragraph of its code."""
     parser = MarkdownIt().enable("table")
     tokens = parser.parse(files("wallet.http.document").joinpath("errors.md").read_text("utf-8"))
     for heading, title in pairwise(tokens):

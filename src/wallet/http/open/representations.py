@@ -1,7 +1,7 @@
-"""Bytes that are the same for everybody: made once, off the event loop, and sent as they are.
+"""Answers that are the same for everybody: made once, in a thread, and sent as they are.
 
-What a client takes (Accept-Encoding) and has already (If-None-Match) chooses between answers that are ready, so that
-whoever needs no key cannot make the service work.
+The headers Accept-Encoding and If-None-Match choose between ready answers. So requests without a key cost the service
+hardly any work.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from wallet.http.wire.asgi import NO_STORE, PAGE_HEADER
 from wallet.http.wire.encoding import Answer
 from wallet.http.wire.query import Headers
 
-# A browser's is 30 bytes long. What is much longer is not worth the reading.
+# A browser's header is 30 bytes long. A much longer one is not worth parsing.
 _ACCEPT_ENCODING_BYTES_MAX: Final = 200
 _GZIP: Final = (b"gzip", b"x-gzip")
 _HTML: Final = "text/html"
@@ -32,9 +32,9 @@ class _Variant(NamedTuple):
 
 
 class Representation:
-    """One resource as it is and compressed, each with a validator of its own (a strong ETag).
+    """One resource, plain and compressed, each with a validator of its own (a strong ETag).
 
-    may_be_kept: clients may keep it and ask whether it is still the same. Otherwise it has no validator.
+    may_be_kept: clients may cache it, and ask whether it is unchanged. Otherwise it has no validator.
     """
 
     __slots__ = ("_compressed", "_may_be_kept", "_plain")
@@ -58,22 +58,22 @@ class Representation:
         return _Variant(etag, Answer(200, body, (*described, *kept)), Answer(304, b"", (*common, *kept)))
 
     def answer(self, headers: Headers) -> Answer:
-        """200, or 304 if the client has the variant that it would get."""
+        """200, or 304 if the client already has the variant that it would get."""
         taken = b",".join([value for name, value in headers if name == b"accept-encoding"])
         known = b",".join([value for name, value in headers if name == b"if-none-match"])
         variant = self._compressed if self._compressed is not None and takes_gzip(taken) else self._plain
-        # Compared weakly, as RFC 9110 has it: with its quotes a validator is found in a list, and W/ is before them.
+        # A weak comparison, as RFC 9110 asks: the validator with its quotes is found in a list, and also behind W/.
         if known and self._may_be_kept and (variant.etag in known or known.strip() == b"*"):
             return variant.unchanged
         return variant.whole
 
 
 def takes_gzip(accept_encoding: bytes) -> bool:
-    """Whether a client takes gzip, and likes it no less than what is not compressed (RFC 9110, 12.5.3)."""
+    """Whether a client takes gzip, and prefers it at least as much as no compression (RFC 9110, 12.5.3)."""
     return 0 < len(accept_encoding) <= _ACCEPT_ENCODING_BYTES_MAX and _takes_gzip(accept_encoding)
 
 
-@lru_cache(maxsize=256)  # all browsers together send a handful
+@lru_cache(maxsize=256)  # all browsers together send a few values
 def _takes_gzip(accept_encoding: bytes) -> bool:
     qualities: dict[bytes, float] = {}
     for each in accept_encoding.lower().split(b","):
@@ -85,7 +85,7 @@ def _takes_gzip(accept_encoding: bytes) -> bool:
 
 
 def _quality(parameter: bytes) -> float:
-    """Of a coding; 0 for what is no quality, so that nothing is sent that was not asked for."""
+    """The quality of a coding. 0 if it is invalid, so that the client gets nothing that it did not ask for."""
     if not parameter.strip():
         return 1.0
     name, _, value = parameter.partition(b"=")
@@ -97,9 +97,9 @@ def _quality(parameter: bytes) -> float:
 
 
 class Made:
-    """A representation that is made when it is first asked for, in a thread, once for all who ask meanwhile.
+    """A representation that is made in a thread at the first request, once for all requests that come meanwhile.
 
-    seconds: how long it is as good as new. Belongs to the event loop that it is first asked in.
+    seconds: how long it stays fresh. Belongs to the event loop of the first request.
     """
 
     def __init__(self, make: Callable[[], Representation], *, seconds: float = math.inf) -> None:
@@ -109,7 +109,7 @@ class Made:
         self._stale_at = -math.inf
 
     async def answer(self, headers: Headers) -> Answer:
-        """Raises what making it raises; then the next one tries again."""
+        """The answer of the representation. Raises what making it raises; the next request then tries again."""
         return (await self._representation()).answer(headers)
 
     async def _representation(self) -> Representation:
@@ -118,7 +118,7 @@ class Made:
             self._making = loop.create_task(self._make_anew())
         if self._making.done():
             return self._making.result()
-        # One client that hangs up must not end it for the others.
+        # A client that hangs up must not cancel the making for the others.
         return await asyncio.shield(self._making)
 
     async def _make_anew(self) -> Representation:

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from uuid import UUID
 
 from wallet.errors import FieldError, Malformed
-from wallet.http.operations import bodies
+from wallet.http.operations import body_fields
 from wallet.http.wire.decoding import malformed
 from wallet.http.wire.fields import amount
 from wallet.http.wire.instants import kept_instant
@@ -27,7 +27,7 @@ class Optional(Protocol):
     def dry_run(self) -> bool | None: ...
 
     @property
-    def conditions(self) -> list[bodies.Condition] | None: ...
+    def conditions(self) -> list[body_fields.Condition] | None: ...
 
 
 class Dated(Optional, Protocol):
@@ -51,7 +51,7 @@ def step_options(body: Optional, taking_part: Collection[UUID] | None = None) ->
 
 
 def dated_options(
-    body: Dated, taking_part: Collection[UUID] | None = None, *, lot: bodies.LotTerms | None = None
+    body: Dated, taking_part: Collection[UUID] | None = None, *, lot: body_fields.LotTerms | None = None
 ) -> Options:
     """Of a movement of an exact amount."""
     if body.effective_at is None and not body.conditions and not body.dry_run and lot is None:
@@ -82,7 +82,7 @@ def effective_at(body: Dated) -> datetime | None:
     return None if body.effective_at is None else kept_instant("effective_at", body.effective_at)
 
 
-def lot_terms(lot: bodies.LotTerms) -> LotTerms:
+def lot_terms(lot: body_fields.LotTerms) -> LotTerms:
     if lot.expires_at is not None and lot.expires_in_seconds is not None:
         raise malformed("lot.expires_in_seconds", "Cannot be combined with expires_at.")
     expires_at = None if lot.expires_at is None else kept_instant("lot.expires_at", lot.expires_at)
@@ -90,7 +90,9 @@ def lot_terms(lot: bodies.LotTerms) -> LotTerms:
     return LotTerms(_CATEGORIES[lot.category], priority, expires_at, lot.expires_in_seconds)
 
 
-def conditions(given: Sequence[bodies.Condition] | None, taking_part: Collection[UUID] | None) -> tuple[Condition, ...]:
+def conditions(
+    given: Sequence[body_fields.Condition] | None, taking_part: Collection[UUID] | None
+) -> tuple[Condition, ...]:
     """Conditions on wallets that take part; None: which these are is not known here, and the ledger's business."""
     if not given:
         return ()
@@ -111,7 +113,7 @@ def conditions(given: Sequence[bodies.Condition] | None, taking_part: Collection
     return tuple(read)
 
 
-def _condition(given: bodies.Condition, path: str) -> Condition:
+def _condition(given: body_fields.Condition, path: str) -> Condition:
     least = None if given.min_balance is None else amount(given.min_balance, f"{path}.min_balance")
     most = None if given.max_balance is None else amount(given.max_balance, f"{path}.max_balance")
     if given.expected_version is None and least is None and most is None:

@@ -1,23 +1,19 @@
 """From what a request came to, to an answer: the same for single routes and for the items of batches."""
 
 from collections.abc import Mapping
-from typing import Final
-
-from msgspec import Struct
+from typing import assert_never
 
 from wallet.errors import InvariantViolated, OutcomeUnknown
-from wallet.http.operations.answers import hold_answer, transaction_answer
+from wallet.http.operations.kinds import ANSWERS
 from wallet.http.wire.encoding import JSON, REPLAYED, Answer, written
 from wallet.http.wire.failures import refusal
 from wallet.ledger.model import Asset, AssetId, Posted
 from wallet.ledger.outcomes import Applied, Grouped, Outcome, Predicted, Refused, Replayed, Settled
-from wallet.ledger.requests import Extend, Increase, PlaceHold, Request, Void
-
-_ANSWERED_BY_A_HOLD: Final = frozenset({PlaceHold, Void, Increase, Extend})
+from wallet.ledger.requests import Single
 
 
 def outcome_answer(
-    request: Request,
+    request: Single,
     outcome: Outcome,
     assets: Mapping[AssetId, Asset],
     *,
@@ -39,6 +35,8 @@ def outcome_answer(
             return refusal(outcome, request_id=request_id, amounts_as_strings=amounts_as_strings)
         case Settled() | Grouped():
             raise InvariantViolated(f"{outcome!r} is no outcome of a single movement")
+        case _:
+            assert_never(outcome)
 
 
 def missing_assets(outcome: Outcome, assets: Mapping[AssetId, Asset]) -> list[AssetId]:
@@ -55,7 +53,7 @@ def missing_assets(outcome: Outcome, assets: Mapping[AssetId, Asset]) -> list[As
 def _written(
     status: int,
     headers: tuple[tuple[bytes, bytes], ...],
-    request: Request,
+    request: Single,
     posted: Posted,
     assets: Mapping[AssetId, Asset],
     amounts_as_strings: bool,
@@ -63,11 +61,7 @@ def _written(
     dry_run: bool,
 ) -> Answer:
     try:
-        body: Struct
-        if type(request) in _ANSWERED_BY_A_HOLD and posted.details is not None and posted.details.hold is not None:
-            body = hold_answer(posted.details.hold, assets, dry_run=dry_run)
-        else:
-            body = transaction_answer(posted, assets, dry_run=dry_run)
+        body = ANSWERS[type(request)].write(posted, assets, dry_run=dry_run)
         return Answer(status, written(body, amounts_as_strings=amounts_as_strings), headers)
     except Exception as error:
         # The money has moved. Whatever keeps us from saying so, it must not look like a no.

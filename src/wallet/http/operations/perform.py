@@ -6,7 +6,8 @@ from typing import Any, Final, Protocol, TypeVar
 import msgspec
 
 from wallet.errors import OutcomeUnknown
-from wallet.http.operations.kinds import OPERATIONS, Operations
+from wallet.http.operations.kinds import OPERATIONS
+from wallet.http.operations.operation import Builder
 from wallet.http.operations.outcomes import missing_assets, outcome_answer
 from wallet.http.wire.decoding import decode, malformed, may_be_left_out
 from wallet.http.wire.encoding import Answer
@@ -26,15 +27,12 @@ _Body = TypeVar("_Body", bound=msgspec.Struct)
 
 
 class Movements:
-    """Answers movements in full. Raises WalletError where there is nothing to answer with.
-
-    operations: what makes their requests, for whoever has other ways to say them.
-    """
+    """Answers movements in full. Raises WalletError where there is nothing to answer with."""
 
     def __init__(self, service: WalletService) -> None:
         self._service = service
         self._assets = service.assets.by_id
-        self.operations = Operations(service.commands, service.assets.by_code)
+        self._builder = Builder(service.commands, service.assets.by_code)
 
     async def perform(
         self,
@@ -51,11 +49,11 @@ class Movements:
         options = read_options(headers, query)
         operation = OPERATIONS[op]
         given: Any = decoded(operation.body, body, headers, options)
-        target_id = None if target is None else path_id(operation.target, target)
+        target_id = None if operation.target is None or target is None else path_id(operation.target.name, target)
         if given.conditions and hasattr(given, "asset_code"):
             # Whether a condition is on a stranger must not depend on what this process has seen so far.
             await self._service.load_asset_code(given.asset_code.upper())
-        request = operation.build(self.operations, given, target_id, reference_of(given, options))
+        request = operation.build(self._builder, given, target_id, reference_of(given, options))
         outcome = await self._service.perform(caller, request)
         if missing := missing_assets(outcome, self._assets):
             await self._load(missing)

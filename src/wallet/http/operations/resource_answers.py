@@ -11,7 +11,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from wallet.http.operations.answers import (
     direction_name,
 )
-from wallet.http.wire.encoding import rfc3339
+from wallet.ledger.instants import rfc3339
 from wallet.ledger.model import Lot
 from wallet.storage.reads.balances import Balance
 from wallet.storage.reads.entries import LedgerEntry

@@ -2,25 +2,27 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias, assert_never
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from wallet.errors import FieldError, InvariantViolated, Malformed, OutcomeUnknown
-from wallet.http.operations import bodies
-from wallet.http.operations.kinds import Operations
+from wallet.http.operations.body_fields import EffectiveAt, Step
+from wallet.http.operations.body_options import dated_options
 from wallet.http.operations.perform import decoded, reference_of
 from wallet.http.operations.resource_answers import MergeAnswer, wallet_answer
 from wallet.http.wire.decoding import canonical_metadata, decode, malformed
 from wallet.http.wire.encoding import JSON, REPLAYED, Answer, written
 from wallet.http.wire.failures import refusal
-from wallet.http.wire.fields import amount
+from wallet.http.wire.fields import Bound, Label, Version, amount
 from wallet.http.wire.query import Headers, amounts_as_strings, ensure_json, path_id, read_options
 from wallet.ledger.model import WalletId
 from wallet.ledger.outcomes import Applied, Grouped, Predicted, Refused, Replayed, Settled
 from wallet.service.access.callers import Caller
 from wallet.service.wallet_service import WalletService
+
+MERGE_PATH: Final = "/wallets/{wallet_id}/merge-into/{target_wallet_id}"
 
 Change: TypeAlias = tuple[str, str | int | bool | None]
 
@@ -28,12 +30,50 @@ Change: TypeAlias = tuple[str, str | int | bool | None]
 _CLEARED: Final[dict[str, int | bool]] = {"overdraft_limit": 0, "freeze_outgoing": False, "freeze_incoming": False}
 
 
+class Merge(Step, kw_only=True):
+    """Move everything that is in the first wallet of the path to the second one; the first ends."""
+
+    effective_at: EffectiveAt | None = None
+
+
+class SpendingLimit(Struct, forbid_unknown_fields=True, kw_only=True):
+    """At most this amount per 24 hours rolling, or per calendar month in UTC."""
+
+    per: Literal["day", "month"]
+    amount: Bound
+
+
+WalletMetadata: TypeAlias = Annotated[dict[str, Any], Meta(description="Any JSON object of at most 4 KiB and depth 4.")]
+
+
+class WalletChange(Struct, forbid_unknown_fields=True, kw_only=True):
+    """What is absent stays as it is, null clears. At least one change besides `expected_version`."""
+
+    label: Label | UnsetType | None = UNSET
+    metadata: WalletMetadata | UnsetType | None = UNSET
+    overdraft_limit: Bound | UnsetType | None = UNSET
+    max_balance: Bound | UnsetType | None = UNSET
+    freeze_outgoing: bool | UnsetType | None = UNSET
+    freeze_incoming: bool | UnsetType | None = UNSET
+    spending_limits: (
+        Annotated[list[SpendingLimit], Meta(max_length=2, description="All limits: those left out are lifted.")]
+        | UnsetType
+        | None
+    ) = UNSET
+    expected_version: Version | None = None
+
+
+class WalletStep(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Closes or reopens a wallet. The body may be left out."""
+
+    expected_version: Version | None = None
+
+
 class WalletChanges:
     """Raises WalletError where there is nothing to answer with."""
 
-    def __init__(self, service: WalletService, operations: Operations) -> None:
+    def __init__(self, service: WalletService) -> None:
         self._service = service
-        self._operations = operations
 
     async def change(
         self, wallet_id: str, body: bytes, *, caller: Caller, headers: Headers, query: bytes, request_id: str
@@ -41,7 +81,7 @@ class WalletChanges:
         """Change what a wallet is called and what it may do."""
         strings = amounts_as_strings(query)
         ensure_json(headers)
-        given = decode(bodies.WalletChange, body)
+        given = decode(WalletChange, body)
         changes = wallet_changes(given)
         return await self._submit(
             "change", wallet_id, changes, given.expected_version, caller, request_id=request_id, strings=strings
@@ -63,7 +103,7 @@ class WalletChanges:
         expected = None
         if body:
             ensure_json(headers)
-            expected = decode(bodies.WalletStep, body).expected_version
+            expected = decode(WalletStep, body).expected_version
         return await self._submit(type_, wallet_id, (), expected, caller, request_id=request_id, strings=strings)
 
     async def merge(
@@ -79,9 +119,15 @@ class WalletChanges:
     ) -> Answer:
         """Unlike the others it moves money, and so it has a reference."""
         options = read_options(headers, query)
-        given = decoded(bodies.Merge, body, headers, options)
+        given = decoded(Merge, body, headers, options)
         source_id, target_id = path_id("wallet_id", source), path_id("target_wallet_id", target)
-        request = self._operations.merge(given, source_id, target_id, reference_of(given, options))
+        request = self._service.commands.merge(
+            source=source_id,
+            target=target_id,
+            reference_id=reference_of(given, options),
+            metadata=canonical_metadata(given.metadata),
+            options=dated_options(given, (source_id, target_id)),
+        )
         outcome = await self._service.perform(caller, request)
         strings = options.amounts_as_strings
         match outcome:
@@ -96,6 +142,8 @@ class WalletChanges:
                 return refusal(outcome, request_id=request_id, amounts_as_strings=strings)
             case Settled() | Grouped():
                 raise InvariantViolated(f"{outcome!r} is no outcome of a merge")
+            case _:
+                assert_never(outcome)
 
     async def _submit(
         self,
@@ -138,8 +186,8 @@ class WalletChanges:
             raise OutcomeUnknown("the wallet was changed, and could not be read afterwards") from error
 
 
-def wallet_changes(given: bodies.WalletChange) -> tuple[Change, ...]:
-    """Pairs of requests.WALLET_FIELDS and new values. Raises Malformed if there are none."""
+def wallet_changes(given: WalletChange) -> tuple[Change, ...]:
+    """Pairs of a field and its new value. Raises Malformed if there are none."""
     changes: list[Change] = []
     if given.label is not UNSET:
         changes.append(("label", given.label))
@@ -158,7 +206,7 @@ def wallet_changes(given: bodies.WalletChange) -> tuple[Change, ...]:
     return tuple(changes)
 
 
-def _limits(given: Sequence[bodies.SpendingLimit]) -> list[Change]:
+def _limits(given: Sequence[SpendingLimit]) -> list[Change]:
     limits: dict[str, int | None] = {"day": None, "month": None}
     for at, each in enumerate(given):
         if limits[each.per] is not None:

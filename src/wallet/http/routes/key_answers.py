@@ -2,7 +2,7 @@
 
 from msgspec import Raw, Struct
 
-from wallet.http.wire.encoding import rfc3339
+from wallet.ledger.instants import rfc3339
 from wallet.service.access.keys import MadeKey
 from wallet.storage.registry.acts import Act
 from wallet.storage.registry.keys import ApiKey

@@ -78,9 +78,8 @@ async def written_page(
     rows: list[Raw] = []
     turn = Turn()
     for row in page.data:
+        await turn.make_way()
         rows.append(Raw(written(answer(row), amounts_as_strings=amounts_as_strings)))
-        if turn.is_over:
-            await turn.next()
     return written(PageAnswer(data=rows, next=page.next, has_more=page.has_more))
 
 

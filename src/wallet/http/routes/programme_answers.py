@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from wallet.http.wire.encoding import rfc3339
+from wallet.ledger.instants import rfc3339
 from wallet.service.due.sandbox_clock import Advanced
 from wallet.storage.registry.programmes import Attached, Programme
 from wallet.storage.upkeep.clock import ClockReading

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, ClassVar, Final, Literal, TypedDict
 
 # Streams need it. Its import takes a tenth of a second, which at the first stream would hold up everybody else.
 import anyio._backends._asyncio  # noqa: F401
@@ -19,6 +19,9 @@ from msgspec import UNSET, Struct, UnsetType
 from wallet.http.bulk.items import ItemResult
 from wallet.http.edge.authentication import caller_of
 from wallet.http.edge.needs import needs
+from wallet.http.operations.kinds import OPERATIONS
+from wallet.http.operations.operation import Target
+from wallet.http.operations.wallet_changes import MERGE_PATH
 from wallet.http.wire.asgi import BODILESS, BODY_READ, read_body
 from wallet.http.wire.decoding import may_be_left_out
 from wallet.http.wire.encoding import Answer
@@ -34,10 +37,9 @@ SENT_AS_IT_IS: Final = "sent_as_it_is"
 PIECE_BYTES_MAX: Final = 128 * 1024
 """Of an answer that are sent, and compressed for who takes that, before others in this process get their turn."""
 
-_MOVEMENT_ENDS: Final = (
-    "/topup", "/bonus", "/spend", "/transfers", "/transactions", "/holds", "/capture", "/void", "/increase", "/extend",
-    "/refund", "/merge-into/{target_wallet_id}",
-)  # fmt: skip
+_MOVEMENTS: Final = frozenset({MERGE_PATH, *(operation.path for operation in OPERATIONS.values())})
+"""The paths of the requests that move or reserve money."""
+
 _MEANINGS: Final = {
     400: "Malformed: every wrong field is listed.",
     404: "Something that is named does not exist.",
@@ -116,29 +118,40 @@ async def _pieces(body: bytes) -> AsyncIterator[bytes]:
         await asyncio.sleep(0)
 
 
-def documented(body: type[Struct], *, required: bool = True) -> type[Operation]:
+class Documented(Operation):
+    """What the document says of a route, with the type that describes its request body."""
+
+    body: ClassVar[type[Struct]]
+
+
+def documented(body: type[Struct], *, required: bool = True, target: Target | None = None) -> type[Documented]:
     """An operation whose request body is described by `body`. The bytes themselves are decoded by our own rules,
-    which are stricter than the framework's.
+    which are stricter than the framework's. target: what its path names, where the handler's signature does not say it.
     """
     schema = Reference(ref=f"#/components/schemas/{body.__name__}")
 
     @dataclass
-    class Documented(Operation):
+    class OfThisBody(Documented):
         def __post_init__(self) -> None:
             self.request_body = RequestBody(
                 required=required, content={"application/json": OpenAPIMediaType(schema=schema)}
             )
+            for parameter in self.parameters or () if target is not None else ():
+                parameter.description = target.description  # type: ignore[union-attr]  # no reference
 
-    return Documented
+    OfThisBody.body = body
+    return OfThisBody
 
 
-def documented_movement(body: type[Struct], answer: type[Struct], *scopes: Scope) -> dict[str, Any]:
+def documented_movement(
+    body: type[Struct], answer: type[Struct], *scopes: Scope, target: Target | None = None
+) -> dict[str, Any]:
     """What a route that moves or reserves money and needs one of these scopes says of itself, as arguments of its
     decorator.
     """
     return {
         "opt": needs(*scopes),
-        "operation_class": documented(body, required=not may_be_left_out(body)),
+        "operation_class": documented(body, required=not may_be_left_out(body), target=target),
         "responses": {
             200: ResponseSpec(
                 answer, description="A replay: the first answer again. Or a dry run.", generate_examples=False
@@ -167,8 +180,7 @@ def headers_of(request: Request[Any, Any, Any]) -> Headers:
 
 def moves_money(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
     """Whether the request is one of the movements."""
-    path_template = connection.scope.get("path_template") or ""
-    return connection.scope.get("method") == "POST" and path_template.endswith(_MOVEMENT_ENDS)
+    return connection.scope.get("method") == "POST" and connection.scope.get("path_template") in _MOVEMENTS
 
 
 class Asked(TypedDict):

@@ -8,7 +8,7 @@ from typing import Final
 from msgspec import Struct
 
 from wallet.http.operations.answers import direction_name
-from wallet.http.wire.encoding import rfc3339
+from wallet.ledger.instants import rfc3339
 from wallet.service.reads.statements import Statement, WholeStatement
 from wallet.storage.reads.statement_lines import StatementLine
 

@@ -1,3 +1,5 @@
-"""From sockets to ASGI: processes, connections, framing, bounds, one answer a request. Nothing here knows a wallet.
-Begin with serve, then bounded_protocol.
+"""The HTTP server: processes, sockets, the protocol of a connection, and its bounds (408, 413 and 431 are made here).
+
+It serves any ASGI application; nothing here knows wallets, keys or routes. Begin with serve (processes), then
+bounded_protocol (one connection); request_meter bounds the sizes of heads and bodies, body_budget their sum.
 """

@@ -1,26 +1,26 @@
-"""The memory that bodies may take while they arrive, charged to the key that they come with."""
+"""Bounds the memory of request bodies that are still arriving, and charges it to the key of each request."""
 
 from typing import Final, Protocol
 
 BODIES_BYTES_MAX: Final = 64 * 1024 * 1024
-"""Of all unfinished bodies of this process. Beyond it, the key that holds most gives up its largest body."""
+"""Bound of all unfinished bodies of this process. Beyond it, the largest body of the key that holds most is refused."""
 
 KEY_BYTES_MAX: Final = BODIES_BYTES_MAX // 2
-"""Of the unfinished bodies that came with one key, or without any. Beyond it, the body that comes next is refused."""
+"""Bound of the unfinished bodies that came with one key, or with none. Beyond it, the body that grows is refused."""
 
 
 class Holder(Protocol):
-    """A connection on which a body arrives."""
+    """A connection on which a body is arriving."""
 
     def give_up_body(self) -> None:
-        """Refuse the request under way and free its body."""
+        """Refuse the request whose body is arriving, and free the body."""
 
 
 class BodyBudget:
-    """Counts the bytes of unfinished bodies by key, and decides which body is refused where they are too many.
+    """Counts the bytes of unfinished bodies by key, and decides which body is refused if they are too many.
 
-    A request pays for its own key first, so one key cannot make the requests of others be refused. Nothing of a body
-    counts that arrived whole, or that was answered.
+    The bound of each key comes first, so that one key cannot make the service refuse the requests of others. A body
+    counts until it is complete or its request is answered.
     """
 
     def __init__(self, *, bytes_max: int = BODIES_BYTES_MAX, key_bytes_max: int = KEY_BYTES_MAX) -> None:
@@ -31,7 +31,7 @@ class BodyBudget:
         self.total = 0
 
     def charge(self, key: bytes, holder: Holder, held_bytes: int) -> None:
-        """Say how much a connection holds now of its body. May call `give_up_body`, of this holder or another."""
+        """Note how many bytes of its body a connection holds now. May call `give_up_body` of this or another holder."""
         self._set(key, holder, held_bytes)
         if self._sums.get(key, 0) > self._key_bytes_max:
             holder.give_up_body()
@@ -40,7 +40,7 @@ class BodyBudget:
             max(of_key, key=of_key.__getitem__).give_up_body()
 
     def release(self, key: bytes, holder: Holder) -> None:
-        """The body is whole, refused or given up."""
+        """Stop counting a body, because it is complete, refused or given up."""
         self._set(key, holder, 0)
 
     def _set(self, key: bytes, holder: Holder, held_bytes: int) -> None:

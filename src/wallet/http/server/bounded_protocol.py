@@ -1,12 +1,12 @@
 """The HTTP protocol of one connection, with a bound on everything that a client decides.
 
-The time a request takes to arrive, the time a connection idles or leaves an answer unread, and the number of
-connections are bounded here, the bytes of a request by its parser. What exceeds a bound gets a problem (RFC 9457) and
-the connection is closed. There is no timer per request: each connection carries one deadline, and one sweep per process
-looks at them all.
+This module bounds the time in which a request must arrive, the time that a connection may idle or leave an answer
+unread, and the number of connections. The parser bounds the bytes of a request. A request beyond a bound is answered
+with a problem (RFC 9457), and the connection is closed. There is no timer per request: each connection has one
+deadline, and one sweep per process looks at all of them.
 
-A streamed body (an import) has no bound and may take for ever, as long as it keeps coming: it is held back while the
-application does not ask for it, so what is held of it is bounded.
+A streamed body (an import) has no bound of size, and may last as long as its bytes keep coming. While the application
+does not ask for more, nothing is read from the client, so the memory of the body is bounded.
 """
 
 import asyncio
@@ -27,25 +27,25 @@ from wallet.http.server.request_meter import STREAMED, RequestRefused, Sizes
 from wallet.http.server.request_parser import BODY, NOTHING, Head, RequestParser
 from wallet.http.wire.asgi import is_request_id, new_request_id
 
-# Seconds that a refused connection is still read from after the answer. Closing with unread bytes makes the kernel
-# send a reset, and a client that is still writing would lose the answer that tells it why.
+# After the answer to a refused request, the server goes on reading for this time. If it closed with unread bytes, the
+# kernel would send a reset, and a client that is still writing would lose the answer that says why.
 LINGER_SECONDS: Final = 2.0
-# Bytes of a body that are parsed in one go.
+# Bytes of a body that are parsed at once.
 PIECE_BYTES_MAX: Final = 16 * 1024
-# The same where other requests may be behind. While answers are owed, parsing stops between two pieces: a segment that
-# the kernel delivers can hold ten thousand requests, each of which takes a hundred times its bytes once it is parsed.
+# The same where further requests may follow. Parsing stops between two pieces while answers are owed: one segment from
+# the kernel can hold ten thousand requests, and a parsed request takes a hundred times the memory of its bytes.
 HEADS_BYTES_MAX: Final = 2 * 1024
 
-# Bytes of answers to a streamed body that may wait for their reader: what a client has that sends all before it reads.
+# Bytes of answers to a streamed body that may wait to be read: room for a client that sends everything before it reads.
 STREAM_ANSWERS_BYTES_MAX: Final = 2 * 1024 * 1024
-# A reader who takes this many of them is not dead.
+# A client that reads this many of them is alive.
 STREAM_PROGRESS_BYTES: Final = 64 * 1024
 
 _log = logging.getLogger(__name__)
 
 
 class _Flow(FlowControl):
-    """Nothing is read while requests wait for their turn, even if the exchange under way asks for its body."""
+    """Reads nothing while requests wait to be parsed, even if the current exchange asks for its body."""
 
     is_held = False
 
@@ -55,7 +55,7 @@ class _Flow(FlowControl):
 
 
 class BoundedProtocol(asyncio.Protocol):
-    """Use `bounds.bounded_protocol(settings)`, which fills in the bounds: uvicorn makes the instances."""
+    """Use `bounds.bounded_protocol(settings)`, which fills in the bounds; uvicorn makes the instances."""
 
     sizes: ClassVar[Sizes]
     request_seconds_max: ClassVar[float]
@@ -79,19 +79,19 @@ class BoundedProtocol(asyncio.Protocol):
         self._server_state = server_state
         self._app_state = app_state
         self._requests = RequestParser(self, self.sizes)
-        # On the loop's clock: when the sweep calls `expire`. Infinite while it is our turn.
+        # The time, on the loop's clock, after which the sweep calls `expire`. Infinite while the server works.
         self.deadline = math.inf
-        # What is not answered. The first is under way; of the last, the body may still be arriving.
+        # The unanswered requests. The application works on the first; the body of the last may still be arriving.
         self._owed: deque[Exchange] = deque()
-        # Bytes that arrived behind requests whose answers are owed; they are parsed when those are given.
+        # Bytes that arrived behind unanswered requests; they are parsed when those are answered.
         self._unparsed = b""
-        # The client has closed its sending side: what it asked is answered, and then the connection ends.
+        # The client has closed its sending side: the connection ends when its requests are answered.
         self._has_eof = False
-        # Under which key the bytes of the current body count, once they do.
+        # The key that the bytes of the current body are charged to; None while nothing is charged.
         self._charged_key: bytes | None = None
-        # Once set, nothing more is parsed; what still arrives is thrown away.
+        # Once set, nothing more is parsed, and further bytes are dropped.
         self._refusal: bytes | None = None
-        # Once set, the same, after the last answer of this connection, which may be taken until then.
+        # Set after the last answer of this connection, which the client may read until then. Further bytes are dropped.
         self._over_at_latest: float | None = None
         self._closes_after_stream = False
 
@@ -117,12 +117,12 @@ class BoundedProtocol(asyncio.Protocol):
             self._parse(data)
 
     def eof_received(self) -> bool:
-        """Keep the connection open while answers are owed; a request that is not whole by now will not be."""
+        """Keep the connection open while answers are owed. Refuse an incomplete request: it will stay incomplete."""
         self._has_eof = True
         if self._is_deaf():
             return self._over_at_latest is None  # a refusal that waits for the answers before it
         if self._requests.phase != NOTHING and not self._unparsed:
-            self._refuse(RequestRefused("invalid_request", "The connection was closed before the request was whole."))
+            self._refuse(RequestRefused("invalid_request", "The connection closed before the request was complete."))
             return True
         return bool(self._owed or self._unparsed)
 
@@ -136,7 +136,7 @@ class BoundedProtocol(asyncio.Protocol):
         self._requests.close()
 
     def shutdown(self) -> None:
-        """Close after the answer under way, if there is one. A streamed body need not have arrived whole by then."""
+        """Close after the current answer, if there is one. Do not wait for the rest of a streamed body."""
         if not self._owed:
             self.transport.close()
         elif self._owed[-1].stream is not None:
@@ -146,7 +146,7 @@ class BoundedProtocol(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.flow.pause_writing()
-        # The client does not read. It has this long, or the answer's memory would be held for ever.
+        # The client does not read. Without this deadline it could keep the answer's memory for ever.
         self.deadline = self.loop.time() + self.request_seconds_max
 
     def resume_writing(self) -> None:
@@ -163,7 +163,8 @@ class BoundedProtocol(asyncio.Protocol):
         elif self._requests.phase == NOTHING:
             self.transport.close()
         elif self.flow.read_paused or (self._requests.phase == BODY and self._owed[-1].is_busy):
-            # It is us who do not read (a pipelined request, or a body not asked for yet), or who owe answers.
+            # The server is the one that waits: it does not read now (a pipelined request, or a body that the
+            # application has not asked for), or it owes an answer.
             self.deadline = self.loop.time() + self.request_seconds_max
         else:
             seconds = f"{self.request_seconds_max:g}"
@@ -210,7 +211,7 @@ class BoundedProtocol(asyncio.Protocol):
         self._rearm()
 
     def _parse(self, data: bytes) -> None:
-        """Parse while at most one answer is owed. Then the rest waits, and nothing more is read."""
+        """Parse while at most one answer is owed. Keep the rest for later, and read nothing more until then."""
         begin = 0
         try:
             while begin < len(data) and len(self._owed) < 2 and not self._is_deaf():
@@ -229,7 +230,7 @@ class BoundedProtocol(asyncio.Protocol):
 
     def _start(self, exchange: Exchange) -> None:
         if exchange.stream is not None:
-            # Now, and not with the head: the answers before it have no claim to so much room.
+            # Not when the head arrives: the answers to earlier requests must not use so much room.
             low = STREAM_ANSWERS_BYTES_MAX - STREAM_PROGRESS_BYTES
             self.transport.set_write_buffer_limits(STREAM_ANSWERS_BYTES_MAX, low)
         task = self.loop.create_task(exchange.run_asgi(self._app))
@@ -240,7 +241,7 @@ class BoundedProtocol(asyncio.Protocol):
     # Answers
 
     def close(self) -> None:
-        """Called by an exchange behind its last answer. A client that is still sending can read it to its end."""
+        """Called by an exchange after its last answer. A client that is still sending can read the whole answer."""
         if self._requests.phase == BODY and not self._has_eof:
             self._end()
         else:
@@ -250,13 +251,13 @@ class BoundedProtocol(asyncio.Protocol):
         return self._over_at_latest is not None or self.transport.is_closing()
 
     def _answered(self) -> None:
-        """The answer of the exchange whose turn it was is made."""
+        """Called by the first exchange when its answer is made."""
         self._server_state.total_requests += 1
         answered = self._owed.popleft()
         if self._over_at_latest is not None:
             return
         if self.transport.is_closing():
-            # Closed, but open until the client has taken the answer.
+            # The transport closes when the client has read the answer. This deadline bounds the wait.
             self.deadline = self.loop.time() + self.request_seconds_max
             return
         if answered.stream is not None:
@@ -276,7 +277,7 @@ class BoundedProtocol(asyncio.Protocol):
             self._go_on()
 
     def _go_on(self) -> None:
-        """Parse what has waited for answers, and read on. A client that sends no more goes with its last answer."""
+        """Parse the bytes that waited for answers, and read on. Close if all is answered and the client has ended."""
         self.flow.is_held = False
         if self._unparsed:
             data, self._unparsed = self._unparsed, b""
@@ -292,7 +293,7 @@ class BoundedProtocol(asyncio.Protocol):
         return self._refusal is not None or self._over_at_latest is not None
 
     def _end(self) -> None:
-        """The last answer of this connection is made. What still comes is thrown away until the client has read it."""
+        """End the connection after its last answer. Drop further bytes until the client has read the answer."""
         self._over_at_latest = self.loop.time() + self.request_seconds_max
         self.deadline = self.loop.time() + LINGER_SECONDS
         self._forget_body()
@@ -306,9 +307,9 @@ class BoundedProtocol(asyncio.Protocol):
     # Bounds
 
     def _rearm(self) -> None:
-        """Set the deadline anew, by whose turn it is."""
+        """Set the deadline again: for the request to arrive, for the server to answer, or for the client to ask."""
         if self.flow.write_paused or self._over_at_latest is not None:
-            return  # only reading the answers can put this one off
+            return  # this deadline moves only when the client reads
         if self._requests.phase != NOTHING and self._refusal is None:
             self.deadline = self.loop.time() + self.request_seconds_max
         elif self._owed:
@@ -317,21 +318,21 @@ class BoundedProtocol(asyncio.Protocol):
             self.deadline = self.loop.time() + self.keep_alive_seconds
 
     def _charge_body(self) -> None:
-        """Count what is held of a body that goes on in the next piece."""
+        """Charge the bytes held of a body that goes on in the next piece."""
         if self._charged_key is None:
             authorization = next((value for name, value in self._requests.headers if name == b"authorization"), b"")
             self._charged_key = authorization.rpartition(b" ")[2]
-        # Of a stream, the application has taken the rest; else it takes nothing before the end that it does not keep.
+        # The application consumes a stream as it arrives. Of any other body it keeps every byte until the end.
         exchange = self._owed[-1]
         held = self._requests.body_bytes if exchange.stream is None else len(exchange.body)
         self.bodies.charge(self._charged_key, self, held)
 
     def give_up_body(self) -> None:
-        """Called by the budget: this body is one too many."""
+        """Called by the budget when the bodies together are too large."""
         self._refuse(RequestRefused("overloaded", "Too many large bodies are arriving at once."))
 
     def _forget_body(self) -> None:
-        """What has arrived of a body no longer counts: it is whole, answered, refused or given up."""
+        """Stop charging the current body, because it is complete, answered, refused or given up."""
         if self._charged_key is not None:
             self.bodies.release(self._charged_key, self)
             self._charged_key = None
@@ -339,7 +340,7 @@ class BoundedProtocol(asyncio.Protocol):
     # Refusals
 
     def _refuse(self, refused: RequestRefused) -> None:
-        """Answer with a problem, after the answers that are owed to earlier requests, and close."""
+        """Answer with a problem, after the answers to earlier requests, and close."""
         headers = self._requests.headers if self._requests.phase != NOTHING else ()
         given = (value for name, value in headers if name == b"x-request-id" and is_request_id(value))
         request_id = next(given, None) or new_request_id()
@@ -359,11 +360,11 @@ class BoundedProtocol(asyncio.Protocol):
             self._send_refusal()
 
     def _refuse_started(self, exchange: Exchange) -> None:
-        """The application has the head of this request, or will have it when earlier requests are answered."""
+        """Refuse a request whose head has arrived: the application has it, or would get it after earlier requests."""
         if len(self._owed) > 1:
             self._owed.pop()
             return
-        # From here on the application's answer, if it makes one, goes nowhere; its `receive` says disconnected.
+        # From now on an answer of the application is not sent; its `receive` tells it that the client is gone.
         exchange.hang_up()
         if exchange.response_started:
             self.deadline = self.loop.time() + LINGER_SECONDS

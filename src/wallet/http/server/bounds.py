@@ -1,4 +1,4 @@
-"""The bounds of connections by the settings, and the one sweep that ends what is late."""
+"""The bounds of connections as the settings have them, and the sweep that ends late connections."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 def bounded_protocol(settings: Settings) -> type[BoundedProtocol]:
     """The protocol class with the bounds of `settings`, for uvicorn's `http=`.
 
-    Its connections need `sweep` to run, or nothing ever times out.
+    Its connections time out only while `sweep` runs.
     """
     bounds = {
         "sizes": Sizes(
@@ -41,6 +41,6 @@ async def sweep(connections: Collection[BoundedProtocol], *, interval_seconds: f
             try:
                 connection.expire()
             except Exception:
-                # One bad connection must not leave all others without time-outs.
+                # A fault in one connection must not stop the time-outs of all others.
                 _log.exception("a connection could not be expired")
                 connection.transport.abort()

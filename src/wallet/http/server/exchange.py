@@ -1,4 +1,4 @@
-"""One request and its answer: uvicorn's, with answers sent by one write and the connection's own way of closing."""
+"""One request and its answer: uvicorn's class, with answers sent by one write and another way to close."""
 
 import asyncio
 import logging
@@ -14,27 +14,27 @@ from wallet.http.server.request_parser import Head
 from wallet.http.wire.asgi import BODY_STREAM, SEND_WHOLE, AsgiScope, BodyStream, last_headers, new_request_id
 from wallet.http.wire.problems import render_problem
 
-# A larger body is not copied: all who read one page slowly wait for the same bytes.
+# A larger body is not copied into one write: slow readers of one page then share its bytes in memory.
 WHOLE_BYTES_MAX: Final = 65_536
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 _log = logging.getLogger(__name__)
 
 
 class Channel(Protocol):
-    """What an exchange may do with its connection."""
+    """The connection, as an exchange uses it."""
 
     write: Callable[[Any], None]
 
     def close(self) -> None:
-        """The last answer is written: end the connection so that the client can read it."""
+        """End the connection after its last answer, so that the client can read the answer."""
 
     def is_closing(self) -> bool: ...
 
 
 class Exchange(RequestResponseCycle):
-    """What the application receives and sends for one request.
+    """Connects one request to the application: gives it the body, and sends its answer.
 
-    stream: of a body without a bound, which the application may answer while it still arrives.
+    stream: the state of a body without a bound, which the application may answer while it still arrives; else None.
     """
 
     stream: BodyStream | None = None
@@ -66,7 +66,7 @@ class Exchange(RequestResponseCycle):
         scope[SEND_WHOLE] = WholeAnswer(self)
 
     def hang_up(self) -> None:
-        """The client is gone, or will not be answered by the application: `receive` says disconnected."""
+        """Tell the application, by `receive`, that its answer will not be sent: the client is gone, or was refused."""
         if not self.response_complete:
             self.disconnected = True
         if self.stream is not None:
@@ -79,26 +79,27 @@ class Exchange(RequestResponseCycle):
 
     @property
     def is_busy(self) -> bool:
-        """Whether the application works on a part of a streamed body, so that the client may wait with the rest."""
+        """Whether the application works on a part of a streamed body, so the client may wait before it sends more."""
         return self.stream is not None and self.stream.busy
 
     async def send(self, message: Any) -> None:
-        """ASGI's send. An answer that does not wait for the body is the last of its connection."""
+        """ASGI's send. An answer that begins before the body has arrived is the last of its connection."""
         if self.more_body and self.stream is None and not self.response_started:
             self.keep_alive = False
         await super().send(message)
 
     async def send_500_response(self) -> None:
-        """The answer where the application ended without one, which its edge never does by intention."""
+        """Answer a request that the application left without an answer: a fault, since its edge always answers."""
         request_id = new_request_id()
         status, headers, body = _problem("internal_error", detail="Something went wrong.", request_id=request_id)
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
 
     def send_whole(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
-        """Send a whole answer by one write, and tell whether that was done; `send` makes two, and more calls.
+        """Send a whole answer by one write, and return whether that was possible; `send` needs two writes.
 
-        `headers` are lower-case and hold the content-length. Where anything is out of the ordinary, `send` is to do it.
+        `headers` are in lower case and hold the content-length. In every unusual case this does nothing, and the caller
+        uses `send`.
         """
         if (
             self.response_started
@@ -119,7 +120,7 @@ class Exchange(RequestResponseCycle):
 
 
 class WholeAnswer:
-    """Sends the whole answer of an exchange, and knows whether its request has arrived whole."""
+    """Sends the whole answer of an exchange, and knows whether its request has arrived completely."""
 
     __slots__ = ("_exchange",)
 
@@ -131,7 +132,7 @@ class WholeAnswer:
 
     @property
     def is_arriving(self) -> bool:
-        """Whether the client is still to send a part of the body."""
+        """Whether a part of the body has not arrived yet."""
         return self._exchange.more_body
 
 
@@ -162,7 +163,7 @@ def scope_of(
 def written_problem(
     code: str, *, detail: str, request_id: bytes, default_headers: Iterable[tuple[bytes, bytes]]
 ) -> bytes:
-    """A whole answer that the server gives itself, the last of its connection."""
+    """The bytes of a problem that the server itself answers, as the last answer of the connection."""
     status, headers, body = _problem(code, detail=detail, request_id=request_id)
     return _written(status, (*default_headers, *headers), body)
 

@@ -1,7 +1,7 @@
-"""What the head of a request must say so that everybody on its way agrees where the request ends.
+"""Refuses request heads that another HTTP server could read differently, so that no request is smuggled.
 
-llhttp decides where a head and a body end. What llhttp lets through and another server reads differently is refused
-here (RFC 9112, 3.2 and 6.1), because a proxy in front may be that other server.
+llhttp decides where a head and a body end. This module refuses the heads that llhttp accepts and that a proxy in front
+may read in another way (RFC 9112, 3.2 and 6.1).
 """
 
 import re
@@ -18,13 +18,13 @@ _ORIGIN: Final = re.compile(rb"https?://([^/?#]*)", re.IGNORECASE)
 
 
 class AmbiguousHead(Exception):
-    """The head can be read in two ways, or not at all; the message says why."""
+    """Servers could read the head in two ways, or cannot read it at all; the message says why."""
 
 
 def ensure_one_reading(*, method: str, target: bytes, version: str, headers: Headers) -> None:
     """Raise AmbiguousHead unless any two servers read this head alike."""
     if version not in _VERSIONS:
-        raise AmbiguousHead("Only HTTP/1.1 and HTTP/1.0 are spoken here.")
+        raise AmbiguousHead("This server takes HTTP/1.1 and HTTP/1.0 only.")
     host = None
     is_chunked = False
     for name, value in headers:
@@ -33,9 +33,9 @@ def ensure_one_reading(*, method: str, target: bytes, version: str, headers: Hea
                 raise AmbiguousHead("The header Host must be given once.")
             host = value
         elif name == b"transfer-encoding":
-            # llhttp accepts whatever ends in "chunked", and reads the last of several such headers.
+            # llhttp accepts any value that ends in "chunked", and uses the last of several such headers.
             if is_chunked or value.lower() != b"chunked":
-                raise AmbiguousHead("The only Transfer-Encoding that is read is chunked, given once.")
+                raise AmbiguousHead("The only Transfer-Encoding taken is chunked, given once.")
             is_chunked = True
     if is_chunked and version != "1.1":
         raise AmbiguousHead("HTTP/1.0 has no Transfer-Encoding.")
@@ -49,7 +49,7 @@ def ensure_one_reading(*, method: str, target: bytes, version: str, headers: Hea
 
 
 def without_offer(*, method: bytes, target: bytes, version: str, headers: Headers) -> bytes:
-    """The same head without the offer to speak another protocol, as bytes for the parser."""
+    """The same head without the header Upgrade, as bytes for the parser."""
     lines = [b"%b %b HTTP/%b\r\n" % (method, target, version.encode())]
     lines += [b"%b: %b\r\n" % header for header in headers if header[0] != b"upgrade"]
     return b"".join((*lines, b"\r\n"))
@@ -61,6 +61,6 @@ def _ensure_target(method: str, target: bytes, host: bytes | None) -> None:
     origin = _ORIGIN.match(target)
     if origin is None or b"#" in target:
         raise AmbiguousHead("The request target must be a path.")
-    # RFC 9112, 3.2.2, lets the target win over Host. Where they differ, some server on the way went by the other one.
+    # RFC 9112, 3.2.2, lets the target win over Host. If they differ, a proxy may have routed by the other one.
     if host is not None and origin[1].lower() != host.lower():
         raise AmbiguousHead("The request target and the header Host name different hosts.")

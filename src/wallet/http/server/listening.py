@@ -1,4 +1,4 @@
-"""The listening socket, and the limits of the operating system that go with it."""
+"""The listening sockets, and the operating system's limit of open files."""
 
 import logging
 import os
@@ -20,16 +20,16 @@ _log = logging.getLogger(__name__)
 
 
 def listen(settings: Settings) -> socket.socket:
-    """The listening socket, listening: from here on a second start is told that the port is taken.
+    """The listening socket. From now on a second start finds the port taken.
 
-    Address reuse lets a restart past connections that are still closing. Port reuse is off: with it, a second start
-    would silently share the port.
+    Address reuse is on, so that a restart need not wait for connections that are still closing. Port reuse is off:
+    with it, a second start would silently share the port.
     """
     return _listening(settings.host, settings.port, env="PORT")
 
 
 def listen_for_metrics(settings: Settings) -> socket.socket | None:
-    """The same for the port of the figures; None if they have none."""
+    """The listening socket for metrics; None if they have no port of their own."""
     return (
         _listening(settings.host, settings.metrics_port, env="WALLET_METRICS_PORT") if settings.metrics_port else None
     )
@@ -55,34 +55,34 @@ def _listening(host: str, port: int, *, env: str) -> socket.socket:
 
 
 def turn_away(listener: socket.socket) -> None:
-    """Close the connections that wait to be accepted. Nothing of theirs was read, so nothing of it was done."""
-    listener.setblocking(False)  # as it is wherever it is served from
+    """Close the connections that wait to be accepted. No byte of them was read, so nothing was applied."""
+    listener.setblocking(False)  # a server sets the same
     for _ in range(BACKLOG):
         try:
             connection, _ = listener.accept()
-        except OSError:  # nobody is left, or has hung up, or there is no file for it
+        except OSError:  # no connection is waiting, the client has hung up, or no file descriptor is left
             return
         connection.close()
 
 
 def base_url(host: str, port: int) -> str:
-    """A URL that works on this machine, also if the service listens on all addresses."""
+    """A URL that works on this machine, even if the service listens on all addresses."""
     if host in ALL_ADDRESSES:
         host = "127.0.0.1"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def within_open_files(settings: Settings) -> Settings:
-    """Raise the limit of open files as far as allowed, and keep the number of connections under it.
+    """Raise the limit of open files as far as allowed, and bound the number of connections by it.
 
-    A process out of descriptors could not even reconnect to its database.
+    A process without free file descriptors could not even reconnect to its database.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         soft = hard
     except (ValueError, OSError):
-        pass  # some systems call the hard limit infinite and refuse it
+        pass  # some systems report an infinite hard limit and refuse to set it
     connections_max = max(1, soft - FILES_RESERVED)
     if soft == resource.RLIM_INFINITY or settings.connections_max <= connections_max:
         return settings

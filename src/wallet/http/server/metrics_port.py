@@ -1,7 +1,7 @@
-"""The figures on a port of their own: an application that has one page, and the bounds that it is served with.
+"""Serves /metrics on a port of its own: an application with one page, and the bounds of its server.
 
-It runs on an event loop and a thread of its own, in the process that supervises the workers if there are several. So
-whoever reads figures keeps no request waiting, and whatever floods the service's port keeps nobody from reading them.
+The application has its own thread and event loop, in the supervisor's process if there are several workers. So a reader
+of metrics delays no request, and a flood of requests on the service's port does not stop anybody from reading metrics.
 """
 
 from collections.abc import Callable
@@ -20,16 +20,16 @@ REQUEST_SECONDS_MAX: Final = 5.0
 
 
 class MetricsApplication:
-    """Answers GET /metrics, and everything else with a problem."""
+    """Answers GET /metrics, and any other request with a problem."""
 
     def __init__(self, exposition: Callable[[], bytes]) -> None:
         self._page = metrics_page(exposition)
 
     async def begin_shutdown(self) -> None:
-        """There is nothing to be ready for."""
+        """Do nothing: this application has no readiness."""
 
     async def drain(self, seconds: float) -> None:
-        """Nothing is accepted that is not answered at once."""
+        """Do nothing: this application answers every request at once."""
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -43,15 +43,15 @@ class MetricsApplication:
 
     async def _answer(self, scope: AsgiScope, request_id: str) -> Answer:
         if scope["path"] != PATH:
-            return problem("not_found", f"There is nothing but {PATH} on this port.", request_id=request_id)
+            return problem("not_found", f"This port serves {PATH} only.", request_id=request_id)
         if scope["method"] not in ("GET", "HEAD"):
-            refused = problem("method_not_allowed", "Figures are only read.", request_id=request_id)
+            refused = problem("method_not_allowed", "Metrics can only be read.", request_id=request_id)
             return refused._replace(headers=(*refused.headers, (b"allow", b"GET, HEAD")))
         return await self._page.answer(scope["headers"])
 
 
 def settings_of_the_port(settings: Settings) -> Settings:
-    """Of a server that few ask and that nobody waits for in the end."""
+    """The settings of the metrics server: few connections, short requests, and no wait at its end."""
     return replace(
         settings,
         port=settings.metrics_port,

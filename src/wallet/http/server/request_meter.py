@@ -1,18 +1,18 @@
-"""How large one request may be: its head, its body, and what surrounds a chunked body."""
+"""Bounds the size of one request: its head (431), its body (413), and the framing of a chunked body."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-# What may surround the bytes of a chunked body: one-byte chunks have five bytes of framing each.
+# Bytes of chunk framing allowed for each byte of a body: chunks of one byte have five bytes of framing each.
 FRAMING_BYTES_PER_BODY_BYTE: Final = 8
-# Paths whose bodies are streamed, and have no bound.
+# The paths with streamed bodies, which have no bound.
 STREAMED: Final = frozenset({b"/import"})
 
 
 class RequestRefused(Exception):
-    """A request is answered with the problem `code`. Raised inside the parser's callbacks, it stops the parser."""
+    """The server answers the request with the problem `code`. Raised in a callback, it stops the parser."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(code)
@@ -22,7 +22,7 @@ class RequestRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """The largest head and body in bytes; some paths have a bound of their own."""
+    """The largest head and body in bytes. Some paths have their own bound of the body."""
 
     head_bytes_max: int
     body_bytes_max: int
@@ -36,8 +36,8 @@ class Sizes:
 class RequestMeter:
     """Counts the bytes of the request that is arriving, and raises RequestRefused beyond a bound.
 
-    The parser is fed in pieces. How many bytes of a piece belong to which request, only the parser knows; so what
-    surrounds a body is bounded up to one piece.
+    The parser gets its bytes in pieces, and only the parser knows which bytes of a piece belong to which request. So
+    the bound of chunk framing and trailers may be exceeded by up to one piece.
     """
 
     __slots__ = (
@@ -58,7 +58,7 @@ class RequestMeter:
         self.begin_request()
 
     def begin_request(self) -> None:
-        # Of whole pieces that belong to this request alone.
+        # The bytes of all pieces that belong to this request alone.
         self._wire_bytes = 0
         self._head_bytes = 0
         self._trailer_bytes = 0
@@ -67,7 +67,7 @@ class RequestMeter:
 
     @property
     def body_bytes_left(self) -> int:
-        """What was declared and has not arrived; 0 where nothing was declared."""
+        """The declared bytes that have not arrived; 0 if the head declared no length."""
         return max(0, self._declared_bytes - self.body_bytes)
 
     def end_request(self) -> None:
@@ -78,17 +78,17 @@ class RequestMeter:
         self._piece_is_shared = False
 
     def end_piece(self, *, in_body: bool) -> None:
-        """The request goes on in the next piece. The parser keeps unfinished headers and chunk extensions to itself."""
+        """Count a piece whose request goes on in the next one: the parser reports no unfinished header or extension."""
         if not self._piece_is_shared:
             self._wire_bytes += self._piece_bytes
         allowed = self._sizes.head_bytes_max
-        if in_body:  # as much again for trailers and chunk extensions
+        if in_body:  # the bound of a head once more, for trailers and chunk extensions
             allowed += self._head_bytes + (1 + FRAMING_BYTES_PER_BODY_BYTE) * self.body_bytes
         if self._wire_bytes > allowed:
             raise self._head_too_large()
 
     def add_head(self, method: bytes, target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
-        """The head is whole. It is counted as it would be written without optional white space."""
+        """Count a complete head, as long as it is without optional white space."""
         length = self._wire_bytes + self._piece_bytes
         if length > self._sizes.head_bytes_max:
             request_line = len(method) + len(target) + len(b"  HTTP/1.1\r\n")
@@ -103,7 +103,7 @@ class RequestMeter:
             raise self._head_too_large()
 
     def announce_body(self, length: int, target: bytes) -> None:
-        """The head declares a body of so many bytes."""
+        """Note the length of the body that the head declares."""
         self._declared_bytes = length
         self._ensure_allowed(length, target)
 

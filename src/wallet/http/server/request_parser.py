@@ -1,7 +1,7 @@
-"""From the bytes of a connection to requests: llhttp decides where each begins and ends, within the bounds.
+"""Parses the bytes of a connection into requests: llhttp decides where each begins and ends, within the bounds.
 
-What llhttp cannot decide, an offer to go on in another protocol, is taken out of the head, and llhttp reads that head
-again. Nothing else reads on where llhttp has stopped.
+llhttp stops at a head that offers to upgrade to another protocol. Then this module removes the offer from the head and
+lets llhttp read it again. No other code parses what follows.
 """
 
 from collections.abc import Sequence
@@ -12,25 +12,25 @@ import httptools
 from wallet.http.server.framing import AmbiguousHead, ensure_one_reading, without_offer
 from wallet.http.server.request_meter import RequestMeter, RequestRefused, Sizes
 
-# How far the current request has arrived.
+# The part of the current request that is arriving.
 NOTHING: Final = 0
 HEAD: Final = 1
 BODY: Final = 2
 
 
 class Head(NamedTuple):
-    """Names of headers are in lower case, their values without blanks at the ends."""
+    """The head of a request. Header names are in lower case, values without blanks at their ends."""
 
     method: str
     target: bytes
     version: str
     headers: Sequence[tuple[bytes, bytes]]
     keeps_alive: bool
-    """Whether the client wants to send another request on this connection."""
+    """Whether the client may send another request on this connection."""
 
 
 class RequestListener(Protocol):
-    """What a connection does with the requests that arrive on it. Each call may raise RequestRefused."""
+    """A connection, as the parser tells it of the requests that arrive. Each call may raise RequestRefused."""
 
     def request_begins(self) -> None: ...
 
@@ -42,14 +42,16 @@ class RequestListener(Protocol):
 
 
 class RequestParser:
-    """Feed it pieces. `phase` is how far the current request has come; `headers` and `body_bytes` are its own."""
+    """Parses pieces of bytes. `phase` is the part of the current request that is arriving; `headers` and `body_bytes`
+    are those of that request.
+    """
 
     def __init__(self, listener: RequestListener, sizes: Sizes) -> None:
         self._listener = listener
         self._meter = RequestMeter(sizes)
         self._parser = self._new_parser()
         self._target = b""
-        # The parser stops behind this head, because it offers to go on in another protocol.
+        # llhttp stops behind this head, because the head offers to upgrade to another protocol.
         self._offers_upgrade = False
         self.phase = NOTHING
         self.headers: list[tuple[bytes, bytes]] = []
@@ -60,11 +62,11 @@ class RequestParser:
 
     @property
     def body_bytes_left(self) -> int:
-        """Of the current body, what its head has declared and has not arrived; 0 where no body is."""
+        """The bytes of the current body that its head declared and that have not arrived; 0 if there is no body."""
         return self._meter.body_bytes_left if self.phase == BODY else 0
 
     def feed(self, piece: bytes | memoryview) -> None:
-        """Parse a piece of what has arrived. Raises RequestRefused, after which nothing more can be parsed."""
+        """Parse a piece. Raises RequestRefused, after which nothing more can be parsed."""
         self._meter.begin_piece(len(piece))
         try:
             self._feed(piece)
@@ -76,7 +78,7 @@ class RequestParser:
             self._meter.end_piece(in_body=self.phase == BODY)
 
     def close(self) -> None:
-        """Nothing more will come. Without this, parser and connection keep each other in memory."""
+        """End the parser when no more bytes will come. Otherwise parser and connection keep each other in memory."""
         del self._parser, self._listener
 
     def _feed(self, rest: bytes | memoryview) -> None:
@@ -91,7 +93,7 @@ class RequestParser:
             return
 
     def _decline_offer(self) -> None:
-        """Let a new parser read this head without the offer, so that the body is read as the head says."""
+        """Let a new parser read this head without the offer, so that it reads the body as the head says."""
         head = without_offer(
             method=self._parser.get_method(),
             target=self._target,
@@ -103,7 +105,7 @@ class RequestParser:
 
     def _new_parser(self) -> httptools.HttpRequestParser:
         parser = httptools.HttpRequestParser(self)
-        # What follows a request that was said to be the last is thrown away instead of refused.
+        # After a request that the client declared to be the last, llhttp ignores further bytes instead of failing.
         parser.set_dangerous_leniencies(lenient_data_after_close=True)
         return parser
 
@@ -122,12 +124,12 @@ class RequestParser:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.phase != HEAD:
-            self._meter.add_trailer(name, value)  # and no more: the head has been handed on
+            self._meter.add_trailer(name, value)  # trailers are counted and dropped: the head was passed on already
             return
         name = name.lower()
-        # llhttp leaves the blanks behind a value (RFC 9110, 5.5, says that they are no part of it).
+        # llhttp keeps the blanks after a value; RFC 9110, 5.5, says that they are no part of it.
         value = value.strip(b" \t")
-        if name == b"content-length":  # digits, and given once: llhttp has checked
+        if name == b"content-length":  # llhttp has checked that it is digits and given once
             self._meter.announce_body(int(value), self._target)
         self.headers.append((name, value))
 
@@ -142,7 +144,7 @@ class RequestParser:
             raise RequestRefused("invalid_request", str(ambiguous)) from None
         if parser.should_upgrade():
             if head.method == "CONNECT":
-                raise RequestRefused("invalid_request", "This is no proxy: CONNECT is not spoken here.")
+                raise RequestRefused("invalid_request", "This server is no proxy and does not take CONNECT.")
             self._offers_upgrade = True
             return
         self._listener.head_arrived(head)

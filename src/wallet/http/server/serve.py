@@ -1,4 +1,4 @@
-"""Running the service in one process or several, and ending it in order. What is served is passed in."""
+"""Runs an application in one process or several, and ends it in order. The caller passes the application."""
 
 import asyncio
 import gc
@@ -31,11 +31,11 @@ from wallet.telemetry import everyones_exposition
 
 SWEEP_SECONDS_MAX: Final = 1.0
 SWEEP_SECONDS_MIN: Final = 0.05
-# After the drain every answer is made; this long is left for answers on their way out and for refusals.
+# The time after the drain, when every answer is made, for answers still to be sent and for refusals.
 LAST_ANSWERS_SECONDS: Final = 1.0
-# On top of the drain, for the application to close its connections, before a worker is killed.
+# The time after the drain for the application to close its connections; then the supervisor kills the worker.
 CLOSE_SECONDS_MAX: Final = 5.0
-# New container objects, less those gone again, before the youngest generation is collected.
+# The youngest generation is collected after this many new container objects, less those freed since.
 GC_ALLOCATIONS: Final = 50_000
 # How often a wait looks for Ctrl-C.
 POLL_SECONDS: Final = 0.05
@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 
 
 class Application(Protocol):
-    """The ASGI application and what it is told on the way out. Its lifespan's end closes the database last."""
+    """An ASGI application that is told of the shutdown. The end of its lifespan closes the database, last of all."""
 
     def __call__(
         self,
@@ -55,29 +55,29 @@ class Application(Protocol):
     ) -> Awaitable[None]: ...
 
     async def begin_shutdown(self) -> None:
-        """Called first: readiness goes off. Requests are still served."""
+        """Turn readiness off. Called first, while requests are still served."""
 
     async def drain(self, seconds: float) -> None:
-        """Called when no new connection comes in: answer all that was accepted, after `seconds` with 503s."""
+        """Answer all accepted requests, after `seconds` with 503. Called when no new connection is accepted."""
 
 
 class MeasuredApplication(Application, Protocol):
-    """The service's: it has figures to show."""
+    """An application that has metrics."""
 
     def exposition(self) -> bytes:
-        """The figures of this process, for a port of their own."""
+        """The metrics of this process."""
 
 
 MakeApplication = Callable[[Settings], MeasuredApplication]
 
 
 def serve(settings: Settings, make_app: MakeApplication, *, on_ready: Callable[[str], None]) -> int:
-    """Serve until SIGTERM or Ctrl-C and answer the exit code: 0, or 1 if the end was forced, or 3 if start failed.
+    """Serve until SIGTERM or Ctrl-C and return the exit code: 0, or 1 if the end was forced, or 3 if the start failed.
 
-    `on_ready` is called once with the base URL, in this process, when requests are answered. With several workers,
+    Calls `on_ready` once with the base URL, in this process, when requests are answered. With several workers,
     `make_app` must be picklable (a module's function): each worker makes its own application.
     Returns after everything is closed, so that the caller can stop what the application used.
-    Raises SettingsInvalid, in one line, if the address cannot be had.
+    Raises SettingsInvalid, in one line, if the service cannot listen on the address.
     """
     _configure_logging(settings)
     settings = within_open_files(settings)
@@ -100,9 +100,9 @@ def serve(settings: Settings, make_app: MakeApplication, *, on_ready: Callable[[
                     _WorkerMain(settings, make_app, listener, os.getpid()),
                     workers=settings.workers,
                     on_serving=ready,
-                    # Else the kernel would let clients wait for an answer that nobody is there to give.
+                    # Otherwise the kernel would accept connections that no worker answers.
                     on_nobody_serving=partial(turn_away, listener),
-                    # While it is open anywhere, the kernel goes on accepting for workers that no longer do.
+                    # While any process has it open, the kernel accepts connections, though no worker does any more.
                     on_stopping=listener.close,
                     stop_seconds_max=settings.shutdown_seconds_max + LAST_ANSWERS_SECONDS + CLOSE_SECONDS_MAX,
                 )
@@ -111,7 +111,7 @@ def serve(settings: Settings, make_app: MakeApplication, *, on_ready: Callable[[
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server with the sweep, an end that loses no answer, and no signal left over afterwards."""
+    """uvicorn's server, with the sweep, a shutdown that loses no answer, and no signal raised again at the end."""
 
     def __init__(self, settings: Settings, app: Application, *, on_started: Callable[[], None]) -> None:
         super().__init__(_uvicorn_config(settings, app))
@@ -121,8 +121,8 @@ class Server(uvicorn.Server):
         self._sweeping: asyncio.Task[None] | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        # Unlike uvicorn's, not remembered: it raises remembered signals again at the end, which would end the
-        # process before the caller has cleaned up.
+        # uvicorn remembers signals and raises them again at the end, which would end the process before the caller
+        # has cleaned up. So this method does not remember them.
         if (
             self.should_exit and sig == signal.SIGINT
         ):  # a second Ctrl-C; SIGTERM may follow the terminal's Ctrl-C by itself
@@ -131,11 +131,11 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         starting = asyncio.create_task(super().startup(sockets))
-        # The application may wait long for its database; Ctrl-C must not.
+        # The application may wait long for its database, and Ctrl-C must end that wait.
         while not starting.done() and not self.should_exit:
             await asyncio.wait([starting], timeout=POLL_SECONDS)
         if not starting.done():
-            # Makes the lifespan's task end without a traceback in the log.
+            # With this flag the lifespan's task ends without a traceback in the log.
             self.lifespan.startup_failed = True
             starting.cancel()
             await asyncio.wait([starting])
@@ -147,7 +147,7 @@ class Server(uvicorn.Server):
         self._on_started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Readiness off, stop accepting, answer what was accepted, close. Ctrl-C again cuts every wait short."""
+        """Turn readiness off, stop accepting, answer accepted requests, close. A second Ctrl-C ends every wait."""
         loop = asyncio.get_running_loop()
         drained_at_latest = loop.time() + self._settings.shutdown_seconds_max
         await self._unless_forced(self._app.begin_shutdown())
@@ -165,7 +165,7 @@ class Server(uvicorn.Server):
             self._sweeping.cancel()
 
     async def _last_answers(self, until: float) -> None:
-        """Wait for connections to end; at `until` (on the loop's clock) end them."""
+        """Wait until the connections have ended; end the rest at `until` (on the loop's clock)."""
         state, loop = self.server_state, asyncio.get_running_loop()
         # uvicorn's sets have no event to wait for
         while (state.connections or state.tasks) and not self.force_exit and loop.time() < until:  # noqa: ASYNC110
@@ -175,12 +175,12 @@ class Server(uvicorn.Server):
         _log.warning("ended %d connections and %d requests", len(state.connections), len(state.tasks))
         for connection in self._open_connections().copy():
             connection.transport.abort()
-        await asyncio.sleep(POLL_SECONDS)  # they learn of it, so that what is cancelled next answers nobody
+        await asyncio.sleep(POLL_SECONDS)  # the connections see the abort, so the cancelled tasks send no answer
         for task in list(state.tasks):
             task.cancel()
 
     async def _unless_forced(self, step: Awaitable[None]) -> None:
-        """Await a step of the way out; a fault in it must not keep the next ones from happening."""
+        """Await one step of the shutdown. A fault in it must not prevent the next steps."""
         task = asyncio.ensure_future(step)
         while not task.done() and not self.force_exit:
             await asyncio.wait([task], timeout=POLL_SECONDS)
@@ -195,7 +195,7 @@ class Server(uvicorn.Server):
 
 @dataclass(frozen=True, slots=True)
 class _WorkerMain:
-    """What a worker process runs; pickled on the way there, the socket as a duplicate of its descriptor."""
+    """The main function of a worker process. It is pickled; the socket arrives as a duplicate of its descriptor."""
 
     settings: Settings
     make_app: MakeApplication
@@ -222,13 +222,13 @@ def _serve_here(
     try:
         with _metrics_served(settings, for_metrics, app.exposition):
             server.run(sockets=[listener])
-    except SystemExit:  # uvicorn's way to say that the application did not start, and has said why
+    except SystemExit:  # raised by uvicorn if the application did not start, after it has logged the reason
         return STARTUP_FAILURE
     return 1 if server.force_exit else 0
 
 
 def spare_the_collector() -> None:
-    """Collect cyclic garbage seldom, and never look at what was there before the first request.
+    """Collect cyclic garbage seldom, and never scan the objects that existed before the first request.
 
     Requests leave hardly any cycles, but each makes hundreds of objects: with Python's defaults the collector took an
     eighth of the processor time under load.
@@ -246,14 +246,15 @@ def _uvicorn_config(settings: Settings, app: Application) -> uvicorn.Config:
         http=bounded_protocol(settings),
         ws="none",
         lifespan="on",
-        # What uvicorn says at level info (each step of start and stop) is for debugging; serve() logs a line for each.
+        # uvicorn logs each step of start and stop at level info: too much. serve() logs one line for the start and one
+        # for the stop.
         log_config=None,
         log_level={"debug": "info", "error": "error"}.get(settings.log_level, "warning"),
         access_log=False,
-        # A proxy's word for who the client is changes nothing here, and costs a layer per request.
+        # No code here uses the client's address that a proxy reports, and reading it costs a layer per request.
         proxy_headers=False,
         server_header=False,
-        # RFC 9110 wants it of a server with a clock; uvicorn makes it once a second.
+        # RFC 9110 requires it of a server with a clock; uvicorn formats it once a second.
         date_header=True,
         backlog=BACKLOG,
     )
@@ -268,7 +269,7 @@ def _sweep_interval(settings: Settings) -> float:
 def _metrics_served(
     settings: Settings, listener: socket.socket | None, exposition: Callable[[], bytes]
 ) -> Iterator[None]:
-    """Serve the figures on this listener meanwhile, in a thread of its own; if there is none, they are elsewhere."""
+    """Serve metrics on this listener, in a thread, while the block runs. Without a listener, do nothing."""
     if listener is None:
         yield
         return
@@ -284,7 +285,7 @@ def _metrics_served(
 
 @contextmanager
 def _metrics_folder() -> Iterator[None]:
-    """Where the workers' metrics meet. Set before they start, because the metrics library looks when imported."""
+    """Make the folder of the workers' metrics. It is set before they start: the metrics library reads it at import."""
     previous = os.environ.get(METRICS_FOLDER)
     try:
         made = TemporaryDirectory(prefix="wallet-metrics-")
@@ -301,7 +302,7 @@ def _metrics_folder() -> Iterator[None]:
 
 
 def _configure_logging(settings: Settings) -> None:
-    """Plain lines on standard error, unless the program has set up logging already."""
+    """Log plain lines to standard error, unless the program has set up logging already."""
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s [%(process)d] %(message)s"
     )

@@ -1,9 +1,9 @@
-"""Several worker processes on one listening socket: start, replace, end. Nothing here knows HTTP or the application.
+"""Starts, replaces and ends worker processes that share one listening socket. Nothing here knows HTTP.
 
-uvicorn has a supervisor, too. It probes its workers and kills those that do not answer within seconds, which also
-hits healthy workers after the whole machine was paused; and it waits for ever for a worker that does not end.
-Here a stopped worker is left alone: it holds no lock for long (the database takes its database transaction away),
-the others take the new connections, and when it comes back it serves on.
+uvicorn has a supervisor, too. It kills workers that do not answer a probe within seconds, which also kills healthy
+workers after the whole machine was paused; and it waits for ever for a worker that does not end. This supervisor
+leaves a stopped worker alone: PostgreSQL soon ends the worker's database transaction, so it holds no lock for long;
+the other workers accept the new connections; and when the worker runs again, it serves again.
 """
 
 import ctypes
@@ -26,26 +26,28 @@ from typing import Final
 from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.config import STARTUP_FAILURE
 
-# A worker that ends is replaced at once. Where several in a row ended this young, it is waited between them, twice as
-# long each time: a fault at start must not become a fork storm.
+# A worker that ends is replaced at once. If several workers of one place end this young, one after the other, the
+# supervisor waits between them, each time twice as long: a fault at start must not become a fork storm.
 YOUNG_SECONDS: Final = 30.0
 RESTARTS_AT_ONCE: Final = 2
 RESTART_SECONDS_MIN: Final = 0.5
 RESTART_SECONDS_MAX: Final = 5.0
-# How often signals are looked at; a worker's death wakes the supervisor at once.
+# How often the supervisor looks for signals; the end of a worker wakes it at once.
 POLL_SECONDS: Final = 0.2
 _PR_SET_PDEATHSIG: Final = 1
 
 _log = logging.getLogger(__name__)
 _spawn = multiprocessing.get_context("spawn")
 
-# Runs in the worker's main thread: (its end of the pipe), which it writes to when it serves.
+# Runs in the main thread of a worker. Its argument is a pipe, to which the worker writes once it serves.
 WorkerMain = Callable[[Connection], None]
 
 
 @dataclass(slots=True)
 class _Worker:
-    """young_ends: how many in its place have ended young, one after the other. restart_at: set once it has ended."""
+    """young_ends: how many workers of this place have ended young, one after the other. restart_at: set when this
+    worker has ended.
+    """
 
     process: SpawnProcess
     pipe: Connection
@@ -64,16 +66,17 @@ def supervise(
     on_stopping: Callable[[], None],
     stop_seconds_max: float,
 ) -> int:
-    """Keep `workers` processes running `main` until SIGTERM or SIGINT, and answer the exit code.
+    """Keep `workers` processes running `main` until SIGTERM or SIGINT, and return the exit code.
 
-    `main` must be picklable, and calls `end_with_parent` first. `on_serving` is called once, when all workers have
-    said that they serve; after that `on_nobody_serving`, again and again, for as long as none of them does; and
-    `on_stopping` before they are told to end. Until they all serve, a worker that ends with
-    uvicorn's STARTUP_FAILURE ends the whole; later it is tried again and again, since the others serve and its reason
-    (the database is away) may pass. On the way out workers get SIGTERM, and after `stop_seconds_max`, or a second
-    signal, SIGKILL.
+    `main` must be picklable, and must call `end_with_parent` first. The supervisor calls `on_serving` once, when all
+    workers serve; later `on_nobody_serving`, again and again, while no worker serves; and `on_stopping` before it ends
+    the workers.
+
+    Until all workers serve, a worker that ends with uvicorn's STARTUP_FAILURE ends everything. Later such a worker is
+    started again and again: the others serve, and the reason (the database is away) may pass. At the end workers get
+    SIGTERM, and after `stop_seconds_max`, or at a second signal, SIGKILL.
     """
-    resource_tracker.ensure_running()  # else the first start of a process would start it, and undo the signal mask
+    resource_tracker.ensure_running()  # otherwise the first process start would start it, and undo the signal mask
     with _stop_requests() as stops:
         running = [_start(main, young_ends=0) for _ in range(workers)]
         try:
@@ -84,14 +87,14 @@ def supervise(
 
 
 def end_with_parent(parent_pid: int) -> None:
-    """Make this process get SIGTERM when its parent is gone, however it went. Call it in the main thread."""
+    """Make this process get SIGTERM when its parent has ended, for any reason. Call it in the main thread."""
     if sys.platform == "linux":
-        # The signal follows the parent's thread that started us, which is its main thread.
+        # Linux sends the signal when the thread that started this process ends: the parent's main thread.
         if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM) != 0:
             raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     else:
         threading.Thread(target=_watch_parent, daemon=True).start()
-    # It may have died before we asked.
+    # The parent may have ended before this request.
     if os.getppid() != parent_pid:
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -122,7 +125,7 @@ def _stop_requests() -> Iterator[list[int]]:
 def _start(main: WorkerMain, *, young_ends: int) -> _Worker:
     ours, theirs = _spawn.Pipe(duplex=False)
     process = _spawn.Process(target=main, args=(theirs,))
-    # Workers keep the mask: a terminal sends its Ctrl-C to all of us, and only the supervisor is to act on it.
+    # The worker inherits the mask: a terminal sends Ctrl-C to all processes, and only the supervisor must act on it.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         process.start()
@@ -176,7 +179,7 @@ def _note_end(worker: _Worker) -> None:
 
 
 def restart_seconds(young_ends: int) -> float:
-    """How long a place stays empty after so many have ended young in it, one after the other."""
+    """How long a place stays empty after this number of its workers has ended young, one after the other."""
     if young_ends <= RESTARTS_AT_ONCE:
         return 0.0
     doublings = min(young_ends - RESTARTS_AT_ONCE - 1, 16)
@@ -184,7 +187,7 @@ def restart_seconds(young_ends: int) -> float:
 
 
 def _forget(worker: _Worker) -> None:
-    # Its counters stay in the sums, its gauges of living processes go.
+    # The library keeps the counters of an ended process in the sums, and drops its gauges.
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ and worker.process.pid is not None:
         mark_process_dead(worker.process.pid)  # type: ignore[no-untyped-call]
     worker.pipe.close()

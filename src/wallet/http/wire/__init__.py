@@ -1,3 +1,5 @@
-"""How things are written on the wire: decoding, encoding, fields, queries, instants, problems. Nothing here knows a
-route. Begin with decoding.
+"""The wire format: bodies decoded, answers encoded, fields, queries, instants, and errors as problems.
+
+No route, movement or caller is known here. Begin with decoding (bodies) and problems (the table from code to status);
+failures turns an exception or a refusal into a problem.
 """

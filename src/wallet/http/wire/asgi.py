@@ -1,4 +1,4 @@
-"""ASGI in this house: its types, a whole body in, a whole answer out."""
+"""ASGI as this service uses it: its types, the keys of our own in its scope, a whole body in, a whole answer out."""
 
 import os
 import re
@@ -27,47 +27,47 @@ class WholeSender(Protocol):
 
 
 SEND_WHOLE: Final = "wallet.send_whole"
-"""Key of the scope under which our protocol offers to send a whole answer by one write: a WholeSender.
+"""Key of the scope for our protocol's way to send a whole answer by one write: a WholeSender.
 
-Taken out of the scope by the edge: left there, it would make a cycle of every request, for the collector to find.
+The edge takes it out of the scope. Left there, it would make each request a cycle of references.
 """
 
 BODY_STREAM: Final = "wallet.body_stream"
-"""Key of the scope under which our protocol gives the BodyStream of a request whose body has no bound."""
+"""Key of the scope for the BodyStream of a request whose body has no bound. Our protocol sets it."""
 
 BODY_READ: Final = "wallet.body_read"
-"""Key of the scope under which a guard leaves the body that it has read for the handler."""
+"""Key of the scope for a body that a guard has read, so that the handler finds it."""
 
 ACT_ANSWERED: Final = "wallet.act_answered"
-"""Key of the scope under which a guard leaves what is to be awaited with the status of an administrative act."""
+"""Key of the scope for the function that notes the status of an administrative act. A guard sets it."""
 
 LAST_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
 )
-"""What every answer ends with, whoever makes it. Each says to browsers what nothing here is meant for."""
+"""The headers at the end of every answer. Each forbids browsers a use that no answer of this service is meant for."""
 
 PAGE_HEADER: Final = (
     b"content-security-policy",
     b"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 )
-"""What pages have besides: they load our own files, and have styles of their own in them."""
+"""The further header of HTML pages: they load files of this service only, and contain styles."""
 
 BODILESS: Final = frozenset({204, 304})
-"""Statuses whose answers have no body, and no length of one either."""
+"""Statuses whose answers have neither a body nor a Content-Length."""
 
 _REQUEST_ID: Final = re.compile(rb"\A[A-Za-z0-9._-]{1,64}\Z")
 
 NO_STORE: Final = (b"cache-control", b"no-store")
-"""Where an answer says nothing else of it: what is in a wallet is for who asked."""
+"""The default: no cache may keep an answer, because the content of a wallet is for the caller alone."""
 
 
 class BodyStream:
-    """What the protocol and the application tell each other while a body without a bound arrives.
+    """The state that the protocol and the application share while a body without a bound arrives.
 
-    `busy`: the application works on what has arrived; who waits for its answers is not late with the rest.
+    `busy`: the application works on the bytes that have arrived, so the client may wait before it sends more.
     `is_gone`: the client has hung up.
     """
 
@@ -79,7 +79,7 @@ class BodyStream:
 
 
 class ClientGone(Exception):
-    """The client hung up before its request had arrived. There is nobody to answer."""
+    """The client hung up before its request had arrived. The server answers nothing."""
 
 
 def is_request_id(value: bytes) -> bool:
@@ -88,12 +88,12 @@ def is_request_id(value: bytes) -> bool:
 
 
 def new_request_id() -> bytes:
-    """The id of a request for which the client has chosen none."""
+    """A new request id, for a client that has chosen none."""
     return os.urandom(8).hex().encode()
 
 
 async def read_body(receive: Receive) -> bytes:
-    """The whole body, whose size the protocol has bounded. Raises ClientGone."""
+    """The whole body; the protocol bounds its size. Raises ClientGone."""
     message = await receive()
     if message["type"] == "http.disconnect":
         raise ClientGone
@@ -110,7 +110,7 @@ async def read_body(receive: Receive) -> bytes:
 
 
 async def send_answer(answer: Answer, send: Send, send_whole: SendWhole | None, *, request_id: bytes) -> None:
-    """Send a whole answer, with the headers that all answers end with."""
+    """Send a whole answer, with the headers that end all answers."""
     headers = (
         *answer.headers,
         *(((b"content-length", b"%d" % len(answer.body)),) if answer.status not in BODILESS else ()),
@@ -123,7 +123,7 @@ async def send_answer(answer: Answer, send: Send, send_whole: SendWhole | None, 
 
 
 def last_headers(headers: Iterable[tuple[bytes, bytes]], *, request_id: bytes) -> tuple[tuple[bytes, bytes], ...]:
-    """What an answer with these headers ends with."""
+    """The headers that an answer with these headers ends with."""
     for name, _ in headers:
         if name == b"cache-control":
             return ((b"x-request-id", request_id), *LAST_HEADERS)

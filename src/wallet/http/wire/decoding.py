@@ -1,7 +1,7 @@
-"""Bytes -> struct, strictly: every error of a body at once, and nothing let through that JSON leaves open.
+"""Decodes JSON bodies into structs, strictly: reports all errors of a body, and refuses ambiguous JSON.
 
-A good body costs one pass of the decoder. Only a body that is refused, or might hold a duplicate key or a NUL, is
-looked at a second time.
+A good body costs one pass of the decoder. Only a body that is refused, or that may hold a duplicate key or a NUL, is
+read a second time.
 """
 
 import json
@@ -20,19 +20,21 @@ from wallet.service.json_numbers import as_written
 
 METADATA_BYTES_MAX: Final = 4096
 METADATA_DEPTH_MAX: Final = 4
-# A body of a megabyte may be wrong in a hundred thousand places, and names things as long as itself.
+# A body of a megabyte can have a hundred thousand errors, and names of members as long as itself.
 ERRORS_MAX: Final = 100
 NAME_LENGTH_MAX: Final = 100
 INT64: Final = range(-(2**63), 2**63)
 _REQUIRED: Final = "This field is required."
 _LEFT_OUT: Final = (msgspec.UNSET, None)
-# An escaped NUL, and not an escaped backslash before the letters u0000.
+# An escaped NUL, but not an escaped backslash before the letters u0000.
 _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 _Body = TypeVar("_Body", bound=msgspec.Struct)
 _canonical = msgspec.json.Encoder(order="sorted")
 untyped: Final = msgspec.json.Decoder(float_hook=float).decode
-"""For looking at what is wrong: a number beyond all doubles is wrong where it is, and the rest is JSON all the same."""
+"""Decodes a refused body to find its errors. A number beyond the range of doubles is decoded, too, as infinity: it is
+an error of its field, not of the whole body.
+"""
 
 
 def malformed(field: str, message: str) -> Malformed:
@@ -42,7 +44,7 @@ def malformed(field: str, message: str) -> Malformed:
 def decode(type_: type[_Body], body: bytes, *, also_required: Sequence[str] = ()) -> _Body:
     """The body as a struct of `type_`. Raises Malformed with every field that is wrong.
 
-    `also_required`: fields that are optional in the type, and without which this request still cannot be.
+    `also_required`: fields that are optional in the type but required in this request.
     """
     reading = _reading(type_)
     try:
@@ -53,7 +55,7 @@ def decode(type_: type[_Body], body: bytes, *, also_required: Sequence[str] = ()
         raise malformed("", "The body is not valid JSON in UTF-8." if body else "The body is empty.") from None
     except RecursionError:
         raise malformed("", "The body is nested too deeply.") from None
-    # Each member has a colon of its own. So as many colons as fields means as many members: none came twice.
+    # Each member has one colon. So if there are as many colons as decoded members, no key came twice.
     if not reading.is_plain(decoded, body.count(b":")) or b"\\u0000" in body:
         refuse_what_json_leaves_open(body)
     for name in also_required:
@@ -63,17 +65,17 @@ def decode(type_: type[_Body], body: bytes, *, also_required: Sequence[str] = ()
 
 
 def may_be_left_out(type_: type[msgspec.Struct]) -> bool:
-    """Whether a body of this type may be absent altogether, because nothing in it is required."""
+    """Whether a body of this type may be absent, because it has no required field."""
     return _reading(type_).required == 0
 
 
 def converted(type_: type[_Body], members: Mapping[str, Any], *, also_required: Sequence[str] = ()) -> _Body:
-    """Decoded members as a struct of `type_`. Raises Malformed with every field that is wrong."""
+    """Already decoded members as a struct of `type_`. Raises Malformed with every field that is wrong."""
     try:
         body = msgspec.convert(members, type_)
     except msgspec.ValidationError:
         errors = list(islice(_wrong_fields(type_, members, also_required), ERRORS_MAX))
-        raise Malformed(errors or [FieldError("", "The object does not fit.")]) from None
+        raise Malformed(errors or [FieldError("", "The object does not fit the schema.")]) from None
     for name in also_required:
         if getattr(body, name) in _LEFT_OUT:
             raise malformed(name, _REQUIRED)
@@ -81,11 +83,11 @@ def converted(type_: type[_Body], members: Mapping[str, Any], *, also_required: 
 
 
 def canonical_metadata(metadata: dict[str, Any] | None) -> str | None:
-    """Metadata as the text that is stored, compared and given back. Raises Malformed beyond its bounds."""
+    """Metadata as the text that the service stores, compares and gives back. Raises Malformed beyond its bounds."""
     if metadata is None:
         return None
     text = _canonical.encode(metadata)
-    # Before it is walked, which takes a hundred times as long as to encode it.
+    # Before the values are checked, which takes a hundred times as long as encoding them.
     if len(text) > METADATA_BYTES_MAX:
         raise malformed("metadata", f"Must be at most {METADATA_BYTES_MAX} bytes; it has {len(text)}.")
     _check_values(metadata, depth=1)
@@ -93,7 +95,7 @@ def canonical_metadata(metadata: dict[str, Any] | None) -> str | None:
 
 
 class _Reading:
-    """How bodies of one type are read."""
+    """The decoder of one type of body, and the facts that tell whether a body may hold a duplicate key."""
 
     def __init__(self, type_: type[msgspec.Struct]) -> None:
         fields = msgspec.structs.fields(type_)
@@ -103,9 +105,9 @@ class _Reading:
         self._defaults = tuple((field.name, field.default) for field in fields)
 
     def is_plain(self, decoded: msgspec.Struct, colons: int) -> bool:
-        """Whether as many members were decoded as there are colons. No field is looked at if few were given."""
+        """Whether there are as many colons as decoded members. Short bodies are judged without a look at each field."""
         if self._takes_reference:
-            # What nearly all movements are: what is required, and a reference.
+            # Nearly all movements have just the required fields and a reference.
             if colons == self.required + 1 and decoded.reference_id is not msgspec.UNSET:  # type: ignore[attr-defined]
                 return True
         elif colons == self.required:
@@ -113,7 +115,7 @@ class _Reading:
         return colons == self.members(decoded)
 
     def members(self, decoded: msgspec.Struct) -> int:
-        """How many members are known to have been there, those of structs inside included."""
+        """The number of members that the body surely had: those that differ from defaults, nested structs included."""
         found = 0
         for name, default in self._defaults:
             value = getattr(decoded, name)
@@ -132,9 +134,9 @@ def _reading(type_: type[msgspec.Struct]) -> _Reading:
 
 
 def refuse_what_json_leaves_open(body: bytes) -> None:
-    """Raise Malformed where a key comes twice in one object, a text holds a NUL, or a number is the integer -0.
+    """Raise Malformed if a key comes twice in one object, a text holds a NUL, or a number is the integer -0.
 
-    `body` is JSON already. There is a colon in it for each member of metadata, so metadata always comes here.
+    `body` is valid JSON. Each member of metadata has a colon, too, so a body with metadata always comes here.
     """
     if b"\\u0000" in body and _NUL.search(body):
         raise malformed("", "NUL is not allowed in text.")
@@ -163,21 +165,21 @@ def _check_values(value: object, *, depth: int) -> None:
     elif isinstance(value, int) and value not in INT64:
         raise malformed("metadata", "Integers must fit 64 bits.")
     elif isinstance(value, msgspec.Raw) and math.isinf(float(bytes(value))):
-        # Many readers refuse all of an answer that holds such a number.
+        # Many JSON readers refuse a whole answer because of such a number.
         raise malformed("metadata", "Numbers must be in the range of doubles.")
 
 
 def _refuse(type_: type[msgspec.Struct], body: bytes, also_required: Sequence[str]) -> NoReturn:
-    """Find every field that is wrong, up to ERRORS_MAX; the decoder stops at the first."""
+    """Raise Malformed with every field that is wrong, up to ERRORS_MAX; the decoder stops at the first."""
     try:
         members = untyped(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        # The decoder had stopped at a wrong field before it came to what is no JSON at all.
+        # The decoder stopped at a wrong field, before it reached the bytes that are no JSON.
         raise malformed("", "The body is not valid JSON in UTF-8.") from None
     if not isinstance(members, dict):
         raise malformed("", "The body must be a JSON object.")
     errors = list(islice(_wrong_fields(type_, members, also_required), ERRORS_MAX))
-    raise Malformed(errors or [FieldError("", "The body does not fit.")])
+    raise Malformed(errors or [FieldError("", "The body does not fit the schema.")])
 
 
 def _wrong_fields(
@@ -223,14 +225,14 @@ def _choices(kind: Type) -> list[str]:
 
 
 def _words(kind: Type) -> str | None:
-    """What a type says for itself, where its pattern would tell nobody anything."""
+    """The message that a type brings along, because its pattern would be no help to a reader."""
     kinds = kind.types if isinstance(kind, UnionType) else (kind,)
     said = ((each.extra or {}).get("wrong") for each in kinds if isinstance(each, Metadata))
     return next(filter(None, said), None)
 
 
 def _kind_for(kind: Type, value: Any) -> Type:
-    """What a field must be, of the alternatives that it has for an object or an array."""
+    """The alternative of a field's type that fits the value: a struct for an object, a list for an array."""
     while isinstance(kind, Metadata):
         kind = kind.type
     if isinstance(kind, UnionType):

@@ -1,8 +1,6 @@
-"""How answers are written: JSON, instants, and amounts as numbers or strings."""
+"""Encodes answers: JSON, and amounts as numbers or strings."""
 
 from collections.abc import Sequence
-from datetime import datetime
-from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -11,21 +9,21 @@ from wallet.service.json_numbers import as_written
 
 JSON: Final = (b"content-type", b"application/json")
 REPLAYED: Final = (JSON, (b"idempotency-replayed", b"true"))
-"""The headers of a replay."""
+"""The headers of a replayed answer."""
 AMOUNT_FIELDS: Final = frozenset(
     {"amount", "balance", "held", "available", "required", "balance_after", "max_supply", "issued", "revenue",
      "breakage", "circulating", "captured", "released", "remaining", "requested_amount", "forfeited", "paid",
      "promotional", "main", "refundable", "overdraft_limit", "max_balance", "limit", "used", "rollover_max",
      "opening_balance", "closing_balance", "credits", "debits"}
 )  # fmt: skip
-"""Members that hold amounts, wherever they are in an answer."""
+"""The members that hold amounts, at any depth of an answer."""
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _decode = msgspec.json.Decoder(float_hook=as_written).decode
 
 
 class Answer(NamedTuple):
-    """A whole HTTP answer, the same for both lanes. Content-Length is added by whoever sends it."""
+    """A whole HTTP answer, the same for both lanes. The code that sends it adds Content-Length."""
 
     status: int
     body: bytes
@@ -33,16 +31,10 @@ class Answer(NamedTuple):
 
 
 def written(body: Any, *, amounts_as_strings: bool = False) -> bytes:
-    """The JSON of an answer."""
+    """An answer's body as JSON."""
     if amounts_as_strings:
         body = _with_string_amounts(_decode(_encode(body)))
     return _encode(body)
-
-
-@lru_cache(maxsize=64)  # all movements of a batch are of one instant
-def rfc3339(instant: datetime) -> str:
-    """An instant in UTC, always with six digits of a second."""
-    return instant.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _with_string_amounts(value: Any) -> Any:
@@ -57,5 +49,5 @@ def _with_string_amounts(value: Any) -> Any:
 
 
 def _kept(key: str, value: Any) -> Any:
-    # Metadata is the caller's: whatever it calls an amount is none of ours.
+    # Metadata belongs to the caller: a member called amount in it is no amount of ours.
     return value if key == "metadata" else _with_string_amounts(value)

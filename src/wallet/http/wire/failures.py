@@ -1,4 +1,4 @@
-"""From refusals and errors to problems: which code each of them is. How a problem is written is in problems."""
+"""Turns refusals and exceptions into problems: gives each its code. The module problems renders them."""
 
 import logging
 from typing import Any
@@ -26,7 +26,7 @@ from wallet.ledger.outcomes import Refused
 
 _log = logging.getLogger(__name__)
 
-# The first that fits.
+# The first class that fits counts.
 _CODES: dict[type[WalletError], str] = {
     AlreadyExists: "already_exists",
     GroupTooLarge: "group_too_large",
@@ -62,7 +62,10 @@ def refusal(refused: Refused, *, request_id: str, amounts_as_strings: bool = Fal
 
 
 def failure(error: Exception, *, request_id: str, moves_money: bool) -> Answer:
-    """The answer to a request that raised. A fault under a movement is not known to have moved nothing."""
+    """The answer to a request that raised `error`.
+
+    A fault in a movement may have come after COMMIT, so the answer says outcome_unknown.
+    """
     if isinstance(error, Malformed):
         errors = [{"field": each.field, "message": each.message} for each in error.errors]
         return problem("invalid_request", str(error), request_id=request_id, errors=errors)

@@ -1,4 +1,4 @@
-"""The types of single fields that several bodies share, and the checks that a type alone cannot say."""
+"""The types of single fields that several bodies share, and the checks that a type cannot express."""
 
 import re
 from typing import Annotated, Any, Final, TypeAlias
@@ -8,14 +8,14 @@ from msgspec import Meta
 from wallet.errors import FieldError, Malformed
 from wallet.ledger.model import AMOUNT_MAX
 
-# The very end, for us and for readers of the OpenAPI document: Python's $ alone lets a last line feed pass, and its
-# \Z means nothing elsewhere.
+# The very end of a text, in Python and for readers of the OpenAPI document: Python's $ alone allows a line feed behind
+# it, and \Z is unknown to other languages.
 _END = r"$(?!\n)"
 _ID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}" + _END
 NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f-\x9f]*" + _END
 _DAY: Final = 24 * 3600
 
-# An id in its canonical form. Text here, because making a UUID object costs more than checking one.
+# An id in its canonical form. It is text, because making a UUID object costs more than checking the text.
 Id: TypeAlias = Annotated[str, Meta(pattern=_ID, examples=["aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"])]
 Amount: TypeAlias = Annotated[
     Annotated[int, Meta(ge=1, le=AMOUNT_MAX)] | Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,18}" + _END)],
@@ -62,7 +62,7 @@ INSTANT: Final = (
     r"([Zz]|[+-][0-9]{2}:?[0-5][0-9])" + _END
 )
 NO_INSTANT: Final = "Must be a time as of RFC 3339 with an offset, as 2026-01-31T12:00:00Z."
-# Text here, because the decoder rounds what is beyond a microsecond, to another day at worst. See instants.
+# Text, because the decoder would round digits beyond the microsecond, at worst to the next day. See instants.
 Instant: TypeAlias = Annotated[
     str,
     Meta(
@@ -75,7 +75,7 @@ Instant: TypeAlias = Annotated[
 ]
 Version: TypeAlias = Annotated[int, Meta(ge=0, le=AMOUNT_MAX, description="Of a wallet, as its balance shows it.")]
 HoldSeconds: TypeAlias = Annotated[int, Meta(ge=1, le=400 * _DAY, description="From now; 400 days at most.")]
-# The database keeps them in 32 bits.
+# PostgreSQL keeps them in 32 bits.
 LotSeconds: TypeAlias = Annotated[int, Meta(ge=1, le=2**31 - 1, description="From now.")]
 Priority: TypeAlias = Annotated[int, Meta(ge=0, le=100, description="Of lots that expire together, lower is first.")]
 
@@ -83,7 +83,7 @@ _REFERENCE: Final = re.compile(r"\A[^\x00-\x1f\x7f-\x9f]{1,255}\Z")
 
 
 def amount(value: int | str, field: str) -> int:
-    """An Amount, Bound or SignedAmount as a number: the one bound that its type cannot say is that of its text."""
+    """An Amount, Bound or SignedAmount as a number. Checks the range of a text, which its type cannot express."""
     number = int(value)
     if not -AMOUNT_MAX <= number <= AMOUNT_MAX:
         at = "most" if number > 0 else "least"
@@ -92,7 +92,7 @@ def amount(value: int | str, field: str) -> int:
 
 
 def reference(text: str) -> str:
-    """A reference from a query. Raises Malformed if no request could have carried it."""
+    """A reference from a query. Raises Malformed if no request can have had it."""
     if _REFERENCE.match(text) is None:
         raise Malformed([FieldError("reference_id", "Must be 1 to 255 characters without control characters.")])
     return text

@@ -1,4 +1,4 @@
-"""Instants of requests, wherever they are: RFC 3339 with an offset, to the microsecond, and never a guess."""
+"""Instants in requests, in bodies and queries alike: RFC 3339 with an offset, to the microsecond, and no guessing."""
 
 import re
 from datetime import UTC, datetime
@@ -33,10 +33,10 @@ def instant(name: str, text: str) -> datetime:
 
 
 def kept_instant(field: str, text: str) -> datetime:
-    """The same of an Instant that is to be kept.
+    """An instant in UTC that the service will store.
 
-    Raises Malformed at the ends of the calendar, too: the database's driver takes the first and the last microsecond
-    of it for infinity.
+    Raises Malformed at the ends of the calendar, too: the PostgreSQL driver reads the calendar's first and last
+    microsecond as infinity.
     """
     kept = instant(field, text)
     if kept.year not in _YEARS_KEPT:
@@ -52,7 +52,7 @@ def axis_named(text: str) -> Axis:
 
 
 class Wrong:
-    """Collects what is wrong with a query, so that every parameter is named at once."""
+    """Collects the errors of a query, so that one answer names every wrong parameter."""
 
     def __init__(self) -> None:
         self._errors: list[FieldError] = []
@@ -61,7 +61,7 @@ class Wrong:
         return self
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
-        """Swallows Malformed, and goes on after the block."""
+        """Keep a Malformed for later, and go on after the block."""
         if isinstance(error, Malformed):
             self._errors.extend(error.errors)
             return True

@@ -1,6 +1,6 @@
-"""Problem details (RFC 9457): the one table from code to HTTP status, and how a problem is written.
+"""Problem details (RFC 9457): the one table from code to HTTP status, and the rendering of a problem.
 
-Nothing here decides which problem it is: edges map refusals and errors to codes, this module renders codes.
+This module does not choose the code: failures does that for refusals and exceptions.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from wallet.errors import ensure
 
 
 class ProblemKind(NamedTuple):
-    """What a code tells a program. The title never changes with the request; what is particular goes into the detail.
+    """The meaning of a code for programs. The title depends on the code only; the detail is about the request.
 
     applied: whether this try applied anything. It says nothing of an earlier try of the same request.
     retry: whether to send the same request again. `never`: the answer stays the same until something else changes.
@@ -42,14 +42,17 @@ PROBLEMS: Mapping[str, ProblemKind] = _problems(
         "transaction_not_found": (404, "No such transaction"),
         "hold_not_found": (404, "No such hold"),
         "programme_not_found": (404, "No such programme"),
+        "claim_not_found": (404, "No such claim"),
         "key_not_found": (404, "No such key"),
         "not_found": (404, "No such resource"),
         "method_not_allowed": (405, "The resource does not take this method"),
         "request_timeout": (408, "The request took too long to arrive", "no", "later"),
-        "not_sealed": (409, "It is too new to be proved", "no", "later"),
-        "already_exists": (409, "It exists already, and differs"),
+        "not_sealed": (409, "The audit chain does not cover it yet", "no", "later"),
+        "already_exists": (409, "The resource exists already, and differs"),
         "version_conflict": (409, "The wallet is of another version"),
         "hold_closed": (409, "The hold is not open any more"),
+        "claim_closed": (409, "The claim is not open any more"),
+        "hold_is_claim": (409, "The hold is a claim"),
         "wallet_not_empty": (409, "Something is left in the wallet"),
         "wallet_merged": (409, "The wallet was merged into another one"),
         "payload_too_large": (413, "The body is too large"),
@@ -61,24 +64,26 @@ PROBLEMS: Mapping[str, ProblemKind] = _problems(
         "legs_unbalanced": (422, "The legs of an asset do not cancel out"),
         "wallet_closed": (422, "The wallet is closed"),
         "wallet_frozen": (422, "The wallet is frozen"),
+        "wallet_without_user": (422, "The wallet belongs to no user"),
+        "already_redeemed": (422, "The user has redeemed the claim already"),
         "not_refundable": (422, "The transaction cannot be refunded like this"),
         "effective_in_future": (422, "The effective time is in the future"),
         "effective_before_original": (422, "The refund would take effect before its original"),
-        "expiry_out_of_range": (422, "It cannot expire then"),
-        "capture_exceeds_hold": (422, "Less than that is left of the hold"),
-        "refund_exceeds_original": (422, "Less than that is left to refund"),
+        "expiry_out_of_range": (422, "The expiry is out of range"),
+        "capture_exceeds_hold": (422, "The amount exceeds what is left of the hold"),
+        "refund_exceeds_original": (422, "The amount exceeds what is left to refund"),
         "limit_exceeded": (422, "A spending limit of the wallet would be exceeded"),
-        "insufficient_funds": (422, "The wallet cannot afford it"),
+        "insufficient_funds": (422, "The wallet has insufficient funds"),
         "max_balance_exceeded": (422, "The wallet would hold more than it may"),
         "too_many_lots": (422, "The wallet would have more lots than it may"),
         "too_many_holds": (422, "The wallet would have more open holds than it may"),
         "supply_exceeded": (422, "The asset's supply would be exceeded"),
         "condition_failed": (422, "A condition of the request is not met"),
-        "group_too_large": (422, "The group is more than is done at once"),
+        "group_too_large": (422, "The group needs more work than one group may"),
         "group_refused": (422, "Another item of the group was refused"),
         "rate_limited": (429, "The key asks too often", "no", "later"),
         "head_too_large": (431, "The request head is too large"),
-        "internal_error": (500, "Something is wrong on our side", "unknown", "never"),
+        "internal_error": (500, "The service has a fault", "unknown", "never"),
         "overloaded": (503, "Too busy; this try applied nothing", "no", "later"),
         "wallet_busy": (503, "The wallet is busy; this try applied nothing", "no", "later"),
         "storage_unavailable": (503, "The database is away; this try applied nothing", "no", "later"),
@@ -92,15 +97,15 @@ PROBLEMS: Mapping[str, ProblemKind] = _problems(
 )
 
 CONTENT_TYPE = b"application/problem+json"
-# Seconds, in every 503: long enough to let a queue drain, short enough that a client does not give up.
+# Seconds, in every 503: long enough for a queue to drain, and short enough that clients do not give up.
 RETRY_AFTER = b"1"
-# What answers with these statuses say besides.
+# The further header of answers with these statuses.
 _HEADERS: Mapping[int, tuple[bytes, bytes]] = MappingProxyType(
     {401: (b"www-authenticate", b"Bearer"), 503: (b"retry-after", RETRY_AFTER)}
 )
 
 _TYPES_PATH = "/docs/errors#"
-# What `type` begins with. One for the process, as the address is by which its clients know it.
+# The beginning of every `type`. There is one for the process, because all its clients know it by one URL.
 _types = _TYPES_PATH
 
 _OWN_MEMBERS = frozenset({"type", "title", "status", "code", "applied", "retry"})
@@ -108,8 +113,8 @@ _encode = msgspec.json.Encoder().encode
 
 
 def link_types_to(public_url: str) -> None:
-    """Let the `type` of every problem from here on point below this URL, which has no slash at its end. Empty: to the
-    same path of whichever host was asked.
+    """Begin the `type` of every later problem with this URL, which has no slash at its end. Empty: `type` is a path,
+    relative to the host of the request.
     """
     global _types
     _types = public_url + _TYPES_PATH
@@ -121,7 +126,7 @@ def render_problem(
     """Status, JSON body and headers of the problem `code`, which must be in PROBLEMS.
 
     `extra` members (errors, available, required, differs, …) follow the standard ones in the order given.
-    The headers hold no content-length: whoever sends the body adds it.
+    The headers hold no Content-Length: the code that sends the body adds it.
     """
     ensure(_OWN_MEMBERS.isdisjoint(extra), f"extra members of {code} must not replace the standard ones")
     status, title, applied, retry = PROBLEMS[code]

@@ -1,4 +1,4 @@
-"""What a request says besides its path and body, read in the same way by both lanes."""
+"""Reads the query and the headers of requests, in the same way for both lanes."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -16,21 +16,22 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 AMOUNTS: Final = "amounts"
 MEMBER: Final = "metadata."
-"""What the name of a parameter begins with that filters by a member of metadata."""
+"""The beginning of the names of parameters that filter by a member of metadata."""
 
 _MEMBER_LENGTHS: Final = range(1, MEMBER_LENGTH_MAX + 1)
-# Printable ASCII without quotes: the header's draft standard wraps keys in them, and guessing would part clients.
 _AS_IT_IS: Final = (b"identity", b"")
 _NOT_ENCODED: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})|[\x80-\xff]")
+# Printable ASCII without quotes. The draft standard of Idempotency-Key wraps keys in quotes, so a key in quotes could
+# mean two references, and clients would guess differently.
 _KEY: Final = re.compile(rb"\A[ !#-~]{1,255}\Z")
 
 
 class UnsupportedMediaType(WalletError):
-    """The body is declared to be of another media type than is taken here, or compressed."""
+    """The client declares the body to be compressed, or of a media type that this route does not take."""
 
 
 class RequestOptions(NamedTuple):
-    """The reference given as a header, and how amounts are to be written."""
+    """The reference given by the header Idempotency-Key, and whether amounts are answered as strings."""
 
     idempotency_key: str | None = None
     amounts_as_strings: bool = False
@@ -51,25 +52,26 @@ def read_options(headers: Headers, query: bytes) -> RequestOptions:
 
 
 def refuse_key(headers: Headers) -> None:
-    """Raise Malformed if a request that moves nothing carries a reference."""
+    """Raise Malformed if a request that moves nothing has the header Idempotency-Key."""
     if any(name == b"idempotency-key" for name, _ in headers):
         raise malformed("Idempotency-Key", "Only movements take this header.")
 
 
 def amounts_as_strings(query: bytes) -> bool:
-    """Whether ?amounts=string was asked for. Raises Malformed for anything else in the query."""
+    """Whether the query is ?amounts=string. Raises Malformed for anything else in the query."""
     return bool(query) and AMOUNTS in parameters(query, known=())
 
 
 def members(query: bytes) -> Mapping[str, str]:
-    """The members of metadata that a query filters by. Raises Malformed for those that no filter can find."""
+    """The members of metadata that a query filters by. Raises Malformed if no filter can find them."""
     found = {}
     for name, value in _pairs(query):
         if name.startswith(MEMBER):
             key = name.removeprefix(MEMBER)
             if len(key) not in _MEMBER_LENGTHS or len(value) > MEMBER_LENGTH_MAX or "\x00" in key + value:
                 raise malformed(
-                    name[:NAME_LENGTH_MAX], f"A key of 1 to {MEMBER_LENGTH_MAX} characters, and as many of a value."
+                    name[:NAME_LENGTH_MAX],
+                    f"The key must have 1 to {MEMBER_LENGTH_MAX} characters, the value at most as many, and no NUL.",
                 )
             found[key] = value
     return found
@@ -78,10 +80,10 @@ def members(query: bytes) -> Mapping[str, str]:
 def parameters(query: bytes, *, known: Collection[str], filters_members: bool = False) -> Mapping[str, str]:
     """The parameters of a query. All requests take `amounts`, whose only value is `string`.
 
-    `filters_members`: any that begins with MEMBER is known.
+    `filters_members`: every parameter that begins with MEMBER is known, too.
 
-    Raises Malformed for one that is not known: an unsupported filter is an error, never a list that ignores it.
-    So it is for one that is given twice.
+    Raises Malformed for an unknown parameter: an unsupported filter is an error, and never ignored. Raises it also for
+    a parameter that is given twice.
     """
     found: dict[str, str] = {}
     for name, value in _pairs(query):
@@ -96,9 +98,9 @@ def parameters(query: bytes, *, known: Collection[str], filters_members: bool = 
 
 
 def _pairs(query: bytes) -> Iterator[tuple[str, str]]:
-    """Names and values of a query, which are UTF-8, percent-encoded, with + for a blank.
+    """Names and values of a query in UTF-8, percent-encoded, with + for a blank.
 
-    Raises Malformed for anything else: it would be read as something that nobody has written.
+    Raises Malformed for anything else: to decode it would be to guess.
     """
     for part in query.split(b"&"):
         if part:
@@ -115,7 +117,7 @@ def _text(encoded: bytes, field: str) -> str:
 
 
 def ensure_json(headers: Headers) -> None:
-    """Raise UnsupportedMediaType unless the body is declared as JSON, in UTF-8, and not compressed."""
+    """Raise UnsupportedMediaType unless the client declares the body as uncompressed JSON in UTF-8."""
     declared = declared_type(headers)
     if declared == b"application/json":
         return
@@ -126,7 +128,7 @@ def ensure_json(headers: Headers) -> None:
 
 
 def declared_type(headers: Headers) -> bytes:
-    """The header Content-Type; empty if there is none. Raises UnsupportedMediaType if the body is compressed."""
+    """The header Content-Type, or empty bytes. Raises UnsupportedMediaType if the body is compressed."""
     declared = None
     for name, value in headers:
         if name == b"content-type":
@@ -139,7 +141,7 @@ def declared_type(headers: Headers) -> bytes:
 
 
 def path_id(name: str, text: str) -> UUID:
-    """An id from the path. Raises Malformed if it is none."""
+    """An id from the path. Raises Malformed if it is no UUID."""
     parsed = parse_id(text)
     if parsed is None:
         raise malformed(name, "Must be a UUID.")

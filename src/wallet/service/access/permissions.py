@@ -11,14 +11,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from wallet.errors import Forbidden, NotFound, OutcomeUnknown, StorageUnavailable, WalletError
-from wallet.ledger.model import Direction, HoldId, Posted, ProgrammeId, WalletId, WalletKind
+from wallet.ledger.model import HoldId, Posted, ProgrammeId, WalletId, WalletKind
 from wallet.ledger.outcomes import Applied, Grouped, Outcome, Predicted, RefusalCode, Refused, Replayed
-from wallet.ledger.requests import Capture, Extend, Increase, PlaceHold, Post, Single, Void, legs_of
-from wallet.ledger.transaction_types import ISSUING_TYPES
+from wallet.ledger.requests import Single, legs_of
 from wallet.service.access.callers import Caller, Scope
+from wallet.service.access.kinds import access_of, scopes_needed
 from wallet.service.access.masking import masked, masked_posted, wallets_of, wallets_shown
 from wallet.service.access.ownership import Ownership
-from wallet.service.access.scopes import ISSUE, MOVES, forbidden, scopes_needed, scopes_of
+from wallet.service.access.scopes import ISSUE, MOVES, forbidden, scopes_of
 from wallet.service.turns import parts
 
 Admitted: TypeAlias = Single | Refused | Forbidden
@@ -26,9 +26,6 @@ Admitted: TypeAlias = Single | Refused | Forbidden
 
 PART_LEGS_MAX: Final = 1_000
 """Legs, or entries, that are looked at before others in the process get their turn: some milliseconds."""
-
-_STEPS: Final = (Capture, Void, Increase, Extend)
-_CARRYING: Final = (Post, PlaceHold, Capture, Increase)
 
 
 class _Facts(NamedTuple):
@@ -174,8 +171,7 @@ class Permissions:
             owners = await self._ownership.owners({wallet for request in requests for wallet in _debited(request)})
             system = (wallet for wallet, owner in owners.items() if owner.kind is not WalletKind.USER)
             return _Facts(frozenset(), {}, frozenset(system))
-        hold_ids = {request.hold_id for request in requests if isinstance(request, _STEPS)}
-        homes = await self._ownership.homes(hold_ids)
+        homes = await self._ownership.homes({hold_id for request in requests for hold_id in _holds_named(request)})
         named = {wallet for request in requests for wallet in _looked_into(request)}
         return _Facts(await self._ownership.own(caller, named | set(homes.values())), homes, frozenset())
 
@@ -216,34 +212,37 @@ def _untold(outcome: Outcome | WalletError, error: StorageUnavailable) -> Wallet
 _NO_FACTS: Final = _Facts(frozenset(), {}, frozenset())
 
 
-def _debited(request: Single) -> Iterator[WalletId]:
-    """The wallets that a movement names to take from. What issues needs its scope whatever it takes from."""
-    if type(request) is Post and request.type not in ISSUING_TYPES:
-        for leg in request.legs:
-            if leg.direction is Direction.DEBIT and not isinstance(leg.wallet, WalletKind):
-                yield leg.wallet
+def _debited(request: Single) -> Iterable[WalletId]:
+    wallets: Iterable[WalletId] = access_of(request).debits(request)
+    return wallets
 
 
 def _looked_into(request: Single) -> Iterator[WalletId]:
     """The wallets that a request by a bound caller takes from, or asks the numbers of."""
-    if type(request) is PlaceHold:
-        yield request.wallet_id
+    yield from access_of(request).others(request)
     yield from _debited(request)
     for condition in request.options.conditions:
         yield condition.wallet_id
 
 
+def _holds_named(request: Single) -> Iterable[HoldId]:
+    holds: Iterable[HoldId] = access_of(request).holds(request)
+    return holds
+
+
 def _of_bound(caller: Caller, request: Single) -> Single:
     """As a bound caller's request is submitted: under its own references, and with credit that stays what it is."""
-    if isinstance(request, _CARRYING):
-        return request._replace(origin=caller.origin, carries_lots=True)
-    return request._replace(origin=caller.origin)
+    changes: dict[str, Any] = {"origin": caller.origin}
+    if "carries_lots" in request._fields:
+        changes["carries_lots"] = True
+    return request._replace(**changes)
 
 
 def _first_not_there(request: Single, facts: _Facts) -> Refused | None:
     """What the ledger would say of the first thing that is not the caller's own, if it did not exist."""
-    if isinstance(request, _STEPS) and facts.homes.get(request.hold_id) not in facts.own:
-        return Refused(RefusalCode.HOLD_NOT_FOUND, f"There is no hold {request.hold_id}.")
+    for hold_id in _holds_named(request):
+        if facts.homes.get(hold_id) not in facts.own:
+            return access_of(request).not_found(hold_id)
     for wallet_id in _looked_into(request):
         if wallet_id not in facts.own:
             return Refused(RefusalCode.WALLET_NOT_FOUND, f"There is no wallet {wallet_id}.", wallet_id)

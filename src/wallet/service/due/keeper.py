@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from wallet.errors import Overloaded, WalletError
 from wallet.ledger.fingerprint import fingerprint
@@ -20,6 +20,7 @@ from wallet.ledger.outcomes import Outcome, RefusalCode, Refused, Settled
 from wallet.ledger.requests import Grant, Request, Settle
 from wallet.storage.batch.due_steps import MoreIsDue
 from wallet.storage.connections.database import Database, close
+from wallet.storage.connections.shard import Shard
 from wallet.storage.rows.ids import IdSource
 from wallet.storage.upkeep.due import (
     DueGrant,
@@ -48,19 +49,19 @@ _log = logging.getLogger(__name__)
 _ids = IdSource()
 
 
-def settle_request(wallet_id: WalletId, *, shard: int = 0) -> Settle:
+def settle_request(wallet_id: WalletId) -> Settle:
     """Post whatever is due at a wallet."""
-    id_ = _ids.new_id(shard)
+    id_ = _ids.new_id()
     return Settle(id_, ORIGIN_SERVICE, f"settle:{id_}", wallet_id)
 
 
-def grant_request(due: DueGrant, *, shard: int = 0) -> Grant:
+def grant_request(due: DueGrant) -> Grant:
     """Grant one period. Its reference is that of the period: whoever asks, and however often, it is posted once."""
     starts_at = rfc3339(due.starts_at)
     values = (b"grant", due.programme_id.bytes, due.wallet_id.bytes, starts_at.encode())
     expires_in = due.expires_in_seconds
     return Grant(
-        _ids.new_id(shard),
+        _ids.new_id(),
         ORIGIN_SERVICE,
         f"grant:{due.programme_id}:{due.wallet_id}:{starts_at}",
         fingerprint(_GRANT_FIELDS, values),
@@ -95,11 +96,8 @@ class PostedPage:
 class DuePoster:
     """Posts what is due, the oldest first, a page at a time. `submit` is Committer.submit."""
 
-    def __init__(
-        self, submit: Submit, *, shard: int = 0, items_max: int = PAGE_ITEMS_MAX, now: Clock = time.monotonic
-    ) -> None:
+    def __init__(self, submit: Submit, *, items_max: int = PAGE_ITEMS_MAX, now: Clock = time.monotonic) -> None:
         self._submit = submit
-        self._shard = shard
         self._items_max = items_max
         self._now = now
         self._resting: dict[WalletId, float] = {}
@@ -113,18 +111,16 @@ class DuePoster:
         self._resting = {wallet: until for wallet, until in self._resting.items() if until > now}
         return self._resting.keys()
 
-    async def post_page(self, connection: Any) -> PostedPage:
+    async def post_page(self, shard: Shard) -> PostedPage:
         """Settle the wallets that are longest due, then grant the periods that are. Raises StorageUnavailable."""
         before, self._posted = self._posted, set()
-        wallets = await find_due_wallets(connection, shard=self._shard, without=self.resting, limit=self._items_max)
-        settled = await self._submit_all(
-            [(each.id, each, settle_request(each.id, shard=self._shard)) for each in wallets], before
-        )
-        grants = await find_due_grants(connection, shard=self._shard, without=self.resting, limit=self._items_max)
+        wallets = await find_due_wallets(shard, without=self.resting, limit=self._items_max)
+        settled = await self._submit_all([(each.id, each, settle_request(each.id)) for each in wallets], before)
+        grants = await find_due_grants(shard, without=self.resting, limit=self._items_max)
         if over := [each for each in grants if each.is_over]:
-            await stop_attachments(connection, over, shard=self._shard)
+            await stop_attachments(shard, over)
         granted = await self._submit_all(
-            [(each.wallet_id, each, grant_request(each, shard=self._shard)) for each in grants if not each.is_over],
+            [(each.wallet_id, each, grant_request(each)) for each in grants if not each.is_over],
             before,
         )
         return PostedPage(
@@ -190,16 +186,14 @@ class DueKeeper:
         database: Database,
         submit: Submit,
         *,
-        shard: int = 0,
         observe: Callable[[DueReport], None],
         items_max: int = PAGE_ITEMS_MAX,
         now: Clock = time.monotonic,
     ) -> None:
         self._database = database
-        self._shard = shard
         self._observe = observe
-        self._steps = DuePoster(submit, shard=shard, items_max=items_max, now=now)
-        self._connection: Any = None
+        self._steps = DuePoster(submit, items_max=items_max, now=now)
+        self._shard: Shard | None = None
         self._is_trouble_known = False
 
     async def step(self) -> float:
@@ -222,17 +216,18 @@ class DueKeeper:
         await self._give_up()
 
     async def _give_up(self) -> None:
-        connection, self._connection = self._connection, None
-        await close(connection)
+        shard, self._shard = self._shard, None
+        await close(shard and shard.connection)
 
     async def _post(self) -> float:
-        if self._connection is None or self._connection.is_closed():
-            self._connection = await self._database.reconnect("due keeper", finds_by_key=True)
-        outlook = await look_ahead(self._connection, shard=self._shard)
+        if self._shard is None or self._shard.connection.is_closed():
+            connection = await self._database.reconnect("due keeper", finds_by_key=True)
+            self._shard = Shard(connection, self._database.shard)
+        outlook = await look_ahead(self._shard)
         posted, lag_seconds = PostedPage(), 0.0
         if outlook.oldest_at is not None and outlook.is_anything_due:
             lag_seconds = (outlook.now - outlook.oldest_at).total_seconds()
-            posted = await self._steps.post_page(self._connection)
+            posted = await self._steps.post_page(self._shard)
         self._observe(DueReport(lag_seconds=lag_seconds, posted=posted))
         if posted.is_progress:
             return 0.0

@@ -10,11 +10,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from wallet.errors import FieldError, Malformed, Overloaded, SettingsInvalid
 from wallet.service.due.keeper import DuePoster, Submit
 from wallet.storage.connections.database import Database, close
+from wallet.storage.connections.shard import Shard
 from wallet.storage.upkeep.clock import ClockReading, advance_clock, read_clock, try_lock_clock
 from wallet.storage.upkeep.due import look_ahead
 
@@ -51,13 +52,11 @@ class SandboxClock:
         database: Database,
         submit: Submit,
         *,
-        shard: int = 0,
         posted_max: int = POSTED_MAX,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._submit = submit
-        self._shard = shard
         self._posted_max = posted_max
         # How long one request works, about; likewise.
         self._work_seconds_max = database.settings.step_seconds_max
@@ -65,8 +64,8 @@ class SandboxClock:
 
     async def read(self) -> ClockReading:
         """Raises StorageUnavailable."""
-        async with self._connected() as connection:
-            return await read_clock(connection)
+        async with self._connected() as shard:
+            return await read_clock(shard.connection)
 
     async def advance(self, seconds: int) -> Advanced:
         """Advance the clock instant by instant: to each at which something is due, which is then posted, and so on.
@@ -76,27 +75,27 @@ class SandboxClock:
         """
         if not 1 <= seconds <= ADVANCE_SECONDS_MAX:
             raise _malformed(f"Must be between 1 and {ADVANCE_SECONDS_MAX}.")
-        async with self._connected() as connection:
-            if not await try_lock_clock(connection):
+        async with self._connected() as shard:
+            if not await try_lock_clock(shard.connection):
                 raise Overloaded("somebody else is advancing the clock")
-            reading = await read_clock(connection)
+            reading = await read_clock(shard.connection)
             if reading.offset_seconds + seconds > OFFSET_SECONDS_MAX:
                 raise _malformed(f"The clock may be {OFFSET_SECONDS_MAX} seconds ahead at most.")
             target = reading.now + timedelta(seconds=seconds)
-            if await self._advance(connection, target):
-                return Advanced(reading=await advance_clock(connection, target), remaining_seconds=0)
-            reading = await read_clock(connection)
+            if await self._advance(shard, target):
+                return Advanced(reading=await advance_clock(shard.connection, target), remaining_seconds=0)
+            reading = await read_clock(shard.connection)
             remaining = max(1, math.ceil((target - reading.now).total_seconds()))
             return Advanced(reading=reading, remaining_seconds=remaining)
 
-    async def _advance(self, connection: Any, target: datetime) -> bool:
+    async def _advance(self, shard: Shard, target: datetime) -> bool:
         """Go through every instant up to `target` at which something is due. False: not all of them."""
-        steps = DuePoster(self._submit, shard=self._shard, now=self._now)
+        steps = DuePoster(self._submit, now=self._now)
         begun, posted = self._now(), 0
         while posted < self._posted_max and self._now() - begun < self._work_seconds_max:
-            outlook = await look_ahead(connection, shard=self._shard)
+            outlook = await look_ahead(shard)
             if outlook.is_anything_due:
-                page = await steps.post_page(connection)
+                page = await steps.post_page(shard)
                 posted += page.settled + page.granted
                 if page.is_progress:
                     continue
@@ -104,14 +103,14 @@ class SandboxClock:
                     return False
             if outlook.next_at is None or outlook.next_at > target:
                 return True
-            await advance_clock(connection, outlook.next_at)
+            await advance_clock(shard.connection, outlook.next_at)
         return False
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[Any]:
+    async def _connected(self) -> AsyncIterator[Shard]:
         connection = await self._database.reconnect("sandbox clock", finds_by_key=True)
         try:
-            yield connection
+            yield Shard(connection, self._database.shard)
         finally:
             # And with it the lock, even if the caller is gone.
             await asyncio.shield(close(connection))

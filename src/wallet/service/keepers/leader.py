@@ -10,12 +10,13 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from wallet.errors import WalletError
 from wallet.service.due.keeper import DueKeeper
-from wallet.service.keepers.sealing import Sealing
+from wallet.service.keepers.sealer import Sealer
 from wallet.storage.connections.database import Database, close
+from wallet.storage.connections.shard import Shard
 from wallet.storage.upkeep.leadership import can_lead, limit_idleness
 from wallet.storage.upkeep.pruning import PRUNED_MAX, prune_declines
 from wallet.storage.upkeep.snapshots import append_snapshots
@@ -42,7 +43,7 @@ class KeeperReport:
 
     fence_age_seconds: time since the watermark last covered the last seq known; it grows when something holds
     the fence back, and is about the fence's interval otherwise.
-    seal_lag_*: batches that the audit chain does not cover yet, settled or not, and the age of the oldest of them.
+    seal_lag_*: batches that the audit chain does not cover yet, stable or not, and the age of the oldest of them.
     """
 
     is_leader: bool
@@ -60,19 +61,17 @@ class Keepers:
         self,
         database: Database,
         *,
-        shard: int = 0,
         observe: Callable[[KeeperReport], None],
         now: Clock = time.monotonic,
         due: DueKeeper | None = None,
     ) -> None:
         self._database = database
         self._due = due
-        self._shard = shard
         self._observe = observe
         self._now = now
         self._interval = database.settings.fence_interval_seconds
-        self._sealing = Sealing(shard=shard)
-        self._connection: Any = None
+        self._sealer = Sealer()
+        self._shard: Shard | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._is_leader = False
         self._is_trouble_known = self._is_term_known = False
@@ -96,7 +95,7 @@ class Keepers:
 
     @property
     def report(self) -> KeeperReport:
-        lag = self._sealing.lag
+        lag = self._sealer.lag
         return KeeperReport(
             is_leader=self._is_leader,
             watermark_seq=self._watermark_seq,
@@ -109,7 +108,7 @@ class Keepers:
     async def step(self) -> float:
         """Do what is due now, and answer the seconds until the next step. Never raises an ordinary error."""
         try:
-            wait = await self._lead() if await self._may_lead() else LEAD_SECONDS
+            wait = await self._lead(shard) if (shard := await self._led()) else LEAD_SECONDS
             self._note_term()
             self._is_trouble_known = False
         except Exception as error:
@@ -140,14 +139,15 @@ class Keepers:
         finally:
             await due.close()
 
-    async def _may_lead(self) -> bool:
-        if self._connection is None:
-            self._connection = await self._database.reconnect("keeper")
-            await limit_idleness(self._connection, max(IDLE_SECONDS, 4 * self._interval))
-        if not self._is_leader and await can_lead(self._connection):
+    async def _led(self) -> Shard | None:
+        """The shard, if this process leads now."""
+        if self._shard is None:
+            self._shard = Shard(await self._database.reconnect("keeper"), self._database.shard)
+            await limit_idleness(self._shard.connection, max(IDLE_SECONDS, 4 * self._interval))
+        if not self._is_leader and await can_lead(self._shard.connection):
             self._is_leader = True
             self._begin_term()
-        return self._is_leader
+        return self._shard if self._is_leader else None
 
     def _note_term(self) -> None:
         """Once its first step has succeeded: a leader that can do nothing would say so every second."""
@@ -159,8 +159,8 @@ class Keepers:
         self._is_leader = False
         # A fence is of no use on the server that the next connection may lead to.
         self._begin_term()
-        connection, self._connection = self._connection, None
-        await close(connection)
+        shard, self._shard = self._shard, None
+        await close(shard and shard.connection)
 
     def _begin_term(self) -> None:
         self._fence: Fence | None = None
@@ -169,70 +169,70 @@ class Keepers:
         self._fence_set_at = self._covered_at = self._now()
         self._blockers: tuple[Blocker, ...] = ()
         self._is_block_logged = False
-        self._sealing.begin_term()
+        self._sealer.begin_term()
         self._snapshot_seq = -1
         self._snapshot_due_at = self._prune_due_at = self._statistics_due_at = self._now()
 
-    async def _lead(self) -> float:
-        wait = await self._keep_watermark()
-        if await self._keep_chain():
+    async def _lead(self, shard: Shard) -> float:
+        wait = await self._keep_watermark(shard)
+        if await self._keep_chain(shard):
             wait = min(wait, self._interval / 10)
-        await self._keep_snapshots()
-        await self._keep_declines()
-        await self._keep_statistics()
+        await self._keep_snapshots(shard)
+        await self._keep_declines(shard)
+        await self._keep_statistics(shard)
         return wait
 
-    async def _keep_watermark(self) -> float:
+    async def _keep_watermark(self, shard: Shard) -> float:
         if self._fence is None:
             self._fence_set_at = self._now()
-            progress = await read_progress(self._connection, shard=self._shard)
+            progress = await read_progress(shard)
             self._watermark_seq = progress.watermark_seq
             self._is_idle = progress.last_seq <= progress.watermark_seq
             if self._is_idle:
                 self._covered_at = self._fence_set_at
                 return self._interval
-            self._fence = await set_fence(self._connection, seq=progress.last_seq)
-        moved_to = await move_watermark(self._connection, self._fence, shard=self._shard)
+            self._fence = await set_fence(shard.connection, seq=progress.last_seq)
+        moved_to = await move_watermark(shard, self._fence)
         if moved_to is None:
-            return await self._wait_at(self._fence)
+            return await self._wait_at(self._fence, shard)
         self._watermark_seq = moved_to
         self._covered_at = self._fence_set_at
         self._fence, self._blockers, self._is_block_logged = None, (), False
         return self._interval
 
-    async def _wait_at(self, fence: Fence) -> float:
+    async def _wait_at(self, fence: Fence, shard: Shard) -> float:
         waited = self._now() - self._fence_set_at
         if waited < self._interval:
             # Batches under way take milliseconds: look again soon, and ask for nobody's name yet.
             return self._interval / 10
-        self._blockers = await find_blockers(self._connection, fence)
+        self._blockers = await find_blockers(shard.connection, fence)
         if waited >= BLOCKED_LOG_SECONDS and not self._is_block_logged:
             self._is_block_logged = True
             names = "; ".join(map(str, self._blockers)) or "nobody that can be seen"
             _log.warning("the watermark has been held back for %.0f s by %s", waited, names)
         return self._interval
 
-    async def _keep_chain(self) -> bool:
-        return await self._sealing.step(self._connection, watermark_seq=self._watermark_seq, is_idle=self._is_idle)
+    async def _keep_chain(self, shard: Shard) -> bool:
+        return await self._sealer.step(shard, watermark_seq=self._watermark_seq, is_idle=self._is_idle)
 
-    async def _keep_snapshots(self) -> None:
+    async def _keep_snapshots(self, shard: Shard) -> None:
         if self._now() < self._snapshot_due_at or self._watermark_seq == self._snapshot_seq:
             return
         deltas_min = self._database.settings.snapshot_deltas_min
         seq = self._watermark_seq
-        await append_snapshots(self._connection, shard=self._shard, deltas_min=deltas_min)
+        await append_snapshots(shard, deltas_min=deltas_min)
         self._snapshot_seq = seq
         self._snapshot_due_at = self._now() + SNAPSHOT_SECONDS
 
-    async def _keep_declines(self) -> None:
+    async def _keep_declines(self, shard: Shard) -> None:
         if self._now() < self._prune_due_at:
             return
-        pruned = await prune_declines(self._connection, days=self._database.settings.declines_days)
+        pruned = await prune_declines(shard.connection, days=self._database.settings.declines_days)
         # A full step: there may be more, and the next step is soon enough.
         self._prune_due_at = self._now() + (0 if pruned == PRUNED_MAX else PRUNE_SECONDS)
 
-    async def _keep_statistics(self) -> None:
+    async def _keep_statistics(self, shard: Shard) -> None:
         if self._now() < self._statistics_due_at:
             return
-        await analyze_outgrown(self._connection)
+        await analyze_outgrown(shard.connection)
         self._statistics_due_at = self._now() + STATISTICS_SECONDS

@@ -49,9 +49,8 @@ from wallet.storage.rows.ids import IdSource
 class Commands:
     """Makes requests. `asset_code` is upper-case, `metadata` the canonical JSON text or None."""
 
-    def __init__(self, *, shard: int = 0) -> None:
+    def __init__(self) -> None:
         self._ids = IdSource()
-        self._shard = shard
 
     def wallet_movement(
         self,
@@ -77,7 +76,7 @@ class Commands:
             legs = (Leg(wallet_id, Direction.DEBIT, amount), Leg(target, Direction.CREDIT, amount))
         else:
             raise ValueError(f"{type_} is no movement between a wallet and a system wallet")
-        values = (type_.encode(), wallet_id.bytes, asset_code.encode(), b"%d" % amount, _encoded(metadata))
+        values = (type_.encode(), wallet_id.bytes, asset_code.encode(), b"%d" % amount, encoded(metadata))
         if options is NO_OPTIONS and other_wallet_id is None:
             mark = fingerprint(WALLET_MOVEMENT_FIELDS, values)
         else:
@@ -86,7 +85,7 @@ class Commands:
             grown = (*values, _lot(options.lot), *others, *_amount_mode(options), _instant(options))
             mark = fingerprint_grown(WALLET_MOVEMENT_LAYOUT, grown, least=len(values))
         return Post(
-            self._ids.new_id(self._shard),
+            self._ids.new_id(),
             ORIGIN_API,
             reference_id,
             mark,
@@ -115,7 +114,7 @@ class Commands:
             to_wallet_id.bytes,
             asset_code.encode(),
             b"%d" % amount,
-            _encoded(metadata),
+            encoded(metadata),
         )
         if options is NO_OPTIONS:
             mark = fingerprint(TRANSFER_FIELDS, values)
@@ -123,7 +122,7 @@ class Commands:
             grown = (*values, *_amount_mode(options), _instant(options))
             mark = fingerprint_grown(TRANSFER.layout, grown, least=len(values))
         return Post(
-            self._ids.new_id(self._shard),
+            self._ids.new_id(),
             ORIGIN_API,
             reference_id,
             mark,
@@ -146,13 +145,13 @@ class Commands:
         """A general transaction: 2 to 100 legs, over any wallets and assets."""
         # Fixed widths but for the amount, which comes last and is closed by its own mark: nothing can run together.
         legs_value = b"".join(b"%b%+d:%d;" % (_wallet_bytes(leg), leg.direction, leg.amount) for leg in legs)
-        values = (type_.encode(), legs_value, _encoded(metadata))
+        values = (type_.encode(), legs_value, encoded(metadata))
         if options is NO_OPTIONS:
             mark = fingerprint(GENERAL_FIELDS, values)
         else:
             mark = fingerprint_grown(GENERAL_LAYOUT, (*values, _instant(options)), least=len(values))
         return Post(
-            self._ids.new_id(self._shard),
+            self._ids.new_id(),
             ORIGIN_API,
             reference_id,
             mark,
@@ -184,13 +183,13 @@ class Commands:
             None if target is None else target.bytes,
             _number(expires_in_seconds),
             b"capture" if capture_at_expiry else None,
-            _encoded(metadata),
+            encoded(metadata),
         )
         return PlaceHold(
-            id=self._ids.new_id(self._shard),
+            id=self._ids.new_id(),
             origin=ORIGIN_API,
             reference_id=reference_id,
-            fingerprint=_mark(HOLD, *values),
+            fingerprint=fingerprint_of(HOLD, *values),
             wallet_id=wallet_id,
             asset_code=asset_code,
             amount=amount,
@@ -218,13 +217,13 @@ class Commands:
             b"true" if final else None,
             *_amount_mode(options),
             _instant(options),
-            _encoded(metadata),
+            encoded(metadata),
         )
         return Capture(
-            id=self._ids.new_id(self._shard),
+            id=self._ids.new_id(),
             origin=ORIGIN_API,
             reference_id=reference_id,
-            fingerprint=_mark(CAPTURE, *values),
+            fingerprint=fingerprint_of(CAPTURE, *values),
             hold_id=hold_id,
             amount=amount,
             final=final,
@@ -234,8 +233,8 @@ class Commands:
 
     def void(self, *, hold_id: HoldId, reference_id: str, metadata: str | None, options: Options = NO_OPTIONS) -> Void:
         """Release what is left of a hold."""
-        mark = _mark(VOID, hold_id.bytes, _encoded(metadata))
-        return Void(self._ids.new_id(self._shard), ORIGIN_API, reference_id, mark, hold_id, metadata, options)
+        mark = fingerprint_of(VOID, hold_id.bytes, encoded(metadata))
+        return Void(self._ids.new_id(), ORIGIN_API, reference_id, mark, hold_id, metadata, options)
 
     def increase(
         self,
@@ -247,8 +246,8 @@ class Commands:
         options: Options = NO_OPTIONS,
     ) -> Increase:
         """Reserve more by an open hold."""
-        mark = _mark(INCREASE, hold_id.bytes, b"%d" % amount, _encoded(metadata))
-        id_ = self._ids.new_id(self._shard)
+        mark = fingerprint_of(INCREASE, hold_id.bytes, b"%d" % amount, encoded(metadata))
+        id_ = self._ids.new_id()
         return Increase(id_, ORIGIN_API, reference_id, mark, hold_id, amount, metadata, options)
 
     def extend(
@@ -261,8 +260,8 @@ class Commands:
         options: Options = NO_OPTIONS,
     ) -> Extend:
         """Let an open hold expire later."""
-        mark = _mark(EXTEND, hold_id.bytes, b"%d" % expires_in_seconds, _encoded(metadata))
-        id_ = self._ids.new_id(self._shard)
+        mark = fingerprint_of(EXTEND, hold_id.bytes, b"%d" % expires_in_seconds, encoded(metadata))
+        id_ = self._ids.new_id()
         return Extend(id_, ORIGIN_API, reference_id, mark, hold_id, expires_in_seconds, metadata, options)
 
     def refund(
@@ -281,13 +280,13 @@ class Commands:
             _number(amount),
             b"true" if force else None,
             _instant(options),
-            _encoded(metadata),
+            encoded(metadata),
         )
         return Refund(
-            id=self._ids.new_id(self._shard),
+            id=self._ids.new_id(),
             origin=ORIGIN_API,
             reference_id=reference_id,
-            fingerprint=_mark(REFUND, *values),
+            fingerprint=fingerprint_of(REFUND, *values),
             original_id=transaction_id,
             amount=amount,
             force=force,
@@ -305,8 +304,8 @@ class Commands:
         options: Options = NO_OPTIONS,
     ) -> Merge:
         """Move all that is in one wallet into another, and end the first."""
-        mark = _mark(MERGE, source.bytes, target.bytes, _instant(options), _encoded(metadata))
-        id_ = self._ids.new_id(self._shard)
+        mark = fingerprint_of(MERGE, source.bytes, target.bytes, _instant(options), encoded(metadata))
+        id_ = self._ids.new_id()
         return Merge(id_, ORIGIN_API, reference_id, mark, source, target, metadata, options)
 
     def change_wallet(
@@ -320,7 +319,7 @@ class Commands:
         """Change a wallet, close or reopen it. Has no reference: each is a request of its own."""
         if type_ not in ("change", "close", "reopen"):
             raise ValueError(f"{type_} is no change of a wallet")
-        id_ = self._ids.new_id(self._shard)
+        id_ = self._ids.new_id()
         return ChangeWallet(
             id=id_,
             origin=ORIGIN_WALLET,
@@ -333,12 +332,12 @@ class Commands:
         )
 
 
-def _mark(type_: TransactionType, *values: bytes | None) -> bytes:
+def fingerprint_of(type_: TransactionType, *values: bytes | None) -> bytes:
     """The fingerprint of a request, of the values that follow its type in the layout."""
     return fingerprint(type_.layout, (type_.name.encode(), *values))
 
 
-def _encoded(text: str | None) -> bytes | None:
+def encoded(text: str | None) -> bytes | None:
     return None if text is None else text.encode()
 
 

@@ -12,9 +12,10 @@ from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from typing import Final, Protocol
 
 from wallet.errors import OutcomeUnknown, Overloaded, StorageUnavailable, WalletError, ensure
+from wallet.ledger.kinds import has_reference
 from wallet.ledger.model import ReferenceKey
 from wallet.ledger.outcomes import Outcome
-from wallet.ledger.requests import ChangeWallet, Group, Request, Settle, weight
+from wallet.ledger.requests import Group, Request, weight
 from wallet.service.outage import Outage
 from wallet.storage.batch.aside import Writer
 from wallet.storage.batch.due_steps import MoreIsDue
@@ -94,9 +95,7 @@ def keys_of(request: Request) -> Collection[ReferenceKey]:
     if type(request) is Group:
         # Each once, in order: its items may repeat one another.
         return dict.fromkeys((item.origin, item.reference_id) for item in request.items)
-    if type(request) is ChangeWallet or type(request) is Settle:
-        return ()  # Neither is found again by a reference: two of them are never the same request.
-    return ((request.origin, request.reference_id),)
+    return ((request.origin, request.reference_id),) if has_reference(request) else ()
 
 
 class Committer:

@@ -19,14 +19,14 @@ from wallet.storage.batch.aside import Writer
 PORTIONS_MAX: Final = 80
 """How many portions of what is due one batch of bulk posts before it answers that more is. Only bulk waits for them."""
 
-LANES: Final = 2
+BATCHES_AT_ONCE: Final = 2
 """Batches of bulk under way at once: PostgreSQL works on one while the process decides the other."""
 
 WalletsOf: TypeAlias = Callable[[Request], Collection[WalletId] | None]
 """The wallets that a request has locked; None if only the database knows."""
 
 
-class LaneCommitter(Committer):
+class OrderedCommitter(Committer):
     """A committer for callers whose requests depend on one another.
 
     A request of which only the database knows what it has locked begins when nothing is under way, and nothing begins
@@ -51,7 +51,7 @@ class LaneCommitter(Committer):
         self._wallets_of = wallets_of
         # Wallets and references of all batches under way, and those of each by its first request.
         self._under_way: set[object] = set()
-        self._lanes: dict[Waiting, set[object]] = {}
+        self._named_by: dict[Waiting, set[object]] = {}
         self._is_alone = False
         # How long the queue was when nothing in it could begin. It is tried again once a batch ends, or more has come.
         self._stuck_at: int | None = None
@@ -62,7 +62,7 @@ class LaneCommitter(Committer):
     def _take(self) -> list[Waiting]:
         """The next batch; empty if everything has to wait for those under way."""
         batch: list[Waiting] = []
-        lane: set[object] = set()
+        named: set[object] = set()
         # Those who are left behind, a batch's worth at most, and what they name: whoever shares it stays behind them.
         left: list[Waiting] = []
         names_left: set[object] = set()
@@ -70,7 +70,7 @@ class LaneCommitter(Committer):
         while self._queue and len(batch) < self._batch_items_max:
             waiting = self._queue[0]
             names = self._named(waiting)
-            if self._lanes and (names is None or len(left) == self._batch_items_max):
+            if self._named_by and (names is None or len(left) == self._batch_items_max):
                 break
             if names is not None and not (names_left.isdisjoint(names) and self._under_way.isdisjoint(names)):
                 left.append(self._queue.popleft())
@@ -85,12 +85,12 @@ class LaneCommitter(Committer):
             if names is None:
                 self._is_alone = True
             else:
-                lane.update(names)
+                named.update(names)
         self._queue.extendleft(reversed(left))
         self._observe_depth(self.queue_depth)
         if batch:
-            self._lanes[batch[0]] = lane
-            self._under_way |= lane
+            self._named_by[batch[0]] = named
+            self._under_way |= named
         self._stuck_at = None if batch else len(self._queue)
         return batch
 
@@ -110,6 +110,6 @@ class LaneCommitter(Committer):
         return waiting.names
 
     def _release(self, batch: Sequence[Waiting], answers: Sequence[Outcome | WalletError]) -> None:
-        self._under_way -= self._lanes.pop(batch[0])
+        self._under_way -= self._named_by.pop(batch[0])
         self._is_alone = False
         self._stuck_at = None

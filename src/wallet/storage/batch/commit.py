@@ -26,17 +26,16 @@ from wallet.storage.batch.wallets_to_lock import Pointed, WalletsToLock, find_mo
 from wallet.storage.batch.write import write_decision
 from wallet.storage.chain.leaves import read_salts
 from wallet.storage.connections.database import (
-    CONNECTION_LOST,
     LockTimedOut,
     SequenceBehind,
     driver_errors,
 )
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
-from wallet.storage.connections.transactions import commit
+from wallet.storage.connections.transactions import commit, roll_back
 from wallet.storage.rows.asset_cache import AssetCache
 
 _SQL = load_statements("batch/commit.sql")
-_ROLLBACK = load_statements("connections/transactions.sql")["rollback"]
 
 BEGINNINGS_MAX: Final = 4
 """How often a batch begins because what it names turned out to point at wallets that it had not locked."""
@@ -53,11 +52,10 @@ StepSeconds = dict[str, float]
 
 
 async def commit_batch(
-    connection: asyncpg.Connection,
+    shard: Shard,
     batch: Sequence[Request],
     *,
     batch_id: UUID,
-    shard: int,
     assets: AssetCache,
     salts: Salts,
     commit_seconds_max: float,
@@ -78,30 +76,27 @@ async def commit_batch(
     clock = _Laps(steps)
     try:
         with driver_errors():
-            names = await find_wallets_to_lock(connection, batch, shard, assets, {} if pointed is None else pointed)
-            loaded = await _lock_and_load(connection, batch, shard, assets, names, clock, due_steps_max, bounds)
+            names = await find_wallets_to_lock(shard, batch, assets, {} if pointed is None else pointed)
+            loaded = await _lock_and_load(shard, batch, assets, names, clock, due_steps_max, bounds)
         with driver_errors():
             context = loaded.context
             if group_lines_at_once is not None:
                 context = context._replace(group_lines_at_once=group_lines_at_once)
-            decision: Decision = await work(connection, apply_batch, batch, context, loaded.decided_at)
+            decision: Decision = await work(shard.connection, apply_batch, batch, context, loaded.decided_at)
             clock.lap("decide")
-            await write_decision(
-                connection, batch, loaded, decision, batch_id=batch_id, shard=shard, salts=salts, work=work
-            )
+            await write_decision(shard, batch, loaded, decision, batch_id=batch_id, salts=salts, work=work)
             clock.lap("write")
     except CONNECTION_KEPT:
-        await _roll_back(connection)
+        await roll_back(shard.connection)
         raise
-    await commit(connection, commit_seconds_max)
+    await commit(shard.connection, commit_seconds_max)
     clock.lap("commit")
     return decision.outcomes
 
 
 async def _lock_and_load(
-    connection: asyncpg.Connection,
+    shard: Shard,
     batch: Sequence[Request],
-    shard: int,
     assets: AssetCache,
     names: WalletsToLock,
     clock: "_Laps",
@@ -112,10 +107,10 @@ async def _lock_and_load(
     for _ in range(BEGINNINGS_MAX):
         are_read = len(names.locked) >= WALLETS_READ_LEAST
         ids = "" if are_read else ",".join(map(str, names.locked))
-        tag = await connection.execute(_SQL["begin_and_lock"].format(shard=shard, ids=ids))
-        locked = await connection.fetch(_SQL["lock_and_read"], shard, list(names.locked)) if are_read else None
+        tag = await shard.connection.execute(_SQL["begin_and_lock"].format(shard=shard.number, ids=ids))
+        locked = await shard.fetch(_SQL["lock_and_read"], list(names.locked)) if are_read else None
         clock.lap("lock")
-        loaded = await load(connection, batch, shard, assets, names, locked, due_steps_max, bounds)
+        loaded = await load(shard, batch, assets, names, locked, due_steps_max, bounds)
         clock.lap("load")
         missing = [] if loaded.is_plain else names.lacks(wallets_implied(loaded.context))
         # A wallet may have been made since the locks were taken: then more are loaded than the tag, `SELECT n`, says.
@@ -123,9 +118,9 @@ async def _lock_and_load(
         if is_locked and not missing:
             return loaded
         # A lock taken now would be out of order.
-        await _roll_back(connection)
+        await roll_back(shard.connection)
         if missing:
-            await find_more(connection, shard, names, missing)
+            await find_more(shard, names, missing)
     raise StaleContext("the wallets to lock changed each time")
 
 
@@ -142,17 +137,10 @@ class _Laps:
         self._last = now
 
 
-async def find_held(connection: asyncpg.Connection, wallets: Iterable[WalletId], shard: int) -> set[WalletId]:
+async def find_held(shard: Shard, wallets: Iterable[WalletId]) -> set[WalletId]:
     """Which of these wallets another session holds at this moment. Not within a transaction."""
     with driver_errors():
-        return {row["id"] for row in await connection.fetch(_SQL["find_held"], shard, list(wallets))}
-
-
-async def _roll_back(connection: asyncpg.Connection) -> None:
-    try:
-        await connection.execute(_ROLLBACK)
-    except (*CONNECTION_LOST, asyncpg.PostgresError):
-        connection.terminate()
+        return {row["id"] for row in await shard.fetch(_SQL["find_held"], list(wallets))}
 
 
 async def prepare(connection: asyncpg.Connection) -> Salts:

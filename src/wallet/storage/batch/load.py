@@ -11,11 +11,13 @@ import asyncpg
 
 from wallet.ledger.batch import DEFAULT_BOUNDS, Bounds, Context
 from wallet.ledger.footprint import is_plain, singles
+from wallet.ledger.kinds import has_reference
 from wallet.ledger.model import Posted, ReferenceKey, TransactionId, WalletId, WalletKind, WalletState
-from wallet.ledger.requests import ChangeWallet, Refund, Request, Settle
+from wallet.ledger.requests import Refund, Request
 from wallet.storage.batch.due_steps import DUE_STEPS_MAX
 from wallet.storage.batch.load_special import load_more
 from wallet.storage.batch.wallets_to_lock import WalletsToLock
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.rows.asset_cache import AssetCache
 from wallet.storage.rows.posted import load_posted
@@ -33,9 +35,8 @@ class Loaded(NamedTuple):
 
 
 async def load(
-    connection: asyncpg.Connection,
+    shard: Shard,
     batch: Sequence[Request],
-    shard: int,
     assets: AssetCache,
     names: WalletsToLock,
     locked: Sequence[asyncpg.Record] | None = None,
@@ -47,9 +48,8 @@ async def load(
     locked: the wallets as lock_and_read has answered them; None: they are read now. Raises ManyDue (load_more).
     """
     keys = _reference_keys(batch)
-    rows = await connection.fetch(
+    rows = await shard.fetch(
         _SQL["load"],
-        shard,
         list(names.locked) if locked is None else [],
         [origin for origin, _ in keys],
         [reference for _, reference in keys],
@@ -81,15 +81,15 @@ async def load(
         # The database's clock may be set back; along a wallet's versions, time does not.
         if last is not None and last > decided_at:
             decided_at = last
-    await _load_strangers(connection, states, shard, assets, names)
-    known = await _load_known(connection, shard, known_ids) if known_ids else {}
-    context = Context(states, names.assets, known, shard, assets.by_id, bounds=bounds)
+    await _load_strangers(shard, states, assets, names)
+    known = await _load_known(shard, known_ids) if known_ids else {}
+    context = Context(states, names.assets, known, shard.number, assets.by_id, bounds=bounds)
     if not special and all(map(is_plain, batch)):
         return Loaded(context, decided_at, is_plain=True)
-    context = await load_more(connection, batch, context, special, decided_at, due_steps_max)
+    context = await load_more(shard, batch, context, special, decided_at, due_steps_max)
     if late := _known_too_early(batch, context):
-        ids = (await connection.fetch(_SQL["load"], shard, [], *zip(*late, strict=True)))[0][1]
-        known = await _load_known(connection, shard, ids) if ids else {}
+        ids = (await shard.fetch(_SQL["load"], [], *zip(*late, strict=True)))[0][1]
+        known = await _load_known(shard, ids) if ids else {}
         context = context._replace(known={**context.known, **known})
     return Loaded(context, decided_at, is_plain=False)
 
@@ -111,35 +111,27 @@ def _known_too_early(batch: Sequence[Request], context: Context) -> Sequence[Ref
 
 
 def _reference_keys(batch: Sequence[Request]) -> Mapping[ReferenceKey, None]:
-    # Those without a row of their own: a group and a settlement leave none, a change of a wallet is found by its id.
-    return {
-        (request.origin, request.reference_id): None
-        for request in singles(batch)
-        if type(request) is not Settle and type(request) is not ChangeWallet
-    }
+    return {(request.origin, request.reference_id): None for request in singles(batch) if has_reference(request)}
 
 
 async def _load_strangers(
-    connection: asyncpg.Connection,
+    shard: Shard,
     states: dict[WalletId, WalletState],
-    shard: int,
     assets: AssetCache,
     names: WalletsToLock,
 ) -> None:
     # Neither locked nor a system wallet that we know: one of an asset that another process made, or nothing.
     if strange := names.locked.keys() - states.keys():
-        await assets.load_wallets(connection, shard, strange)
+        await assets.load_wallets(shard, strange)
         for wallet_id in strange:
             if (unlocked := assets.unlocked(wallet_id)) is not None:
                 states[wallet_id] = unlocked
     # Whoever writes the answer needs their codes.
     if foreign := {state.asset_id for state in states.values()} - assets.by_id.keys():
-        await assets.load_ids(connection, foreign)
+        await assets.load_ids(shard.connection, foreign)
 
 
-async def _load_known(
-    connection: asyncpg.Connection, shard: int, ids: Sequence[TransactionId]
-) -> Mapping[ReferenceKey, Posted]:
-    rows = await connection.fetch(_SQL["load_known"], shard, ids)
-    known = await load_posted(connection, _SQL["load_entries"], shard, rows)
+async def _load_known(shard: Shard, ids: Sequence[TransactionId]) -> Mapping[ReferenceKey, Posted]:
+    rows = await shard.fetch(_SQL["load_known"], ids)
+    known = await load_posted(shard, _SQL["load_entries"], rows)
     return {(posted.origin, posted.reference_id): posted for posted in known}

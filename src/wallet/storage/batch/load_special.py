@@ -10,8 +10,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
-import asyncpg
-
 from wallet.errors import GroupTooLarge
 from wallet.ledger.batch import Context
 from wallet.ledger.footprint import singles
@@ -32,16 +30,20 @@ from wallet.ledger.model import (
     Original,
     Policy,
     Posted,
+    RedemptionKey,
     ReferenceKey,
     Slice,
     Standing,
     TransactionId,
+    UserId,
     WalletId,
     WalletState,
 )
 from wallet.ledger.requests import ORIGIN_WALLET, ChangeWallet, Group, Refund, Request, Settle, Single
 from wallet.storage.batch.due_steps import NOTHING_DUE, DueSteps, ManyDue, find_due_steps
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
+from wallet.storage.rows.claims import claim_of
 from wallet.storage.rows.posted import AT_ONCE_ROWS_MAX, load_posted
 
 _SQL = load_statements("batch/load_special.sql")
@@ -59,7 +61,7 @@ TARGETED_MAX: Final = 10_001
 
 
 async def load_more(
-    connection: asyncpg.Connection,
+    shard: Shard,
     batch: Sequence[Request],
     context: Context,
     special: Sequence[WalletId],
@@ -70,7 +72,7 @@ async def load_more(
 
     Raises ManyDue if more is due than due_steps_max steps, but for one Settle alone: that gets a portion.
     """
-    loader = _Loader(connection, context.shard, context.assets, decided_at)
+    loader = _Loader(shard, context.assets, decided_at)
     asked = footprint_of(batch, context.assets)
     requests = list(singles(batch))
     states = dict(context.wallets)
@@ -96,6 +98,7 @@ async def load_more(
     counts = await loader.count_holds(
         states, [*asked.reserving, *asked.merging], context.bounds.holds_max + len(holds) + 1
     )
+    users, redeemed = await loader.load_redeemers(asked.redeeming)
     # An original may be of this very batch, and so is not among those that are there.
     are_lots_used = lots or asked.originals or attached_to or any(each.options.lot is not None for each in requests)
     return context._replace(
@@ -110,6 +113,8 @@ async def load_more(
         holds_placed={wallet_id: placed for wallet_id, placed, _ in counts},
         holds_aimed={wallet_id: aimed for wallet_id, _, aimed in counts},
         attachments=await loader.load_attachments(attached_to),
+        users=users,
+        redeemed=redeemed,
         due_until=steps.until,
     )
 
@@ -137,16 +142,13 @@ def _to_be_refunded(batch: Iterable[Request]) -> set[TransactionId]:
 class _Loader:
     """One method per statement, or the few that belong together. None asks for nothing."""
 
-    def __init__(
-        self, connection: asyncpg.Connection, shard: int, assets: Mapping[str, Asset], decided_at: datetime
-    ) -> None:
-        self._connection = connection
+    def __init__(self, shard: Shard, assets: Mapping[str, Asset], decided_at: datetime) -> None:
         self._shard = shard
         self._assets = assets
         self._decided_at = decided_at
 
     async def _fetch(self, name: str, *arguments: Any) -> Sequence[Any]:
-        rows: Sequence[Any] = await self._connection.fetch(_SQL[name], self._shard, *arguments)
+        rows: Sequence[Any] = await self._shard.fetch(_SQL[name], *arguments)
         return rows
 
     async def load_standings(
@@ -198,10 +200,10 @@ class _Loader:
             return {}
         wanted = set(ids) - refunded
         if refunded:
-            await self._connection.execute(_SQL["make_refund_states"], self._shard, list(refunded))
+            await self._shard.execute(_SQL["make_refund_states"], list(refunded))
             wanted |= {row["original_id"] for row in await self._fetch("lock_refund_states", list(refunded))}
         rows = await self._fetch("load_originals", list(wanted))
-        posted = await load_posted(self._connection, _LOAD_ENTRIES, self._shard, rows)
+        posted = await load_posted(self._shard, _LOAD_ENTRIES, rows)
         return {
             each.id: Original(each, row["refunded"], row["refunds"]) for each, row in zip(posted, rows, strict=True)
         }
@@ -224,6 +226,16 @@ class _Loader:
             return {}
         rows = await self._fetch("load_holds", ids, ending)
         return {row["id"]: _hold(row) for row in rows}
+
+    async def load_redeemers(
+        self, redeeming: Sequence[tuple[HoldId, WalletId]]
+    ) -> tuple[Mapping[WalletId, UserId], Mapping[RedemptionKey, TransactionId]]:
+        """The users of wallets that claims are redeemed into, and which of them have redeemed which claim before."""
+        if not redeeming:
+            return {}, {}
+        rows = await self._fetch("load_redeemers", *map(list, zip(*redeeming, strict=True)))
+        users = {wallet_id: user_id for _, wallet_id, user_id, _ in rows}
+        return users, {(claim_id, user_id): earlier for claim_id, _, user_id, earlier in rows if earlier is not None}
 
     async def load_targeted(self, ending: Sequence[WalletId]) -> Mapping[WalletId, frozenset[HoldId]]:
         if not ending:
@@ -269,7 +281,7 @@ class _Loader:
 
     async def load_policies(self, states: Mapping[WalletId, WalletState]) -> Mapping[AssetId, Policy]:
         asset_ids = {each.asset_id for each in states.values()} | {each.id for each in self._assets.values()}
-        rows = await self._connection.fetch(_SQL["load_policies"], list(asset_ids))
+        rows = await self._shard.connection.fetch(_SQL["load_policies"], list(asset_ids))
         return {
             id_: Policy(draw_order == "main_first", OnRefundToExpired(on_refund), grace_seconds)
             for id_, draw_order, on_refund, grace_seconds in rows
@@ -323,4 +335,5 @@ def _hold(row: Any) -> Hold:
         row["created_at"],
         tuple(map(Slice, row["slice_lots"], row["slice_amounts"])),
         row["carries_lots"],
+        claim_of(row),
     )

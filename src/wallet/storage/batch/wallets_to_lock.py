@@ -14,7 +14,8 @@ from wallet.errors import GroupTooLarge
 from wallet.ledger.footprint import is_plain, singles
 from wallet.ledger.kinds import footprint_of, wallets_named
 from wallet.ledger.model import Asset, HoldId, TransactionId, WalletId, WalletState
-from wallet.ledger.requests import Grant, Group, PlaceHold, Post, Request
+from wallet.ledger.requests import Group, PlaceClaim, PlaceHold, Post, Request
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.rows.asset_cache import AssetCache
 
@@ -52,10 +53,10 @@ class WalletsToLock:
 
 
 async def find_wallets_to_lock(
-    connection: asyncpg.Connection, batch: Sequence[Request], shard: int, cache: AssetCache, pointed: Pointed
+    shard: Shard, batch: Sequence[Request], cache: AssetCache, pointed: Pointed
 ) -> WalletsToLock:
     """What to lock and load. What holds and originals point at is noted in `pointed`."""
-    names = WalletsToLock(await _assets_named(connection, batch, cache), cache)
+    names = WalletsToLock(await _assets_named(shard.connection, batch, cache), cache)
     # A loop for nearly all, whose requests say it all; the others are asked for once.
     if all(type(request) is Post for request in batch):
         for request in batch:
@@ -64,16 +65,14 @@ async def find_wallets_to_lock(
     found = footprint_of(batch, names.assets)
     names.add(found.wallets)
     if found.holds or found.originals:
-        await _resolve(connection, shard, names, pointed, found.holds, found.originals, ())
+        await _resolve(shard, names, pointed, found.holds, found.originals, ())
     return names
 
 
-async def find_more(
-    connection: asyncpg.Connection, shard: int, names: WalletsToLock, wallets: Sequence[WalletId]
-) -> None:
+async def find_more(shard: Shard, names: WalletsToLock, wallets: Sequence[WalletId]) -> None:
     """Add wallets that were found to be needed, and what they point at in turn."""
     names.add(wallets)
-    await _resolve(connection, shard, names, {}, (), (), wallets)
+    await _resolve(shard, names, {}, (), (), wallets)
 
 
 def wallets_of(request: Request, assets: Mapping[str, Asset], pointed: Pointed) -> Sequence[WalletId]:
@@ -90,7 +89,7 @@ def wallets_locked(request: Request, cache: AssetCache) -> Collection[WalletId] 
     if type(request) is Group:
         of_items = [wallets_locked(item, cache) for item in request.items]
         return None if None in of_items else [wallet_id for wallets in of_items for wallet_id in wallets or ()]
-    if not (type(request) is Post or type(request) is PlaceHold):
+    if not isinstance(request, Post | PlaceHold | PlaceClaim):
         return None
     if request.asset_code is not None and request.asset_code not in cache.by_code:
         return None
@@ -103,26 +102,21 @@ async def _assets_named(
     """The assets that exist now, of those the batch names. Not the live cache: others add to it meanwhile, and an asset
     that appeared between two steps would be known to one and not to the other.
     """
-    codes = {
-        request.asset_code
-        for request in singles(batch)
-        if isinstance(request, Post | PlaceHold | Grant) and request.asset_code is not None
-    }
+    codes = {code for request in singles(batch) if (code := getattr(request, "asset_code", None)) is not None}
     if missing := codes - cache.by_code.keys():
         await cache.load_codes(connection, missing)
     return {code: cache.by_code[code] for code in codes if code in cache.by_code}
 
 
 async def _resolve(
-    connection: asyncpg.Connection,
-    shard: int,
+    shard: Shard,
     names: WalletsToLock,
     pointed: Pointed,
     holds: Sequence[HoldId],
     originals: Sequence[TransactionId],
     wallets: Sequence[WalletId],
 ) -> None:
-    rows = await connection.fetch(_SQL["resolve"], shard, holds, originals, wallets, POINTED_MAX + 1)
+    rows = await shard.fetch(_SQL["resolve"], holds, originals, wallets, POINTED_MAX + 1)
     if len(rows) > POINTED_MAX:
         raise GroupTooLarge(f"What it names has more than {POINTED_MAX} wallets")
     for named_id, wallet_id in rows:

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-import asyncpg
-
 from wallet.errors import ensure
 from wallet.ledger.audit import Salts, marks_of, merkle_root
 from wallet.ledger.batch import Changes, Decision
@@ -20,8 +18,10 @@ from wallet.storage.batch.load import Loaded
 from wallet.storage.batch.long_work import Work, at_once
 from wallet.storage.batch.write_attachments import write_attachments
 from wallet.storage.batch.write_by_copy import ENTRIES_LEAST, copy_posted
+from wallet.storage.batch.write_claims import write_claims
 from wallet.storage.chain.leaves import leaves_of
 from wallet.storage.connections.database import SequenceBehind
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.rows.details import changes_text, details_text
 
@@ -31,13 +31,12 @@ _STORED: Final = slice(8)
 
 
 async def write_decision(
-    connection: asyncpg.Connection,
+    shard: Shard,
     batch: Sequence[Request],
     loaded: Loaded,
     decision: Decision,
     *,
     batch_id: UUID,
-    shard: int,
     salts: Salts,
     work: Work = at_once,
 ) -> None:
@@ -52,19 +51,20 @@ async def write_decision(
     details = {each.id: details_text(each.details) for each in posted if each.details is not None}
     seq = None
     if posted or changes.events:
-        leaves = await work(connection, leaves_of, decision, details, loaded.decided_at, salts)
+        leaves = await work(shard.connection, leaves_of, decision, details, loaded.decided_at, salts)
         plain = posted if is_plain else ()
-        seq = await _write_batch(connection, decision, leaves, plain, moved, batch_id, shard, loaded)
+        seq = await _write_batch(shard, decision, leaves, plain, moved, batch_id, loaded)
     else:
         changed += moved
     if changed or not is_plain or any(changes):
         rows = () if is_plain else [_transaction_row(each, details) for each in posted]
-        await _write_more(connection, decision, rows, changed, seq, shard, loaded)
-    await _name_wallets(connection, changes.events, shard)
+        await _write_more(shard, decision, rows, changed, seq, loaded)
+    await write_claims(shard, changes, loaded.decided_at)
+    await _name_wallets(shard, changes.events)
     if changes.granted or changes.moved:
-        await write_attachments(connection, changes, shard, loaded.decided_at)
+        await write_attachments(shard, changes, loaded.decided_at)
     if not loaded.is_plain or len(posted) < len(batch):
-        await _write_declines(connection, batch, decision, shard, loaded)
+        await _write_declines(shard, batch, decision, loaded)
 
 
 def _is_row_and_entries(posted: Posted) -> bool:
@@ -100,22 +100,20 @@ def _moved_and_changed(
 
 
 async def _write_batch(
-    connection: asyncpg.Connection,
+    shard: Shard,
     decision: Decision,
     leaves: Sequence[bytes],
     plain: Sequence[Posted],
     moved: Sequence[WalletState],
     batch_id: UUID,
-    shard: int,
     loaded: Loaded,
 ) -> int:
     deltas = decision.deltas
     is_copied = bool(plain) and sum(len(each.entries) for each in plain) >= ENTRIES_LEAST
     rows, entries = ((), ()) if is_copied else (plain, _entries(decision))
     transaction_ids, legs, wallet_ids, asset_ids, directions, amounts, versions, balances = _columns(entries, 8)
-    row = await connection.fetchrow(
+    row = await shard.fetchrow(
         _SQL["write_batch"],
-        shard,
         batch_id,
         loaded.decided_at,
         [transaction.id for transaction in rows],
@@ -147,17 +145,16 @@ async def _write_batch(
     ensure(written == asked, f"asked to write {asked} rows, wrote {written}")
     seq: int = row["seq"]
     if is_copied:
-        await copy_posted(connection, plain, seq=seq, shard=shard, at=loaded.decided_at)
+        await copy_posted(shard, plain, seq=seq, at=loaded.decided_at)
     return seq
 
 
 async def _write_more(
-    connection: asyncpg.Connection,
+    shard: Shard,
     decision: Decision,
     transactions: Sequence[Sequence[Any]],
     changed: Sequence[WalletState],
     seq: int | None,
-    shard: int,
     loaded: Loaded,
 ) -> None:
     changes = decision.changes
@@ -173,7 +170,7 @@ async def _write_more(
         (3, [(original_id, *refunded) for original_id, refunded in changes.refunded.items()]),
     )
     columns = [column for width, rows in tables for column in _columns(rows, width)]
-    written = tuple(await connection.fetchrow(_SQL["write_more"], shard, seq, loaded.decided_at, *columns))
+    written = tuple(await shard.fetchrow(_SQL["write_more"], seq, loaded.decided_at, *columns))
     asked = tuple(len(rows) for _, rows in tables)
     ensure(written == asked, f"asked to write {asked} more rows, wrote {written}")
 
@@ -262,7 +259,7 @@ def _lot_row(lot: Lot) -> Sequence[Any]:
     return (*lot[:3], lot.category.value, *lot[4:])
 
 
-async def _name_wallets(connection: asyncpg.Connection, events: Sequence[WalletEvent], shard: int) -> None:
+async def _name_wallets(shard: Shard, events: Sequence[WalletEvent]) -> None:
     """Labels and metadata: the last change of each counts."""
     named: dict[WalletId, dict[str, Any]] = {}
     for event in events:
@@ -274,13 +271,11 @@ async def _name_wallets(connection: asyncpg.Connection, events: Sequence[WalletE
             (wallet_id, "label" in names, names.get("label"), "metadata" in names, names.get("metadata"))
             for wallet_id, names in named.items()
         ]
-        written = await connection.fetchval(_SQL["name_wallets"], shard, *_columns(rows, 5))
+        written = await shard.fetchval(_SQL["name_wallets"], *_columns(rows, 5))
         ensure(written == len(rows), f"asked to name {len(rows)} wallets, named {written}")
 
 
-async def _write_declines(
-    connection: asyncpg.Connection, batch: Sequence[Request], decision: Decision, shard: int, loaded: Loaded
-) -> None:
+async def _write_declines(shard: Shard, batch: Sequence[Request], decision: Decision, loaded: Loaded) -> None:
     declined = [
         (
             request.origin,
@@ -294,7 +289,7 @@ async def _write_declines(
         for request, refused in _declines(batch, decision.outcomes, decision.changes)
     ]
     if declined:
-        await connection.execute(_SQL["write_declines"], shard, loaded.decided_at, *_columns(declined, 7))
+        await shard.execute(_SQL["write_declines"], loaded.decided_at, *_columns(declined, 7))
 
 
 def _declines(
@@ -309,7 +304,7 @@ def _declines(
             if isinstance(outcome, Grouped):
                 yield from _first_refusal(request.items, outcome)
         elif isinstance(outcome, Refused):
-            yield request, outcome  # type: ignore[misc]  # no group
+            yield request, outcome
 
 
 def _first_refusal(items: Sequence[Single], outcome: Grouped) -> Iterable[tuple[Single, Refused]]:

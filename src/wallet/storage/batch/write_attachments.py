@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-import asyncpg
-
 from wallet.errors import ensure
 from wallet.ledger.batch import Changes
 from wallet.ledger.model import Attachment, ProgrammeId, WalletId
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 
 _SQL = load_statements("batch/write_special.sql")
@@ -15,21 +14,17 @@ _SQL = load_statements("batch/write_special.sql")
 Moved = Sequence[tuple[Attachment, WalletId | None]]
 
 
-async def write_attachments(connection: asyncpg.Connection, changes: Changes, shard: int, decided_at: datetime) -> None:
+async def write_attachments(shard: Shard, changes: Changes, decided_at: datetime) -> None:
     """Store moves, then grants, where these are by now. Raises InvariantViolated where a row was not as expected."""
     if moves := net_moves(changes.moved):
         programmes, sources = zip(*moves, strict=True)
-        row = await connection.fetchrow(
-            _SQL["move_attachments"], shard, decided_at, programmes, sources, list(moves.values())
-        )
+        row = await shard.fetchrow(_SQL["move_attachments"], decided_at, programmes, sources, list(moves.values()))
         asked = (len(moves), sum(target is not None for target in moves.values()))
         ensure(tuple(row) == asked, f"asked to move {asked} attachments, moved {tuple(row)}")
     if grants := net_grants(changes.granted, changes.moved):
         programmes, wallets = zip(*grants, strict=True)
         periods, next_periods = zip(*grants.values(), strict=True)
-        advanced = await connection.fetchval(
-            _SQL["advance_attachments"], shard, programmes, wallets, periods, next_periods
-        )
+        advanced = await shard.fetchval(_SQL["advance_attachments"], programmes, wallets, periods, next_periods)
         ensure(advanced == len(grants), f"asked to advance {len(grants)} attachments, advanced {advanced}")
 
 

@@ -13,6 +13,7 @@ import asyncpg
 
 from wallet.errors import BadData, ensure
 from wallet.ledger.model import Posted
+from wallet.storage.connections.shard import Shard
 
 ENTRIES_LEAST: Final = 256
 """From so many entries on a batch is large: below, a round trip costs more than arrays do."""
@@ -40,9 +41,7 @@ _pack_entry = struct.Struct(">i16s ih i16s ii ih iq iq").pack
 _pack_balance = struct.Struct(">iq").pack
 
 
-async def copy_posted(
-    connection: asyncpg.Connection, posted: Sequence[Posted], *, seq: int, shard: int, at: datetime
-) -> None:
+async def copy_posted(shard: Shard, posted: Sequence[Posted], *, seq: int, at: datetime) -> None:
     """Write transactions that are nothing but a row and entries, and these. As write_batch does: in order of the
     unique key, and positions without versions are numbered in the batch.
 
@@ -50,12 +49,12 @@ async def copy_posted(
     """
     instant = (at - _EPOCH) // _MICROSECOND
     try:
-        transactions = list(_transactions(posted, seq, shard, instant))
-        entries = list(_entries(posted, seq, shard, instant))
+        transactions = list(_transactions(posted, seq, shard.number, instant))
+        entries = list(_entries(posted, seq, shard.number, instant))
     except (UnicodeEncodeError, struct.error) as error:  # half of a surrogate pair, a number of more than 64 bits
         raise BadData("a value cannot be stored") from error
-    await _copy(connection, "transactions", _TRANSACTION_COLUMNS, transactions)
-    await _copy(connection, "ledger_entries", _ENTRY_COLUMNS, entries)
+    await _copy(shard.connection, "transactions", _TRANSACTION_COLUMNS, transactions)
+    await _copy(shard.connection, "ledger_entries", _ENTRY_COLUMNS, entries)
 
 
 async def _copy(connection: asyncpg.Connection, table: str, columns: Sequence[str], rows: Sequence[bytes]) -> None:

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Collection, Sequence, Set
 from typing import Final, TypeAlias
 
-import asyncpg
 from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from wallet.errors import (
@@ -34,6 +33,7 @@ from wallet.storage.batch.due_steps import DUE_STEPS_MAX, ManyDue, MoreIsDue
 from wallet.storage.batch.long_work import at_once, in_a_thread
 from wallet.storage.batch.wallets_to_lock import Pointed, wallets_of
 from wallet.storage.connections.database import CannotConnect, Database, LockTimedOut, SequenceBehind, close
+from wallet.storage.connections.shard import Shard
 from wallet.storage.rows.asset_cache import AssetCache
 from wallet.storage.rows.ids import IdSource
 
@@ -78,7 +78,6 @@ class BatchWriter:
         database: Database,
         assets: AssetCache,
         *,
-        shard: int = 0,
         observe: BatchObserver,
         due_steps_max: int = DUE_STEPS_MAX,
         is_aside: bool = False,
@@ -88,15 +87,14 @@ class BatchWriter:
     ) -> None:
         self._database = database
         self._assets = assets
-        self._shard = shard
         self._observe = observe
         self._due_steps_max = due_steps_max
         self._work = in_a_thread(database.settings.idle_transaction_ms_max / 1000) if is_aside else at_once
         self._portions_max = portions_max
         self._bounds = bounds
         self._group_lines_at_once = group_lines_at_once
-        self._ids = IdSource()
-        self._connection: asyncpg.Connection | None = None
+        self._ids = IdSource(database.shard)
+        self._shard: Shard | None = None
         self._salts: Salts  # from the first connection on
         self._away_until, self._away_because = 0.0, ""
         # Wallets that were waited for in vain, and until when nobody waits for them again without asking first.
@@ -124,8 +122,8 @@ class BatchWriter:
         return answers
 
     async def close(self) -> None:
-        connection, self._connection = self._connection, None
-        await close(connection)
+        shard, self._shard = self._shard, None
+        await close(shard and shard.connection)
 
     async def _commit_within(self, batch: Sequence[Request], answers: list[OutcomeOrError]) -> None:
         # Halving keeps order and, as splitting a batch changes nothing, outcomes. One bad request among n costs
@@ -184,7 +182,7 @@ class BatchWriter:
 
     async def _settle(self, wallets: Sequence[WalletId]) -> Sequence[OutcomeOrError]:
         """Post what is due at these wallets; where that is much, a portion."""
-        ids = [self._ids.new_id(self._shard) for _ in wallets]
+        ids = [self._ids.new_id() for _ in wallets]
         batch = [Settle(id_, ORIGIN_SERVICE, f"settle:{id_}", each) for id_, each in zip(ids, wallets, strict=True)]
         try:
             answers = await self._answers_to(batch)
@@ -211,7 +209,7 @@ class BatchWriter:
 
     async def _raise_if_held(self, wallets: Set[WalletId]) -> None:
         try:
-            held = await find_held(await self._connected(), wallets, self._shard)
+            held = await find_held(await self._connected(), wallets)
         except LockTimedOut as error:  # not a wallet, but all of them
             raise StorageUnavailable("the table of wallets is locked") from error
         for wallet in wallets:
@@ -276,14 +274,13 @@ class BatchWriter:
         raise AssertionError("unreachable: the last try returns or raises")
 
     async def _commit_once(self, batch: Sequence[Request]) -> Sequence[Outcome]:
-        connection = await self._connected()
+        shard = await self._connected()
         steps: StepSeconds = {}
         try:
             outcomes = await commit_batch(
-                connection,
+                shard,
                 batch,
-                batch_id=self._ids.new_id(self._shard),
-                shard=self._shard,
+                batch_id=self._ids.new_id(),
                 assets=self._assets,
                 salts=self._salts,
                 commit_seconds_max=self._database.settings.statement_timeout_ms / 1000,
@@ -297,15 +294,15 @@ class BatchWriter:
         except CONNECTION_KEPT:
             raise
         except BaseException:
-            self._connection = None
-            connection.terminate()
+            self._shard = None
+            shard.connection.terminate()
             raise
         self._observe(len(batch), steps)
         return outcomes
 
-    async def _connected(self) -> asyncpg.Connection:
-        if self._connection is not None and not self._connection.is_closed():
-            return self._connection
+    async def _connected(self) -> Shard:
+        if self._shard is not None and not self._shard.connection.is_closed():
+            return self._shard
         if time.monotonic() < self._away_until:
             raise CannotConnect(f"the database was away a moment ago: {self._away_because}")
         try:
@@ -317,8 +314,8 @@ class BatchWriter:
             # Whoever is queued behind this batch need not wait for a connection attempt each.
             self._away_until, self._away_because = time.monotonic() + AWAY_SECONDS, str(error)
             raise CannotConnect(str(error)) from error
-        self._connection, self._away_because = connection, ""
-        return connection
+        self._shard, self._away_because = Shard(connection, self._database.shard), ""
+        return self._shard
 
 
 def _alone(error: StaleContext | BadData | LockTimedOut | GroupTooLarge | NotAtOnce) -> WalletError:

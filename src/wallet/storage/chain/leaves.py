@@ -33,6 +33,7 @@ from wallet.ledger.audit import (
 )
 from wallet.ledger.batch import Changes, Decision
 from wallet.ledger.model import Entry, HoldStep, Lot, LotCategory, LotMove, Posted, TransactionId, WalletEvent
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.rows.details import changes_text
 
@@ -117,17 +118,15 @@ def _event_record(event: WalletEvent, created_at: int) -> Record:
     return Record(event.id, event.wallet_id, event_head(event.id), (part,))
 
 
-async def read_records(
-    connection: asyncpg.Connection, *, shard: int, first_seq: int, last_seq: int
-) -> Mapping[int, Sequence[Record]]:
+async def read_records(shard: Shard, *, first_seq: int, last_seq: int) -> Mapping[int, Sequence[Record]]:
     """What these batches have written, by seq and in order of leaves, whether there is such a batch or not.
 
     Raises what the driver raises, and UNREADABLE.
     """
-    transactions = await connection.fetch(_SQL["find_transactions"], shard, first_seq, last_seq)
+    transactions = await shard.fetch(_SQL["find_transactions"], first_seq, last_seq)
     ids = [row["id"] for row in transactions]
-    found = [await connection.fetch(_SQL[name], shard, ids) if ids else () for name in _OF_TRANSACTIONS]
-    events = await connection.fetch(_SQL["find_events"], shard, first_seq, last_seq)
+    found = [await shard.fetch(_SQL[name], ids) if ids else () for name in _OF_TRANSACTIONS]
+    events = await shard.fetch(_SQL["find_events"], first_seq, last_seq)
     # A batch may have ten thousand transactions, one from before the chain a hundred thousand: others have their turn.
     return await asyncio.to_thread(_records_of, transactions, found, events)
 

@@ -1,6 +1,6 @@
-"""The audit chain of settled batches: appending its links, and where it ends.
+"""The audit chain of stable batches: appending its links, and where it ends.
 
-A link is a pure function of history, and history is settled when it is sealed: leaders that seal at the same time, or
+A link is a pure function of history, and history is stable when it is sealed: leaders that seal at the same time, or
 one that wakes up late, can only come to the same links, and the keys let each be written once.
 """
 
@@ -17,6 +17,7 @@ import asyncpg
 from wallet.ledger.audit import NO_LINK, Link, Record, Salts, leaf_of, link_hash, merkle_root, microseconds
 from wallet.storage.chain.leaves import read_records
 from wallet.storage.connections.database import driver_errors
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 
 SEALED_MAX: Final = 2_000
@@ -49,35 +50,35 @@ class Checkpoint:
     made_at: datetime
 
 
-async def seal(connection: asyncpg.Connection, *, shard: int, salts: Salts, batches_max: int = SEALED_MAX) -> bool:
-    """Append links for settled batches that have none, and answer whether there may be more to do.
+async def seal(shard: Shard, *, salts: Salts, batches_max: int = SEALED_MAX) -> bool:
+    """Append links for stable batches that have none, and answer whether there may be more to do.
 
     Raises StorageUnavailable when the connection is of no more use.
     """
     with driver_errors():
-        head = await connection.fetchrow(_SQL["find_head"], shard)
+        head = await shard.fetchrow(_SQL["find_head"])
         height, seq, previous = (0, 0, NO_LINK) if head is None else head
-        batches = await connection.fetch(_SQL["find_unsealed"], shard, seq, batches_max)
+        batches = await shard.fetch(_SQL["find_unsealed"], seq, batches_max)
         sealed = _sealed_now(batches)
-        roots = await _roots(connection, shard, sealed, salts)
+        roots = await _roots(shard, sealed, salts)
         heights, seqs, hashes = [], [], []
         for batch, root in zip(sealed, roots, strict=True):
             height += 1
-            previous = link_hash(previous, link_of(batch, shard, height, root))
+            previous = link_hash(previous, link_of(batch, shard.number, height, root))
             heights.append(height)
             seqs.append(batch["seq"])
             hashes.append(previous)
         try:
             if sealed:
-                await connection.execute(_SQL["append_seals"], shard, heights, seqs, hashes)
+                await shard.execute(_SQL["append_seals"], heights, seqs, hashes)
         except asyncpg.UniqueViolationError:  # another leader was first
             return True
     return len(sealed) < len(batches) or len(batches) == batches_max
 
 
-async def measure_lag(connection: asyncpg.Connection, *, shard: int) -> Lag:
+async def measure_lag(shard: Shard) -> Lag:
     with driver_errors():
-        row = await connection.fetchrow(_SQL["measure_lag"], shard, LAG_MAX)
+        row = await shard.fetchrow(_SQL["measure_lag"], LAG_MAX)
     return Lag(batches=row["batches"], seconds=row["seconds"])
 
 
@@ -112,7 +113,7 @@ def _sealed_now(batches: Sequence[Any]) -> Sequence[Any]:
     return batches
 
 
-async def _roots(connection: asyncpg.Connection, shard: int, batches: Sequence[Any], salts: Salts) -> Sequence[bytes]:
+async def _roots(shard: Shard, batches: Sequence[Any], salts: Salts) -> Sequence[bytes]:
     roots: list[bytes] = []
     for is_given, neighbours in groupby(batches, key=lambda batch: batch["root"] is not None):
         run = list(neighbours)
@@ -120,7 +121,7 @@ async def _roots(connection: asyncpg.Connection, shard: int, batches: Sequence[A
             roots += [batch["root"] for batch in run]
             continue
         first, last = run[0]["seq"], run[-1]["seq"]
-        records = await read_records(connection, shard=shard, first_seq=first, last_seq=last)
+        records = await read_records(shard, first_seq=first, last_seq=last)
         # Beside the event loop, which the process has for requests: a ledger from before the chain takes its time.
         roots += await asyncio.to_thread(_roots_of, [records.get(batch["seq"], ()) for batch in run], salts)
     return roots

@@ -1,3 +1,5 @@
-"""Connections to PostgreSQL: from a URL to a session that is as it was asked for, pools, and database transactions. No
-statement on a table. Begin with database, then pooled.
+"""Connections to PostgreSQL: the database URL, TLS, sessions, pools, database transactions, and the driver's errors.
+
+No statement here names a table of the ledger. Begin with database (one connection, and errors translated), then pooled
+(questions). The URL is parsed in database_url, and read in destination.
 """

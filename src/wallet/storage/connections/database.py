@@ -1,4 +1,4 @@
-"""Connections, their settings and time-outs, and the one place where the driver's errors become ours."""
+"""Connections with their settings and time-outs, and the only translation of the driver's errors into ours."""
 
 import asyncio
 import logging
@@ -19,53 +19,54 @@ from wallet.errors import (
 )
 from wallet.settings import Settings
 from wallet.storage.connections.opening import open_connection
-from wallet.storage.connections.session import settle
+from wallet.storage.connections.session import configure
+from wallet.storage.connections.shard import SHARD_ONLY
 from wallet.storage.connections.sqlstates import words_of
 
 _log = logging.getLogger(__name__)
 
-# Another writer was there first. Names, never messages.
+# Another writer committed first. Errors are told apart by codes and names, never by messages.
 _CONFLICTS: Final = frozenset({"40001", "40P01"})
 _REFERENCE_CONSTRAINT: Final = "transactions_reference_uq"
-# Bad values that only the database refuses: data exceptions and program limits.
+# Bad values that only PostgreSQL refuses: data exceptions and program limits.
 _BAD_DATA_CLASSES: Final = ("22", "54")
-# Our own triggers (0001_ledger.sql): somebody broke a law of the ledger.
+# Raised by our own triggers (0001_ledger.sql): a statement broke a law of the ledger.
 _LAWS_CLASS: Final = "WL"
 
 _LOCK_TIMEOUT: Final = "55P03"
 
 
-# A number that its sequence has given before.
+# By primary key, the sequence that numbers its rows: a duplicate means that the sequence is behind.
 _NUMBERED: Final = {"batches_pk": "batch_seq", "declines_pk": "declines_id_seq"}
 
 
 class LockTimedOut(WalletBusy):
-    """Somebody holds a wallet for too long. The others in the batch need not wait for it."""
+    """Another session holds a wallet or a reference for too long. The other requests of the batch need not wait."""
 
 
 class SequenceBehind(StorageUnavailable):
-    """A sequence is behind its table, as after a logical copy: nothing is written with a number that it gives."""
+    """A sequence is behind its table, as after a logical copy, so PostgreSQL refuses the numbers that it gives."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"the sequence {name} is behind its table: run `wallet migrate`, which moves it forward")
 
 
 class CannotConnect(StorageUnavailable):
-    """A writer has no connection and gets none, whatever others may have. The message says why."""
+    """A writer has no connection and gets none, though other parts of the service may. The message says why."""
 
 
 class NotPrimary(StorageUnavailable):
-    """The server is a standby: it takes no writes, and what it has to read may be old."""
+    """The server is a standby: it takes no writes, and its rows may be old."""
 
 
-# Planning a write anew costs more than executing it. A plan kept from when the tables were empty would read them
-# whole; with nothing but index look-ups to choose from, it is the right one at any size.
+# Planning a write again costs more than executing it, so plans are kept. A plan made while the tables were empty would
+# scan them. With index look-ups as the only choice, a kept plan is right at any size.
 _KEYED_PLANS: Final = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 # Statements with optional filters need plans for the values at hand.
 _FRESH_PLANS: Final = {"plan_cache_mode": "force_custom_plan"}
 
 COMMAND_SECONDS_MORE: Final = 1.0
-"""How much longer than the server's time-out we wait for an answer."""
+"""How much longer than the server's time-out the service waits for an answer."""
 
 CONNECTION_LOST: Final = (
     OSError,
@@ -78,21 +79,25 @@ CONNECTION_LOST: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Database:
-    """Where the database is and how a connection to it is set up. Makes connections; holds none."""
+    """Makes connections to the database of one URL, set up as the settings say. Holds none."""
 
     dsn: str = field(repr=False)
     settings: Settings
+    shard: int = SHARD_ONLY
+    """The shard that is asked there, and that ids made for it have."""
     _said: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
-    """What `reconnect` has logged since it last succeeded: many connect, again and again."""
+    """The errors that `reconnect` has logged since it last succeeded. Many parts reconnect again and again; each error
+    is logged once.
+    """
 
     async def connect(self, purpose: str, *, finds_by_key: bool = False, as_login: bool = False) -> asyncpg.Connection:
         """One connection, set up and checked. Raises StorageUnavailable (NotPrimary on a standby), or SettingsInvalid
         for an unsafe server.
 
-        `as_login`: for a start, without taking the service's role, which may not be there yet.
+        `as_login`: at a start, without the service's role, which may not exist yet.
 
-        `finds_by_key`: every statement on it finds rows by a key that it is given, so that
-        one plan suits all (docs/adr/0005).
+        `finds_by_key`: every statement on the connection finds rows by a given key, so that one plan suits all values
+        (docs/adr/0005).
         """
         limits = self.settings
         session = {
@@ -106,21 +111,21 @@ class Database:
             "tcp_keepalives_count": "3",
             "tcp_user_timeout": "15000",
             "timezone": "UTC",
-            # Compiling a plan costs more than any statement of ours takes.
+            # Compiling a plan costs more time than any statement of ours.
             "jit": "off",
-            # Not less: a warning is how the server says that a commit was not replicated. Not more: see there.
+            # Warnings must come: by one PostgreSQL reports that a commit was not replicated. Notices must not.
             "client_min_messages": "warning",
         }
         session |= _KEYED_PLANS | {"plan_cache_mode": limits.plan_cache_mode} if finds_by_key else _FRESH_PLANS
         if limits.database_role and not as_login:
-            # By the start of the session, so that nothing that resets it gives the login's own rights back.
+            # Set at the session's start, so that a RESET does not bring the login's own rights back.
             session["role"] = limits.database_role
 
         async def connect() -> asyncpg.Connection:
             return await open_connection(
                 self.dsn,
                 seconds_max=limits.connect_seconds_max,
-                # For a server that cannot keep its own time-out, because it is frozen or cut off.
+                # Our own limit: a frozen or unreachable server does not keep its time-out.
                 command_seconds_max=limits.statement_timeout_ms / 1000 + COMMAND_SECONDS_MORE,
                 server_settings=session,
             )
@@ -128,7 +133,7 @@ class Database:
         with driver_errors():
             connection = await connect()
             try:
-                is_standby = await settle(
+                is_standby = await configure(
                     connection, session, dsn=self.dsn, connect_another=connect if as_login else None
                 )
                 if is_standby:
@@ -139,7 +144,7 @@ class Database:
         return connection
 
     async def reconnect(self, purpose: str, *, finds_by_key: bool = False) -> asyncpg.Connection:
-        """As `connect`, for a service that runs: what start would refuse is a database that is away, and may pass."""
+        """As `connect`, for a running service: settings that a start would refuse are a failure that may pass."""
         try:
             connection = await self.connect(purpose, finds_by_key=finds_by_key)
         except SettingsInvalid as error:
@@ -151,23 +156,23 @@ class Database:
         return connection
 
     async def pool(self, purpose: str, *, connections_max: int) -> asyncpg.Pool:
-        """Connections for short pieces of work, each made when it is first needed: making the pool needs none.
+        """A pool for short pieces of work. It makes each connection when it first needs it, and none at once.
 
-        Acquiring one raises what `connect` raises, and TimeoutError if none is free in the time it is given.
+        Acquiring one raises what `connect` raises, and TimeoutError if none becomes free in the given time.
         """
 
         async def connect(*_: Any, **__: Any) -> asyncpg.Connection:
             return await self.reconnect(purpose)
 
         async def keep(_: asyncpg.Connection) -> None:
-            """Users of the pool set nothing, so there is nothing to reset at the price of a round trip."""
+            """Reset nothing, and save a round trip: the users of the pool change no setting."""
 
         return await asyncpg.create_pool(connect=connect, reset=keep, min_size=0, max_size=connections_max)
 
 
 @contextmanager
 def driver_errors() -> Iterator[None]:
-    """Translate what goes wrong before COMMIT is sent. None of the raised texts repeats the driver's."""
+    """Translate the driver's errors before COMMIT is sent. No raised text repeats the driver's."""
     try:
         yield
     except asyncpg.PostgresError as error:
@@ -197,13 +202,13 @@ def translated(error: asyncpg.PostgresError) -> Exception:
 
 
 def is_fatal(error: asyncpg.PostgresError) -> bool:
-    """Whether the server ended the session with this error, so that nothing is known of a COMMIT under way."""
+    """Whether the server ended the session with this error, so that the result of a COMMIT is unknown."""
     fields: Mapping[str, Any] = error.as_dict()
     return (fields.get("severity_en") or fields.get("severity")) != "ERROR"
 
 
 async def close(connection: asyncpg.Connection | None) -> None:
-    """Close politely, or at once if that does not work within a second."""
+    """Close the connection in the protocol's way, or at once if that takes longer than a second."""
     if connection is None or connection.is_closed():
         return
     try:

@@ -1,7 +1,8 @@
-"""A database's URL, taken apart as libpq does it, so that what works with psql means the same here.
+"""Parses a database URL as libpq does, so that a URL that works with psql means the same here.
 
-Only the grammar, and what the environment adds: from the URL's text to parameters by libpq's names. What they come to
-is in `destination`. https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS
+This module holds the grammar and the environment variables: it makes parameters with libpq's names. The module
+`destination` gives them their meaning.
+https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS
 """
 
 import re
@@ -28,14 +29,14 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
     "load_balance_hosts": "PGLOADBALANCEHOSTS", "scram_client_key": "", "scram_server_key": "", "oauth_issuer": "",
     "oauth_client_id": "", "oauth_client_secret": "", "oauth_scope": "", "sslkeylogfile": "",
 }  # fmt: skip
-"""Every parameter of libpq, and the variable that stands in for it; a test compares both with libpq's own list."""
+"""Every parameter of libpq, and the environment variable that replaces it. A test compares both with libpq's list."""
 
 _SCHEMES: Final = ("postgresql://", "postgres://")
 _BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
 
 
 class Parameters:
-    """What the URL says, and where it says nothing, what the environment does."""
+    """The parameters of the URL, and from the environment those that the URL does not give."""
 
     def __init__(self, url: str, environment: Mapping[str, str], *, named: str) -> None:
         self.named = named
@@ -44,39 +45,39 @@ class Parameters:
             name: environment[variable] for name, variable in ENVIRONMENT.items() if environment.get(variable)
         }
         if "host" in self._of_url:
-            # Unlike libpq: an address that was meant for another host must not lead a ledger astray.
+            # Unlike libpq: an address that was set for another host must not lead to another ledger.
             self._of_environment.pop("hostaddr", None)
 
     def get(self, name: str) -> str:
-        """Its value; empty if it is not given."""
+        """The value of a parameter; empty if it is not given."""
         return self._of_url.get(name, self._of_environment.get(name, ""))
 
     def is_given(self, name: str) -> bool:
         return name in self._of_url or name in self._of_environment
 
     def choice(self, name: str, choices: Collection[str], default: str) -> str:
-        """One of these. An empty one is refused: a variable that was to fill it in was probably not set."""
+        """The value, which must be one of `choices`. An empty value is refused: probably a variable was not set."""
         value = self.get(name) if self.is_given(name) else default
         if value not in choices:
             self.refuse(name, f"must be one of {', '.join(choices)}")
         return value
 
     def refuse(self, name: str, why: str) -> NoReturn:
-        """Raise SettingsInvalid, which names the parameter and who gave it."""
+        """Raise SettingsInvalid, which names the parameter and the place that it was given in."""
         if name in self._of_url:
             raise SettingsInvalid(f"{name} of {self.named} {why}")
         raise SettingsInvalid(f"{ENVIRONMENT[name] if name in self._of_environment else name} {why}")
 
     def unknown(self) -> dict[str, str]:
-        """What libpq does not know, and the server may: a setting of its own."""
+        """The parameters that libpq does not know. They may be settings of the server."""
         return {name: value for name, value in self._of_url.items() if name not in ENVIRONMENT}
 
 
 def parameters_of(url: str, *, named: str) -> dict[str, str]:
-    """The parameters of a URL. What the query says wins over the front part, and the last of several wins.
+    """The parameters of a URL. The query wins over the front part, and the last of several values wins.
 
-    `named`: the setting that the URL is of, for the one line that says what is wrong. That line repeats nothing of the
-    URL: where one is cut wrongly, any part of it may be a part of the password.
+    `named`: the setting that holds the URL, for the line that says what is wrong. That line repeats no part of the URL:
+    if the URL is cut in the wrong place, any part may hold a piece of the password.
     """
     scheme = next((each for each in _SCHEMES if url.startswith(each)), None)
     if scheme is None:
@@ -90,7 +91,10 @@ def parameters_of(url: str, *, named: str) -> dict[str, str]:
 
 
 def _cut_query(rest: str) -> tuple[str, str, str]:
-    """A question mark in the password is no query: the login ends at the first @, unless a / comes before it."""
+    """The text before the query, the question mark, and the query.
+
+    A question mark in the password begins no query: the login ends at the first @, unless a / comes before it.
+    """
     login = re.match(r"[^@/]*@", rest)
     end = login.end() if login else 0
     before, mark, query = rest[end:].partition("?")
@@ -122,17 +126,17 @@ def _host_and_port(place: str) -> tuple[str, str]:
 
 def _query(query: str) -> Iterator[tuple[str, str]]:
     for part in query.removesuffix("&").split("&") if query else ():
-        # A second = is a part of the value, as in options=-c search_path=wallet. libpq wants it encoded.
+        # A second = is part of the value, as in options=-c search_path=wallet. libpq requires it to be encoded.
         name, equals, value = part.partition("=")
         if not equals:
             raise ValueError("each parameter after the question mark is written like name=value")
         given = _decoded(name), _decoded(value)
-        # As JDBC asks for it; libpq takes it, too.
+        # The form of JDBC, which libpq takes, too.
         yield ("sslmode", "require") if given == ("ssl", "true") else given
 
 
 def _decoded(text: str) -> str:
-    """Percent-decoded. A plus sign is itself: this is no form."""
+    """The text percent-decoded. A plus sign stays a plus sign, unlike in HTML forms."""
     if _BROKEN_ESCAPE.search(text):
         raise ValueError("a percent sign is written as %25, and no character may be %00")
     try:

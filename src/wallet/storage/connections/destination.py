@@ -1,6 +1,7 @@
-"""What a database's URL comes to: the places to try, who logs in there, and how the way is encrypted.
+"""The meaning of a database URL: the servers to try, the login, and the encryption.
 
-Whatever of it would make the connection safer is honoured, or refused here by name. Nothing is connected to.
+A parameter that would make the connection safer is honoured or refused by name, and never ignored. This module opens
+no connection.
 """
 
 import os
@@ -18,20 +19,21 @@ from wallet.storage.connections.encryption import context_of, mode_of
 from wallet.storage.connections.password_file import find_password
 
 _FOLDERS: Final = ("/run/postgresql", "/var/run/postgresql", "/tmp", "/private/tmp")  # noqa: S108
-"""Where the servers of the usual packages put their sockets."""
+"""The folders in which the usual PostgreSQL packages put their sockets."""
 _PORT: Final = 5432
 _SOCKET_PATH_BYTES_MAX: Final = 107
 
 _INSTEAD: Final = "to know the server, use sslmode=verify-full, with sslrootcert"
 _WRITTEN_OUT: Final = "write what it stands for into the URL"
 
-# What this service cannot do, with the values that ask for nothing. To drop the others would be to pretend.
+# The parameters that this service cannot honour, with their harmless values, and an advice. Any other value is refused:
+# to ignore it would pretend that it works.
 _NOT_HONOURED: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
     "channel_binding": (("disable", "prefer"), _INSTEAD),
     "require_auth": (("",), _INSTEAD),
     "requirepeer": (("",), "protect the socket's folder"),
     "sslcertmode": (("allow", "disable"), "the server's pg_hba.conf can ask for a certificate (clientcert)"),
-    "sslsni": (("1",), "the server is told which host is meant"),
+    "sslsni": (("1",), "this service always sends the host's name"),
     "sslkeylogfile": (("",), "take it out"),
     "gssencmode": (("disable", "prefer"), "use sslmode=verify-full"),
     "gssdelegation": (("", "0"), "take it out"),
@@ -46,7 +48,7 @@ _NOT_HONOURED: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
     "replication": (("", "false", "off", "no", "0"), "take it out"),
     "service": (("",), _WRITTEN_OUT),
     "servicefile": (("",), _WRITTEN_OUT),
-    # To the server these would be no settings, but its own words for what has names of its own here.
+    # As server settings, PostgreSQL would read these as start parameters of its own; libpq has other names for them.
     "ssl": ((), "its name is sslmode"),
     "database": ((), "its name is dbname"),
 }
@@ -54,12 +56,12 @@ _NOT_HONOURED: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One address to try."""
+    """One server to try."""
 
     address: str
     """A host's name or address, or the folder of a Unix socket."""
     name: str
-    """What its certificate and a password file call it."""
+    """The server's name in its certificate and in a password file."""
     port: int
 
     @property
@@ -69,7 +71,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """`context` is what TLS is spoken with wherever `sslmode` wants it; None: nowhere."""
+    """The servers, the login and the encryption of a URL. `context`: for TLS, as `sslmode` asks; None: without TLS."""
 
     named: str
     places: Sequence[Endpoint]
@@ -85,9 +87,9 @@ class Destination:
     server_settings: Mapping[str, str]
 
     def password_at(self, place: Endpoint) -> str | None:
-        """The password for one place, as a password file may have one for each. None: there is none.
+        """The password for one server, since a password file may have one for each. None if there is none.
 
-        Raises SettingsInvalid if the file named cannot be read.
+        Raises SettingsInvalid if the named file cannot be read.
         """
         if self.password:
             return self.password
@@ -96,11 +98,11 @@ class Destination:
 
 
 def destination_of(url: str, *, named: str, environment: Mapping[str, str]) -> Destination:
-    """Where this URL leads. Raises SettingsInvalid, in one line that has nothing of a password."""
+    """The destination of this URL. Raises SettingsInvalid with one line, which holds no part of a password."""
     parameters = Parameters(url, environment, named=named)
     for name, (harmless, instead) in _NOT_HONOURED.items():
         if parameters.is_given(name) and parameters.get(name) not in harmless:
-            parameters.refuse(name, f"asks for what this service does not do: {instead}")
+            parameters.refuse(name, f"asks for something that this service does not support: {instead}")
     places = tuple(_places(parameters))
     sslmode = mode_of(parameters)
     user = parameters.get("user") or _own_name(named)
@@ -125,7 +127,7 @@ def destination_of(url: str, *, named: str, environment: Mapping[str, str]) -> D
 
 
 def server_settings_of(url: str, *, named: str, environment: Mapping[str, str]) -> Mapping[str, str]:
-    """What this URL asks the server for, without a look at the files that it names."""
+    """The server settings of this URL. Does not read the files that the URL names."""
     return _server_settings(Parameters(url, environment, named=named))
 
 
@@ -151,7 +153,7 @@ def _port(text: str, parameters: Parameters) -> int:
     if not text:
         return _PORT
     if not (text.isascii() and text.isdecimal() and 0 < int(text) < 65_536):
-        # As the URL may be cut wrongly: in the middle of a password that has a slash.
+        # Perhaps the URL was cut in the middle of a password that has a slash.
         parameters.refuse(
             "port", "must be a number from 1 to 65535; special characters of a password are percent-encoded"
         )

@@ -1,6 +1,6 @@
-"""What TLS to the database is spoken with: whom we trust, who we are, and the files that both come from.
+"""TLS to the database: the certificates that are trusted, the client's own certificate, and the files that hold them.
 
-Files that the URL names must be there and be what they should be. Those of ~/.postgresql are used if they are there.
+Files that the URL names must exist and have the right content. Files in ~/.postgresql are used if they exist.
 """
 
 import os
@@ -22,10 +22,10 @@ _VERSIONS: Final = {
 
 
 def mode_of(parameters: Parameters) -> str:
-    """The sslmode. Raises SettingsInvalid for one that is none, or too weak for the certificates of the system."""
+    """The sslmode. Raises SettingsInvalid if it is unknown, or too weak for the system's certificates."""
     if parameters.get("sslrootcert") != _SYSTEM:
         return parameters.choice("sslmode", _MODES, "prefer")
-    # Anybody has a certificate that one of these authorities signed: without the name it proves nothing.
+    # Anybody can get a certificate of these authorities. So it proves nothing unless the name is checked.
     mode = parameters.choice("sslmode", _MODES, "verify-full")
     if mode != "verify-full":
         parameters.refuse("sslmode", "must be verify-full with sslrootcert=system")
@@ -33,9 +33,9 @@ def mode_of(parameters: Parameters) -> str:
 
 
 def context_of(parameters: Parameters, mode: str, names: Mapping[str, str]) -> ssl.SSLContext | None:
-    """The context for this mode; None where nothing is encrypted. `names`: by address, whose certificate it must be.
+    """The TLS context of this mode; None if nothing is encrypted. `names`: by address, the name in the certificate.
 
-    Raises SettingsInvalid that names the file or the parameter that is wrong.
+    Raises SettingsInvalid, which names the wrong file or parameter.
     """
     if mode == "disable":
         return None
@@ -55,7 +55,7 @@ def context_of(parameters: Parameters, mode: str, names: Mapping[str, str]) -> s
 
 
 class _NamedContext(ssl.SSLContext):
-    """The driver asks for a certificate of the address that it connects to, which with hostaddr is not the name."""
+    """Checks certificates against the host's name. The driver passes the address, which differs with hostaddr."""
 
     names: Mapping[str, str]
 
@@ -84,7 +84,7 @@ def _trust(context: ssl.SSLContext, parameters: Parameters, mode: str) -> None:
             "sslmode", f"is {mode}, which needs sslrootcert, a file of certificates to trust, or sslrootcert=system"
         )
     else:
-        # As libpq does it: without anybody to trust, encrypted to whoever is there.
+        # As in libpq: without a trusted certificate, the connection is encrypted, but the server is not checked.
         context.verify_mode = ssl.CERT_NONE
 
 
@@ -112,7 +112,7 @@ def _show_certificate(context: ssl.SSLContext, parameters: Parameters) -> None:
         "sslcert",
         certificate,
         "certificate that goes with the private key (sslkey, sslpassword)",
-        # Without a function it would ask for the password on the terminal.
+        # Without a function, OpenSSL would ask for the password on the terminal.
         lambda: context.load_cert_chain(certificate, key or None, lambda: parameters.get("sslpassword")),
     )
 
@@ -130,13 +130,13 @@ def _bound_versions(context: ssl.SSLContext, parameters: Parameters) -> None:
 
 
 def _file(parameters: Parameters, name: str, in_home: str) -> str:
-    """The file named, or the one in the home folder if it is there; empty if neither is."""
+    """The path of the file that the URL names, else of the one in the home folder; empty if there is neither."""
     if parameters.get(name):
         return parameters.get(name)
     path = Path(os.path.expanduser("~"), ".postgresql", in_home)
     try:
         path.stat()
-    except OSError:  # not there; or the home of somebody else, as under `su`
+    except OSError:  # there is no such file, or the home folder belongs to another user, as under `su`
         return ""
     return str(path)
 

@@ -1,4 +1,4 @@
-"""The password file of PostgreSQL's clients: lines of host:port:database:user:password, the first that fits wins.
+"""Reads the password file of PostgreSQL's clients: lines of host:port:database:user:password; the first match wins.
 
 https://www.postgresql.org/docs/current/libpq-pgpass.html
 """
@@ -19,9 +19,9 @@ _LINE: Final = re.compile(r"((?:\\.|[^:\\])*):" * 4 + "(.*)")
 
 
 def find_password(named: str, *, hosts: Collection[str], port: int, database: str, user: str) -> str | None:
-    """The password for this login, if the file has one. `hosts`: the names that the server goes by.
+    """The password for this login, if the file has one. `hosts`: the names of the server.
 
-    `named`: the file's path; empty: ~/.pgpass, if it is there. Raises SettingsInvalid if the file named cannot be used.
+    `named`: the file's path; empty: ~/.pgpass, if it exists. Raises SettingsInvalid if the named file cannot be used.
     """
     wanted: tuple[Collection[str], ...] = (hosts, (str(port),), (database,), (user,))
     for line in _lines(named):
@@ -52,7 +52,7 @@ def _lines(named: str) -> list[str]:
 def _unusable(named: str, why: str) -> list[str]:
     if named:
         raise SettingsInvalid(why)
-    # Nobody asked for this one: the server may need no password. Most often it is just not there.
+    # The operator did not name ~/.pgpass, and the server may need no password. Most often the file does not exist.
     _log.debug("%s", why)
     return []
 

@@ -1,8 +1,9 @@
-"""What a session must be like before anything is asked on it: on a safe server, set up as it was asked for, and ours.
+"""Checks each new session before it is used: the server must be safe, the settings as asked for, and no pooler may
+share the session with other clients.
 
-A pooler between us and the server may leave out what the start packet asks for, the role and the time-outs included,
-and may give the server's side of a connection to others between database transactions. So the server itself is asked,
-in one question per connection (docs/adr/0026).
+A pooler between the service and PostgreSQL may drop settings of the start packet, among them the role and the
+time-outs, and may give the server process of a connection to other clients between database transactions. So
+PostgreSQL itself is asked, in one query per connection (docs/adr/0026).
 """
 
 import os
@@ -19,14 +20,14 @@ from wallet.storage.connections.sql_files import load_statements
 _SQL: Final = load_statements("connections/session.sql")
 
 TURNS: Final = 10
-"""How often two connections take turns before they are believed to have a server process each."""
+"""How often two connections are asked in turn before each is believed to have a server process of its own."""
 
 _DIRECTLY: Final = "use session mode (PgBouncer: pool_mode = session), or connect to PostgreSQL directly"
 
-# How the driver fails where the server's side of a connection changes between two messages.
+# The driver's errors if the server process of a connection changes between two messages.
 _CHANGED_MEANWHILE: Final = (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError)
 
-# What the server is not asked about: names, and what is between it and whatever is connected to it.
+# The settings that are not compared: names, and those of the TCP connection, which a pooler has on its own side.
 _UNCHECKED: Final = ("application_name", "role", "tcp_")
 
 _OF_OPTIONS: Final = re.compile(r"(?:-c\s*|--)search_path=((?:\\.|\S)*)")
@@ -34,16 +35,17 @@ _OF_OPTIONS: Final = re.compile(r"(?:-c\s*|--)search_path=((?:\\.|\S)*)")
 Connect = Callable[[], Awaitable[asyncpg.Connection]]
 
 
-async def settle(
+async def configure(
     connection: asyncpg.Connection, asked: Mapping[str, str], *, dsn: str, connect_another: Connect | None = None
 ) -> bool:
-    """See to it that a new connection is as asked for. `asked`: the settings it was opened with, beside those of `dsn`.
+    """Make sure that a new connection has its settings. `asked`: those that it was opened with, besides those of `dsn`.
 
-    What a pooler has left out is set by statements. `connect_another`: have it found out as well whether a pooler gives
-    this connection's server process to others; for one connection of a program, because it takes a second one.
-    Answers whether the server is a standby.
+    Statements set what a pooler has dropped. `connect_another`: also find out whether a pooler gives this connection's
+    server process to other clients; this needs a second connection, so a program does it once.
+    Returns whether the server is a standby.
 
-    Raises SettingsInvalid for an unsafe server, and for a pooler that cannot be worked with; else what the driver does.
+    Raises SettingsInvalid for an unsafe server, and for a pooler that the service cannot work with. Otherwise raises
+    what the driver raises.
     """
     settings = {"client_encoding": "UTF8"} | _search_path(dsn) | dict(asked)
     wanted = {name: value for name, value in settings.items() if not name.startswith(_UNCHECKED)}
@@ -65,8 +67,7 @@ async def settle(
         ) from None
     if left_out:
         raise SettingsInvalid(
-            f"a pooler stands between, and leaves out what each session is started with ({', '.join(left_out)}): "
-            f"{_DIRECTLY}"
+            f"a pooler stands between, and leaves out settings of each session ({', '.join(left_out)}): {_DIRECTLY}"
         )
     return bool(row["is_standby"])
 
@@ -92,7 +93,7 @@ def _left_out(row: Any, asked: Mapping[str, str]) -> list[str]:
 
 
 async def _ensure_not_shared(connection: asyncpg.Connection, pid: int, connect_another: Connect) -> None:
-    """A process that answers on two connections in turn, or is not the same in the next one, belongs to neither."""
+    """Raise SettingsInvalid if another connection reaches the same server process, or this one leaves its process."""
     another = await connect_another()
     try:
         for _ in range(TURNS):
@@ -103,22 +104,22 @@ async def _ensure_not_shared(connection: asyncpg.Connection, pid: int, connect_a
 
 
 async def _is_served_by(connection: asyncpg.Connection, pid: int) -> bool:
-    # Without a prepared statement, which would not be there in the next process.
+    # Without a prepared statement, which would not exist in another server process.
     tag: str = await connection.execute(_SQL["is_served_by"].format(pid=pid))
     return tag.endswith(" 1")
 
 
 def _is_shared() -> SettingsInvalid:
     return SettingsInvalid(
-        "a pooler stands between, and gives the server's side of a connection to others between transactions: "
+        "a pooler stands between, and gives the server process of a connection to other clients between transactions: "
         f"prepared statements, settings and locks would be lost: {_DIRECTLY}"
     )
 
 
 def _search_path(dsn: str) -> dict[str, str]:
-    """The search path that a database URL asks for, if it does: elsewhere there may be another ledger."""
+    """The search path that a database URL asks for, if any. Another path could lead to another ledger."""
     given = server_settings_of(dsn, named="the database's URL", environment=os.environ)
     by_options = [re.sub(r"\\(.)", r"\1", value) for value in _OF_OPTIONS.findall(given.get("options", ""))]
-    # As the server does it: of several the last, and a setting of its own before options.
+    # As PostgreSQL does it: the last of several counts, and a parameter of the URL wins over options.
     found = [*by_options, *([given["search_path"]] if "search_path" in given else [])]
     return {"search_path": found[-1]} if found else {}

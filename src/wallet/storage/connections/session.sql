@@ -1,4 +1,4 @@
--- What every connection is set up with and checked for.
+-- The checks of every new connection.
 
 -- name: look_at_session
 -- in:  $1 names and $2 values of settings text[], as they were asked for

@@ -1,6 +1,6 @@
-"""The named statements of sql/*.sql, loaded and checked once.
+"""Loads the named statements of a .sql file, and checks them.
 
-Each statement begins with a `-- name:` line; its header says what goes in, what comes out, and why.
+Each statement begins with a line `-- name:`. Its header says what goes in, what comes out, and why.
 """
 
 import re
@@ -12,7 +12,7 @@ _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 
 def load_statements(file_name: str) -> Mapping[str, str]:
-    """Statements of one file by name. Raises ValueError on a name given twice or on text before the first."""
+    """The statements of one file, by name. Raises ValueError if a name is used twice, or text precedes the first."""
     text = files("wallet.storage").joinpath(file_name).read_text("utf-8")
     before, *rest = _NAME.split(text)
     if any(line and not line.startswith("--") for line in before.splitlines()):

@@ -1,4 +1,4 @@
-"""What the server's reasons mean for the operator, by SQLSTATE: what may pass by itself, so that it is waited for."""
+"""The meaning, for the operator, of PostgreSQL's errors that may pass by themselves, by SQLSTATE."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -16,5 +16,5 @@ _MAY_PASS: Final[Mapping[str, str]] = {
 
 
 def words_of(state: str) -> str:
-    """What a failure that may pass means. The server's own text is not repeated: it may quote values."""
+    """The meaning of a failure that may pass. PostgreSQL's own text is not repeated: it may quote values."""
     return f"{_MAY_PASS.get(state, 'the database cannot serve this now')} ({state})"

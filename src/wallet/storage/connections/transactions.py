@@ -1,57 +1,61 @@
-"""Database transactions: COMMIT that is sure of its answer, and for what is no batch, one on a connection of a pool."""
+"""Database transactions: a COMMIT whose result is certain or reported as unknown, and, for work that is no batch, a
+whole database transaction on a connection of a pool.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import asyncpg
 
 from wallet.errors import OutcomeUnknown, StaleContext
 from wallet.storage.connections.database import CONNECTION_LOST, driver_errors, is_fatal, translated
-from wallet.storage.connections.pooled import ask
+from wallet.storage.connections.pooled import ShardPool
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 
 _SQL: Final = load_statements("connections/transactions.sql")
 
+ROLLBACK_SECONDS_MAX: Final = 1.0
+"""How long a session may take to roll back. Then its connection is closed, and PostgreSQL rolls back by itself."""
+
 Result = TypeVar("Result")
 
 
-async def in_transaction(
-    pool: asyncpg.Pool, work: Callable[[asyncpg.Connection], Awaitable[Result]], *, seconds_max: float
-) -> Result:
-    """What `work` answers, once it is durable. `work` may be done a second time, on another connection.
+async def in_transaction(pool: ShardPool, work: Callable[[Shard], Awaitable[Result]]) -> Result:
+    """The result of `work`, once it is durable. `work` may run a second time, on another connection.
 
     Raises what `work` raises, StorageUnavailable (nothing was done) and OutcomeUnknown (it may have been done).
     """
 
-    async def run(connection: asyncpg.Connection) -> Result:
-        async with asyncio.timeout(seconds_max):
-            # A connection that is dead already is noticed here, and `ask` replaces it.
+    async def run(shard: Shard) -> Result:
+        connection = shard.connection
+        async with asyncio.timeout(pool.seconds_max):
+            # A dead connection fails at this statement, and the pool replaces it.
             await connection.execute(_SQL["begin"])
             try:
                 with driver_errors():
-                    result = await work(connection)
-            except Exception:  # after a cancellation, `ask` gives the connection up
-                await _roll_back(connection)
+                    result = await work(shard)
+            except Exception:  # not after a cancellation: then the pool closes the connection
+                await roll_back(connection)
                 raise
         try:
-            await commit(connection, seconds_max)
-        except CONNECTION_LOST as error:  # a pooled connection that is lost answers nothing, not even that
+            await commit(connection, pool.seconds_max)
+        except CONNECTION_LOST as error:  # the pool's wrapper of a lost connection may raise this, too
             raise OutcomeUnknown("the connection was lost while committing") from error
         return result
 
-    return await ask(pool, run)
+    return await pool.lend(run)
 
 
 async def commit(connection: asyncpg.Connection, seconds_max: float) -> None:
-    """COMMIT, and be sure of it. Raises OutcomeUnknown when it was sent and not confirmed in time."""
+    """Send COMMIT and check its answer. Raises OutcomeUnknown if it was sent and not confirmed in time."""
     warnings: list[Any] = []
 
     def note(_: Any, message: Any) -> None:
         warnings.append(message)
 
-    with driver_errors():  # A connection known to be lost by now has sent no COMMIT.
+    with driver_errors():  # if the connection is already known to be lost, COMMIT was not sent
         connection.add_log_listener(note)
     try:
         async with asyncio.timeout(seconds_max):
@@ -67,12 +71,15 @@ async def commit(connection: asyncpg.Connection, seconds_max: float) -> None:
             connection.remove_log_listener(note)
     if tag == "ROLLBACK":
         raise StaleContext("the database transaction had failed before COMMIT")
-    # Under synchronous replication a warning is how the server says that no standby has confirmed.
+    # Under synchronous replication, PostgreSQL reports by a warning that no standby has confirmed.
     if warnings or tag != "COMMIT":
         raise OutcomeUnknown("the commit was not confirmed")
 
 
-async def _roll_back(connection: asyncpg.Connection) -> None:
-    with suppress(*CONNECTION_LOST, asyncpg.PostgresError):
-        async with asyncio.timeout(1):
+async def roll_back(connection: asyncpg.Connection) -> None:
+    """Roll back, so that the connection can be used again. Close a connection that does not do so in time."""
+    try:
+        async with asyncio.timeout(ROLLBACK_SECONDS_MAX):
             await connection.execute(_SQL["rollback"])
+    except (*CONNECTION_LOST, asyncpg.PostgresError):
+        connection.terminate()

@@ -1,7 +1,8 @@
--- Where a database transaction begins and ends.
+-- The beginning and the end of a database transaction.
 
 -- name: begin
--- why: the isolation level is said, not inherited: read committed lets a statement see what the one before waited for
+-- why: the isolation level is set and not inherited: under read committed, a statement sees the rows that the statement
+--      before it waited for
 BEGIN ISOLATION LEVEL READ COMMITTED;  -- noqa: PRS
 
 -- name: rollback

@@ -1,3 +1,4 @@
-"""The PostgreSQL of the command that needs no database server: its folder, binaries, user and processes. Begin with
-server.
+"""The PostgreSQL server that `wallet dev` and the tests start: its data folder, binaries, system user and processes.
+
+No connection is opened here, and nothing in the service depends on this package. Begin with server.
 """

@@ -10,6 +10,7 @@ import asyncpg
 from wallet.ledger.model import WalletId
 from wallet.storage.connections.database import Database, close, driver_errors
 from wallet.storage.connections.pooled import LOST, is_lost
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 
 _SQL: Final = load_statements("reads/balances.sql")
@@ -40,12 +41,11 @@ class BalanceConnection:
     For one caller at a time: service.balances.
     """
 
-    def __init__(self, database: Database, *, shard: int = 0) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._shard = shard
         # Whoever asks during one query is in the next: two are one step.
         self._seconds_max = min(database.settings.statement_timeout_ms / 1000, database.settings.step_seconds_max / 2)
-        self._connection: asyncpg.Connection | None = None
+        self._shard: Shard | None = None
 
     async def balances(self, wallet_ids: Sequence[WalletId]) -> dict[WalletId, Balance]:
         """Those that exist. Raises StorageUnavailable."""
@@ -54,8 +54,8 @@ class BalanceConnection:
                 return await self._query_or_again(wallet_ids)
 
     async def close(self) -> None:
-        connection, self._connection = self._connection, None
-        await close(connection)
+        shard, self._shard = self._shard, None
+        await close(shard and shard.connection)
 
     async def _query_or_again(self, wallet_ids: Sequence[WalletId]) -> dict[WalletId, Balance]:
         try:
@@ -67,15 +67,16 @@ class BalanceConnection:
         return await self._query(wallet_ids)
 
     async def _query(self, wallet_ids: Sequence[WalletId]) -> dict[WalletId, Balance]:
-        if self._connection is None or self._connection.is_closed():
-            self._connection = await self._database.reconnect("balances", finds_by_key=True)
-        connection = self._connection
+        if self._shard is None or self._shard.connection.is_closed():
+            connection = await self._database.reconnect("balances", finds_by_key=True)
+            self._shard = Shard(connection, self._database.shard)
+        shard = self._shard
         try:
-            rows = await connection.fetch(_SQL["find_balances"], self._shard, wallet_ids)
+            rows = await shard.fetch(_SQL["find_balances"], wallet_ids)
         except BaseException:
             # Nobody knows how long this session would take to be usable again.
-            self._connection = None
-            connection.terminate()
+            self._shard = None
+            shard.connection.terminate()
             raise
         return {
             wallet_id: Balance(

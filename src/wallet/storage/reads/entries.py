@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-import asyncpg
-
 from wallet.ledger.model import Direction, TransactionId, WalletId
-from wallet.storage.connections.pooled import Reader
+from wallet.storage.connections.pooled import Store
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.reads.places import LegPlace, LinePlace
 from wallet.storage.reads.wallet_at import just_before
@@ -34,12 +33,12 @@ class LedgerEntry:
     created_at: datetime
 
 
-class EntryReads(Reader):
+class EntryReads(Store):
     """Reads entries."""
 
     async def entries(self, *, before: LegPlace | None, limit: int, skip: int) -> Sequence[LedgerEntry]:
         """Of all wallets."""
-        rows = await self._fetch(_SQL["list_entries"], *(before or (None,) * 2), limit, skip)
+        rows = await self._pool.fetch(_SQL["list_entries"], *(before or (None,) * 2), limit, skip)
         return [_entry(row) for row in rows]
 
     async def entries_of_wallets(
@@ -47,23 +46,20 @@ class EntryReads(Reader):
     ) -> Sequence[LedgerEntry]:
         """Of these wallets, all of them locked."""
 
-        async def read(connection: asyncpg.Connection) -> Sequence[LedgerEntry]:
-            _, ends = await find_reach(connection, self._shard, own, until=None if before is None else before[0])
-            rows = await connection.fetch(
-                _SQL["list_entries_of_wallets"], self._shard, own, ends, *(before or (None,) * 3), limit, skip
-            )
+        async def read(shard: Shard) -> Sequence[LedgerEntry]:
+            _, ends = await find_reach(shard, own, until=None if before is None else before[0])
+            rows = await shard.fetch(_SQL["list_entries_of_wallets"], own, ends, *(before or (None,) * 3), limit, skip)
             return [_entry(row) for row in rows]
 
-        return await self._ask(read)
+        return await self._pool.ask(read)
 
     async def entries_of_wallet(self, wallet_id: WalletId, *, before: int | None, limit: int) -> Sequence[LedgerEntry]:
         """Newest first. `before`: the last position seen."""
-        return [_entry(row) for row in await self._fetch(_SQL["list_entries_of_wallet"], wallet_id, before, limit)]
+        return [_entry(row) for row in await self._pool.fetch(_SQL["list_entries_of_wallet"], wallet_id, before, limit)]
 
 
 async def find_reach(
-    connection: asyncpg.Connection,
-    shard: int,
+    shard: Shard,
     wallets: Sequence[WalletId],
     *,
     since: datetime | None = None,
@@ -73,10 +69,10 @@ async def find_reach(
     firsts = dict.fromkeys(wallets, 0)
     ends = dict.fromkeys(wallets, _POSITION_MAX)
     if (earlier := just_before(since)) is not None:
-        for row in await connection.fetch(_SQL["find_reach"], shard, wallets, earlier):
+        for row in await shard.fetch(_SQL["find_reach"], wallets, earlier):
             firsts[row["id"]] = row["first"]
     if until is not None:
-        for row in await connection.fetch(_SQL["find_reach"], shard, wallets, until):
+        for row in await shard.fetch(_SQL["find_reach"], wallets, until):
             if row["before"] is not None:
                 ends[row["id"]] = row["before"]
     return [firsts[each] for each in wallets], [ends[each] for each in wallets]

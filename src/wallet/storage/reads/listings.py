@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-import asyncpg
-
 from wallet.ledger.model import Posted, TransactionId, WalletId
-from wallet.storage.connections.pooled import Reader
+from wallet.storage.connections.pooled import Store
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.reads.places import Place
 from wallet.storage.reads.walks import TransactionFilter, Walk
@@ -42,7 +41,7 @@ class Walked(NamedTuple):
     end: Place | None
 
 
-class Refund(NamedTuple):
+class RefundSummary(NamedTuple):
     """One refund of a transaction; of a general transaction, the sum of its debits."""
 
     id: TransactionId
@@ -56,20 +55,20 @@ class Refunded(NamedTuple):
 
     amount: int = 0
     times: int = 0
-    refunds: Sequence[Refund] = ()
+    refunds: Sequence[RefundSummary] = ()
 
 
-class ListingReads(Reader):
+class ListingReads(Store):
     """Reads what happened."""
 
     async def transaction(self, transaction_id: TransactionId) -> Posted | None:
-        async def read(connection: asyncpg.Connection) -> Posted | None:
-            rows = await connection.fetch(_SQL["find_transaction"], self._shard, transaction_id)
+        async def read(shard: Shard) -> Posted | None:
+            rows = await shard.fetch(_SQL["find_transaction"], transaction_id)
             # What is posted never changes, so a second statement may read the rest.
-            found = await load_posted(connection, _LOAD_ENTRIES, self._shard, rows) if rows else ()
+            found = await load_posted(shard, _LOAD_ENTRIES, rows) if rows else ()
             return found[0] if found else None
 
-        return await self._ask(read)
+        return await self._pool.ask(read)
 
     async def transactions(
         self,
@@ -86,32 +85,32 @@ class ListingReads(Reader):
         own: locked wallets. before: the place where the page before ended. lines_max: how many lines are looked at.
         """
 
-        async def read(connection: asyncpg.Connection) -> Walked:
-            rows, end = await Walk(connection, self._shard, wanted, own, lines_max).page(before, limit, skip)
-            return Walked(await load_posted(connection, _LOAD_ENTRIES, self._shard, rows) if rows else (), end)
+        async def read(shard: Shard) -> Walked:
+            rows, end = await Walk(shard, wanted, own, lines_max).page(before, limit, skip)
+            return Walked(await load_posted(shard, _LOAD_ENTRIES, rows) if rows else (), end)
 
-        return await self._ask(read)
+        return await self._pool.ask(read)
 
     async def touching(
         self, wallets: Sequence[WalletId], transactions: Sequence[TransactionId]
     ) -> frozenset[TransactionId]:
         """Those of the transactions that have an entry or a hold step on one of these wallets."""
-        rows = await self._fetch(_SQL["find_transactions_touching"], transactions, wallets)
+        rows = await self._pool.fetch(_SQL["find_transactions_touching"], transactions, wallets)
         return frozenset(row["id"] for row in rows)
 
     async def refunds_of(self, transaction_id: TransactionId) -> Refunded:
         """Of the refunds, the newest REFUNDS_SHOWN_MAX."""
-        rows = await self._fetch(_SQL["list_refunds"], transaction_id, REFUNDS_SHOWN_MAX)
+        rows = await self._pool.fetch(_SQL["list_refunds"], transaction_id, REFUNDS_SHOWN_MAX)
         if not rows:
             return Refunded()
-        refunds = [Refund(row["id"], row["reference_id"], int(row["amount"]), row["created_at"]) for row in rows]
+        refunds = [RefundSummary(row["id"], row["reference_id"], int(row["amount"]), row["created_at"]) for row in rows]
         return Refunded(rows[0]["refunded"], rows[0]["refunds"], refunds)
 
     async def declines(
         self, reference_id: str, *, before: int | None, limit: int, origin: str | None = None
     ) -> Sequence[Decline]:
         """Newest first; of all origins, or of one. `before`: the last id seen."""
-        rows = await self._fetch(_SQL["list_declines"], reference_id, before, limit, origin)
+        rows = await self._pool.fetch(_SQL["list_declines"], reference_id, before, limit, origin)
         return [_decline(row) for row in rows]
 
 

@@ -11,10 +11,9 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-import asyncpg
-
 from wallet.errors import ensure
 from wallet.ledger.model import AssetId, WalletId, WalletKind
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.reads.entries import EntryReads
 from wallet.storage.reads.holdings import HoldingReads
@@ -103,23 +102,23 @@ class WalletFilter:
 
 
 class ReadStore(ListingReads, EntryReads, HoldingReads):
-    """Reads one shard. Every method raises StorageUnavailable when the database cannot answer in time."""
+    """All of these reads in one: what edges ask for by id, and by the page."""
 
     async def user(self, user_id: UUID) -> User | None:
-        return await self._ask(lambda connection: find_user(connection, self._shard, user_id))
+        return await self._pool.ask(lambda shard: find_user(shard, user_id))
 
     async def users(self, wanted: UserFilter, *, before: UUID | None, limit: int) -> Sequence[User]:
         """By descending id: newest first, but for ids that were not made by the service."""
         if wanted.member is not None:
-            rows = await self._fetch(_SQL["list_users_by_metadata"], *wanted.member, before, limit)
+            rows = await self._pool.fetch(_SQL["list_users_by_metadata"], *wanted.member, before, limit)
         elif wanted.name is not None:
-            rows = await self._fetch(_SQL["list_users_by_name"], wanted.name, before, limit)
+            rows = await self._pool.fetch(_SQL["list_users_by_name"], wanted.name, before, limit)
         else:
-            rows = await self._fetch(_SQL["list_users"], before, limit)
+            rows = await self._pool.fetch(_SQL["list_users"], before, limit)
         return [User(**row) for row in rows]
 
     async def wallet(self, wallet_id: WalletId) -> Wallet | None:
-        return await self._ask(lambda connection: find_wallet(connection, self._shard, wallet_id))
+        return await self._pool.ask(lambda shard: find_wallet(shard, wallet_id))
 
     async def wallets(
         self,
@@ -132,50 +131,50 @@ class ReadStore(ListingReads, EntryReads, HoldingReads):
         """By descending id: newest first, but for ids that were not made by the service. `own`: only of these."""
         name, along = _wallets_along(wanted, own)
 
-        async def read(connection: asyncpg.Connection) -> Sequence[Wallet]:
-            ids = await connection.fetch(_SQL[f"list_wallet_ids{name}"], self._shard, *along, before, limit)
+        async def read(shard: Shard) -> Sequence[Wallet]:
+            ids = await shard.fetch(_SQL[f"list_wallet_ids{name}"], *along, before, limit)
             # Wallets are not deleted, so a second statement finds them all.
-            return await find_wallets(connection, self._shard, [row["id"] for row in ids])
+            return await find_wallets(shard, [row["id"] for row in ids])
 
-        return await self._ask(read)
+        return await self._pool.ask(read)
 
     async def wallets_of_user(self, user_id: UUID, *, after: WalletId | None, limit: int) -> Sequence[Wallet]:
         """By ascending id."""
-        rows = await self._fetch(_SQL["list_wallets_of_user"], user_id, after, limit)
+        rows = await self._pool.fetch(_SQL["list_wallets_of_user"], user_id, after, limit)
         return [_wallet(row) for row in rows]
 
     async def asset(self, asset_id: AssetId) -> AssetSummary | None:
-        return await self._ask(lambda connection: find_asset(connection, self._shard, asset_id))
+        return await self._pool.ask(lambda shard: find_asset(shard, asset_id))
 
     async def assets(self, *, after: AssetId | None, limit: int) -> Sequence[AssetSummary]:
         """By ascending id."""
-        return [_asset(row) for row in await self._fetch(_SQL["list_assets"], None, after, limit)]
+        return [_asset(row) for row in await self._pool.fetch(_SQL["list_assets"], None, after, limit)]
 
     async def cursor_key(self) -> bytes:
         """The key that all processes sign cursors with."""
-        rows = await self._ask(lambda connection: connection.fetch(_SQL["find_secret"], "cursors"))
+        rows = await self._pool.ask(lambda shard: shard.connection.fetch(_SQL["find_secret"], "cursors"))
         ensure(len(rows) == 1, "the database has no secret for cursors")
         key: bytes = rows[0]["secret"]
         return key
 
 
-async def find_user(connection: asyncpg.Connection, shard: int, user_id: UUID) -> User | None:
-    row = await connection.fetchrow(_SQL["find_user"], shard, user_id)
+async def find_user(shard: Shard, user_id: UUID) -> User | None:
+    row = await shard.fetchrow(_SQL["find_user"], user_id)
     return None if row is None else User(**row)
 
 
-async def find_wallet(connection: asyncpg.Connection, shard: int, wallet_id: WalletId) -> Wallet | None:
-    row = await connection.fetchrow(_SQL["find_wallet"], shard, wallet_id)
+async def find_wallet(shard: Shard, wallet_id: WalletId) -> Wallet | None:
+    row = await shard.fetchrow(_SQL["find_wallet"], wallet_id)
     return None if row is None else _wallet(row)
 
 
-async def find_wallets(connection: asyncpg.Connection, shard: int, ids: Sequence[WalletId]) -> Sequence[Wallet]:
+async def find_wallets(shard: Shard, ids: Sequence[WalletId]) -> Sequence[Wallet]:
     """Those that exist, by descending id."""
-    return [_wallet(row) for row in await connection.fetch(_SQL["find_wallets"], shard, ids)]
+    return [_wallet(row) for row in await shard.fetch(_SQL["find_wallets"], ids)]
 
 
-async def find_asset(connection: asyncpg.Connection, shard: int, asset_id: AssetId) -> AssetSummary | None:
-    row = await connection.fetchrow(_SQL["list_assets"], shard, asset_id, None, 1)
+async def find_asset(shard: Shard, asset_id: AssetId) -> AssetSummary | None:
+    row = await shard.fetchrow(_SQL["list_assets"], asset_id, None, 1)
     return None if row is None else _asset(row)
 
 

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-import asyncpg
-
 from wallet.ledger.model import Direction, TransactionId, WalletId
-from wallet.storage.connections.pooled import Reader
+from wallet.storage.connections.pooled import Store
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.reads.wallet_at import (
     Axis,
@@ -109,7 +108,7 @@ class StatementLine:
     position: int
 
 
-class StatementStore(Reader):
+class StatementStore(Store):
     """Raises StorageUnavailable when the database cannot answer in time."""
 
     summed_max = SUMMED_MAX
@@ -119,39 +118,39 @@ class StatementStore(Reader):
     ) -> Opened | None:
         """A statement up to `until`, or to the ledger's clock; None: there is no such wallet."""
 
-        async def read(connection: asyncpg.Connection) -> Opened | None:
-            end = until or await connection.fetchval(_SQL["read_now"])
-            async with view_of(connection, self._shard, wallet_id, just_before(end) or end) as view:
-                return None if view is None else await self._open(connection, view, Period(since, end, axis))
+        async def read(shard: Shard) -> Opened | None:
+            end = until or await shard.connection.fetchval(_SQL["read_now"])
+            async with view_of(shard, wallet_id, just_before(end) or end) as view:
+                return None if view is None else await self._open(shard, view, Period(since, end, axis))
 
-        return await self._ask(read)
+        return await self._pool.ask(read)
 
     async def lines(
         self, wallet_id: WalletId, period: Period, bounds: PositionBounds, mark: LastLine, *, limit: int
     ) -> Sequence[StatementLine]:
         """Those after the mark: by position on the posted axis, by time of effect and position on the other."""
 
-        async def read(connection: asyncpg.Connection) -> Sequence[StatementLine]:
-            posted = await connection.fetch(_SQL["list_lines"], *self._posted(wallet_id, period, bounds, mark), limit)
+        async def read(shard: Shard) -> Sequence[StatementLine]:
+            posted = await shard.fetch(_SQL["list_lines"], *self._posted(wallet_id, period, bounds, mark), limit)
             if period.axis is Axis.POSTED:
                 return [_line(row, row["balance_after"]) for row in posted]
-            backdated = await connection.fetch(
+            backdated = await shard.fetch(
                 _SQL["list_backdated_lines"], *self._backdated(wallet_id, period, bounds, mark), limit
             )
             return _merged(posted, backdated, mark.balance)[:limit]
 
-        return await self._ask(read)
+        return await self._pool.ask(read)
 
-    async def _open(self, connection: asyncpg.Connection, view: View, period: Period) -> Opened:
+    async def _open(self, shard: Shard, view: View, period: Period) -> Opened:
         subject, axis = view.subject, period.axis
         before = just_before(period.since)
-        start = await find_place(connection, self._shard, subject, before)
-        end = await find_place(connection, self._shard, subject, just_before(period.until))
-        opening, _, _ = await find_balance(connection, self._shard, subject, start, axis)
-        closing, _, _ = await find_balance(connection, self._shard, subject, end, axis)
+        start = await find_place(shard, subject, before)
+        end = await find_place(shard, subject, just_before(period.until))
+        opening, _, _ = await find_balance(shard, subject, start, axis)
+        closing, _, _ = await find_balance(shard, subject, end, axis)
         bounds = PositionBounds(end.last, subject.position_max)
         mark = LastLine(start.whole, before, _AFTER_ALL, opening if subject.locked else None)
-        sums = await self._sums(connection, subject.id, period, bounds, mark)
+        sums = await self._sums(shard, subject.id, period, bounds, mark)
         summary = Summary(
             wallet_id=subject.id,
             asset_code=subject.asset_code,
@@ -166,18 +165,13 @@ class StatementStore(Reader):
         return Opened(summary, bounds, mark)
 
     async def _sums(
-        self,
-        connection: asyncpg.Connection,
-        wallet_id: WalletId,
-        period: Period,
-        bounds: PositionBounds,
-        mark: LastLine,
+        self, shard: Shard, wallet_id: WalletId, period: Period, bounds: PositionBounds, mark: LastLine
     ) -> tuple[int, int] | None:
         limit = self.summed_max + 1
-        rows = [await connection.fetchrow(_SQL["sum_lines"], *self._posted(wallet_id, period, bounds, mark), limit)]
+        rows = [await shard.fetchrow(_SQL["sum_lines"], *self._posted(wallet_id, period, bounds, mark), limit)]
         if period.axis is Axis.EFFECTIVE:
             parameters = self._backdated(wallet_id, period, bounds, mark)
-            rows.append(await connection.fetchrow(_SQL["sum_backdated_lines"], *parameters, limit))
+            rows.append(await shard.fetchrow(_SQL["sum_backdated_lines"], *parameters, limit))
         if any(row["seen"] > self.summed_max for row in rows):
             return None
         return sum(int(row["credits"]) for row in rows), sum(int(row["debits"]) for row in rows)
@@ -185,12 +179,12 @@ class StatementStore(Reader):
     def _posted(self, wallet_id: WalletId, period: Period, bounds: PositionBounds, mark: LastLine) -> Sequence[Any]:
         is_effective = period.axis is Axis.EFFECTIVE
         return (
-            self._shard, wallet_id, mark.position, bounds.posted_upto, period.since, period.until, is_effective,
+            wallet_id, mark.position, bounds.posted_upto, period.since, period.until, is_effective,
         )  # fmt: skip
 
     def _backdated(self, wallet_id: WalletId, period: Period, bounds: PositionBounds, mark: LastLine) -> Sequence[Any]:
         return (
-            self._shard, wallet_id, mark.backdated_at, mark.backdated_position, period.until, bounds.known_upto,
+            wallet_id, mark.backdated_at, mark.backdated_position, period.until, bounds.known_upto,
         )  # fmt: skip
 
 

@@ -6,9 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-import asyncpg
-
 from wallet.ledger.model import WalletId
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements, over
 from wallet.storage.reads.entries import find_reach
 from wallet.storage.reads.places import IdPlace, LinePlace, Place, PositionPlace, ReferencePlace
@@ -99,13 +98,11 @@ class Walk:
 
     def __init__(
         self,
-        connection: asyncpg.Connection,
-        shard: int,
+        shard: Shard,
         wanted: TransactionFilter,
         own: Sequence[WalletId] | None,
         lines_max: int | None,
     ) -> None:
-        self._connection = connection
         self._shard = shard
         self._wanted = wanted
         self._own = own
@@ -136,9 +133,8 @@ class Walk:
     ) -> tuple[Sequence[Any], Place | None]:
         """The rows among so many lines, and, if they are too few, the place of the last line; None: nothing follows."""
         wanted, prefix = self._wanted, self._wanted.reference_prefix
-        rows = await self._connection.fetch(
+        rows = await self._shard.fetch(
             self._track.walk,
-            self._shard,
             lines,
             rows_max,
             wanted.type,
@@ -162,9 +158,7 @@ class Walk:
         if self._own is not None:
             seen_until = before.by_created_at if isinstance(before, LinePlace) else None
             latest = [at for at in (wanted.until, seen_until) if at is not None]
-            firsts, ends = await find_reach(
-                self._connection, self._shard, self._own, since=wanted.since, until=min(latest, default=None)
-            )
+            firsts, ends = await find_reach(self._shard, self._own, since=wanted.since, until=min(latest, default=None))
             return self._own, firsts, ends, *(before or (None, None, None))
         lowest, highest = await self._bounds()
         begin = highest if before is None else min(highest, before[0])
@@ -178,13 +172,11 @@ class Walk:
         since = None if since is None else _moved(since, -CLOCKS_APART_MAX)
         until = None if until is None else _moved(until, CLOCKS_APART_MAX)
         if self._wanted.wallet_id is not None:
-            (first,), (end,) = await find_reach(
-                self._connection, self._shard, [self._wanted.wallet_id], since=since, until=until
-            )
+            (first,), (end,) = await find_reach(self._shard, [self._wanted.wallet_id], since=since, until=until)
             return first, end
         if since is not None:
             # Ids are made by clocks that no sandbox advances; only those of what fell due are by the ledger's.
-            since = _moved(since, -await self._connection.fetchval(_SQL["find_clock_offset"]))
+            since = _moved(since, -await self._shard.connection.fetchval(_SQL["find_clock_offset"]))
         return _ID_MIN if since is None else first_id_at(since), _ID_MAX if until is None else first_id_at(until)
 
     async def _with_reference(self) -> Sequence[Any] | None:
@@ -194,9 +186,7 @@ class Walk:
         reference_id, own = self._wanted.reference_id, self._own
         if reference_id is None or own is None:
             return None
-        rows = await self._connection.fetch(
-            _SQL["list_transactions_with_reference"], self._shard, reference_id, own, WITH_REFERENCE_MAX
-        )
+        rows = await self._shard.fetch(_SQL["list_transactions_with_reference"], reference_id, own, WITH_REFERENCE_MAX)
         if len(rows) >= WITH_REFERENCE_MAX:
             return None
         found = [row for row in rows if row["is_theirs"]]

@@ -10,10 +10,9 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
-import asyncpg
-
 from wallet.ledger.model import WalletId
-from wallet.storage.connections.pooled import Reader
+from wallet.storage.connections.pooled import Store
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 
 _SQL: Final = load_statements("reads/wallet_at.sql")
@@ -92,41 +91,40 @@ class Cut(NamedTuple):
 BEFORE_ALL: Final = Cut(None, 0, 0)
 
 
-class HistoryStore(Reader):
+class HistoryStore(Store):
     """Raises StorageUnavailable when the database cannot answer in time."""
 
     async def is_due(self, wallet_id: WalletId) -> bool:
         """Whether something is due there that is not posted yet. False where there is no such wallet."""
-        rows = await self._fetch(_SQL["find_due"], wallet_id)
+        rows = await self._pool.fetch(_SQL["find_due"], wallet_id)
         return bool(rows and rows[0]["is_due"])
 
     async def balance_at(self, wallet_id: WalletId, at: datetime, axis: Axis) -> BalanceAt | None:
         """By all that is at or before `at` on that axis; None: there is no such wallet."""
 
-        async def read(connection: asyncpg.Connection) -> BalanceAt | None:
-            async with view_of(connection, self._shard, wallet_id, at) as view:
-                return None if view is None else await _balance_at(connection, self._shard, view, at, axis)
+        async def read(shard: Shard) -> BalanceAt | None:
+            async with view_of(shard, wallet_id, at) as view:
+                return None if view is None else await _balance_at(shard, view, at, axis)
 
-        return await self._ask(read)
+        return await self._pool.ask(read)
 
 
 @asynccontextmanager
-async def view_of(
-    connection: asyncpg.Connection, shard: int, wallet_id: WalletId, at: datetime
-) -> AsyncIterator[View | None]:
+async def view_of(shard: Shard, wallet_id: WalletId, at: datetime) -> AsyncIterator[View | None]:
     """A snapshot of the ledger to look at a wallet in, open while the context is; None: there is no such wallet."""
+    connection = shard.connection
     try:
         await connection.execute(_SQL["begin_snapshot"])
-        subject = await _find_subject(connection, shard, wallet_id)
+        subject = await _find_subject(shard, wallet_id)
         is_final = subject is not None and _is_past(subject, at)
         if subject is not None and not is_final:
             await connection.execute(_SQL["end_snapshot"])
             fence = await connection.fetchrow(_SQL["take_fence"])
             excused = await connection.fetchval(_SQL["find_excused"], at)
             await connection.execute(_SQL["begin_snapshot"])
-            is_settled: bool = await connection.fetchval(_SQL["find_settled"], fence["xid"], excused)
-            is_final = is_settled and at < fence["fenced_at"]
-            subject = await _find_subject(connection, shard, wallet_id)
+            is_stable: bool = await connection.fetchval(_SQL["find_stable"], fence["xid"], excused)
+            is_final = is_stable and at < fence["fenced_at"]
+            subject = await _find_subject(shard, wallet_id)
         yield None if subject is None else View(subject, is_final)
         await connection.execute(_SQL["end_snapshot"])
     except BaseException:
@@ -143,38 +141,36 @@ def just_before(instant: datetime | None) -> datetime | None:
         return None
 
 
-async def find_place(connection: asyncpg.Connection, shard: int, subject: Subject, at: datetime | None) -> Cut:
+async def find_place(shard: Shard, subject: Subject, at: datetime | None) -> Cut:
     """Where an instant is among the wallet's positions. None: before all of them."""
     if at is None:
         return BEFORE_ALL
     if subject.locked:
         if subject.last_entry_at is None or subject.last_entry_at <= at:
             return Cut(at, subject.version, subject.version)
-        position = await connection.fetchval(_SQL["find_position"], shard, subject.id, subject.version, at)
+        position = await shard.fetchval(_SQL["find_position"], subject.id, subject.version, at)
         return Cut(at, position, position)
-    near = await connection.fetchval(_SQL["find_seq"], shard, at)
-    zone = await connection.fetchrow(_SQL["find_zone"], shard, at, near)
+    near = await shard.fetchval(_SQL["find_seq"], at)
+    zone = await shard.fetchrow(_SQL["find_zone"], at, near)
     return Cut(at, (zone["low"] << SEQ_BITS) - 1, ((zone["high"] + 1) << SEQ_BITS) - 1)
 
 
-async def find_balance(
-    connection: asyncpg.Connection, shard: int, subject: Subject, place: Cut, axis: Axis
-) -> tuple[int, int, int]:
+async def find_balance(shard: Shard, subject: Subject, place: Cut, axis: Axis) -> tuple[int, int, int]:
     """Balance, held and overdraft limit there. The last two mean something on the posted axis only."""
     balance, held, overdraft_limit = 0, 0, 0
     if subject.locked:
-        state = await connection.fetchrow(_SQL["find_state"], shard, subject.id, place.whole, subject.overdraft_limit)
+        state = await shard.fetchrow(_SQL["find_state"], subject.id, place.whole, subject.overdraft_limit)
         balance, held, overdraft_limit = state
     elif place.at is not None:
         low, high = (place.whole + 1) >> SEQ_BITS, place.last >> SEQ_BITS
-        balance = int(await connection.fetchval(_SQL["find_unlocked_balance"], shard, subject.id, place.at, low, high))
+        balance = int(await shard.fetchval(_SQL["find_unlocked_balance"], subject.id, place.at, low, high))
     if axis is Axis.EFFECTIVE and place.at is not None:
-        balance += int(await connection.fetchval(_SQL["sum_backdated"], shard, subject.id, place.at))
+        balance += int(await shard.fetchval(_SQL["sum_backdated"], subject.id, place.at))
     return balance, held, overdraft_limit
 
 
-async def _find_subject(connection: asyncpg.Connection, shard: int, wallet_id: WalletId) -> Subject | None:
-    row: Any = await connection.fetchrow(_SQL["find_subject"], shard, wallet_id)
+async def _find_subject(shard: Shard, wallet_id: WalletId) -> Subject | None:
+    row: Any = await shard.fetchrow(_SQL["find_subject"], wallet_id)
     return None if row is None else Subject(*row)
 
 
@@ -183,10 +179,10 @@ def _is_past(subject: Subject, at: datetime) -> bool:
     return subject.locked and subject.last_entry_at is not None and subject.last_entry_at > at
 
 
-async def _balance_at(connection: asyncpg.Connection, shard: int, view: View, at: datetime, axis: Axis) -> BalanceAt:
+async def _balance_at(shard: Shard, view: View, at: datetime, axis: Axis) -> BalanceAt:
     subject = view.subject
-    place = await find_place(connection, shard, subject, at)
-    balance, held, overdraft_limit = await find_balance(connection, shard, subject, place, axis)
+    place = await find_place(shard, subject, at)
+    balance, held, overdraft_limit = await find_balance(shard, subject, place, axis)
     posted = axis is Axis.POSTED
     return BalanceAt(
         wallet_id=subject.id,

@@ -1,15 +1,12 @@
 """Administrative acts in the database. Nothing of them is ever changed; a trigger sees to it."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-import asyncpg
-
-from wallet.storage.connections.pooled import ask
+from wallet.storage.connections.pooled import ShardPool, Store
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.rows.ids import IdSource
 
@@ -38,18 +35,16 @@ class Act(NewAct):
     answered_at: datetime | None
 
 
-class ActStore:
-    """Raises StorageUnavailable."""
+class ActStore(Store):
+    """Administrative acts, and their answers."""
 
-    def __init__(self, pool: asyncpg.Pool, *, seconds_max: float, shard: int = 0) -> None:
-        self._pool = pool
-        self._seconds_max = seconds_max
-        self._shard = shard
-        self._ids = IdSource()
+    def __init__(self, pool: ShardPool) -> None:
+        super().__init__(pool)
+        self._ids = IdSource(pool.shard)
 
     async def asked(self, act: NewAct) -> UUID:
         """The id of the act, which is durable now."""
-        id_ = self._ids.new_id(self._shard)
+        id_ = self._ids.new_id()
         await self._ask("insert_act", id_, act.key_id, act.actor, act.act, act.subject, act.asked, act.request_id)
         return id_
 
@@ -62,8 +57,4 @@ class ActStore:
         return [Act(**row) for row in await self._ask("list_acts", before, limit)]
 
     async def _ask(self, statement: str, *parameters: object) -> Any:
-        async def in_time(connection: asyncpg.Connection) -> Any:
-            async with asyncio.timeout(self._seconds_max):
-                return await connection.fetch(_SQL[statement], *parameters)
-
-        return await ask(self._pool, in_time)
+        return await self._pool.ask(lambda shard: shard.connection.fetch(_SQL[statement], *parameters))

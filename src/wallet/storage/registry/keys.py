@@ -3,18 +3,16 @@
 What is kept of a key is SHA-256 of it: enough for 256 random bits, which nobody can try through (docs/adr/0019).
 """
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-import asyncpg
-
 from wallet.errors import InvariantViolated, NotFound
 from wallet.ledger.model import WalletId
-from wallet.storage.connections.pooled import ask
+from wallet.storage.connections.pooled import ShardPool, Store
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.connections.transactions import in_transaction
 from wallet.storage.reads.resources import find_user
@@ -86,23 +84,21 @@ class Revoked(NamedTuple):
     ids: Sequence[UUID]
 
 
-class KeyStore:
-    """The keys of a service. Raises StorageUnavailable; what changes something, OutcomeUnknown, too."""
+class KeyStore(Store):
+    """The keys of a service. What changes something raises OutcomeUnknown, too."""
 
-    def __init__(self, pool: asyncpg.Pool, *, seconds_max: float, shard: int = 0) -> None:
-        self._pool = pool
-        self._seconds_max = seconds_max
-        self._shard = shard
-        self._ids = IdSource()
+    def __init__(self, pool: ShardPool) -> None:
+        super().__init__(pool)
+        self._ids = IdSource(pool.shard)
 
     async def create(self, terms: KeyTerms, *, prefix: str, key_hash: bytes) -> ApiKey:
         """Raises NotFound for a user or wallet that does not exist."""
-        id_ = self._ids.new_id(self._shard)
+        id_ = self._ids.new_id()
         origin = f"key:{id_}" if terms.origin is None else terms.origin
 
-        async def create(connection: asyncpg.Connection) -> ApiKey:
-            await self._ensure_bound_to_what_exists(connection, terms)
-            await connection.execute(
+        async def create(shard: Shard) -> ApiKey:
+            await _ensure_bound_to_what_exists(shard, terms)
+            await shard.connection.execute(
                 _SQL["insert_key"],
                 id_,
                 terms.name,
@@ -115,12 +111,12 @@ class KeyStore:
                 terms.expires_in_seconds,
                 terms.requests_per_second,
             )
-            row = await connection.fetchrow(_SQL["list_keys"], id_, None, None, 1)
+            row = await shard.connection.fetchrow(_SQL["list_keys"], id_, None, None, 1)
             if row is None:
                 raise InvariantViolated("a key that was just made is not there")
             return ApiKey(**row)
 
-        return await in_transaction(self._pool, create, seconds_max=self._seconds_max)
+        return await in_transaction(self._pool, create)
 
     async def key(self, key_id: UUID) -> ApiKey:
         """Raises NotFound."""
@@ -137,12 +133,12 @@ class KeyStore:
     async def revoke(self, key_id: UUID) -> ApiKey:
         """The key, which is revoked, from now on or already. Raises NotFound."""
 
-        async def revoke(connection: asyncpg.Connection) -> ApiKey:
-            await connection.fetchrow(_SQL["revoke_key"], key_id)
-            rows = await connection.fetch(_SQL["list_keys"], key_id, None, None, 1)
+        async def revoke(shard: Shard) -> ApiKey:
+            await shard.connection.fetchrow(_SQL["revoke_key"], key_id)
+            rows = await shard.connection.fetch(_SQL["list_keys"], key_id, None, None, 1)
             return _found([ApiKey(**row) for row in rows], key_id)
 
-        return await in_transaction(self._pool, revoke, seconds_max=self._seconds_max)
+        return await in_transaction(self._pool, revoke)
 
     async def is_any_usable(self) -> bool:
         """Whether there is a key that is neither revoked nor expired."""
@@ -171,19 +167,16 @@ class KeyStore:
         return [ApiKey(**row) for row in rows]
 
     async def _ask(self, statement: str, *parameters: object, fetch: str = "fetch") -> Any:
-        async def in_time(connection: asyncpg.Connection) -> Any:
-            async with asyncio.timeout(self._seconds_max):
-                return await getattr(connection, fetch)(_SQL[statement], *parameters)
+        return await self._pool.ask(lambda shard: getattr(shard.connection, fetch)(_SQL[statement], *parameters))
 
-        return await ask(self._pool, in_time)
 
-    async def _ensure_bound_to_what_exists(self, connection: asyncpg.Connection, terms: KeyTerms) -> None:
-        if terms.user_id is not None and await find_user(connection, self._shard, terms.user_id) is None:
-            raise NotFound("user_not_found", f"there is no user {terms.user_id}")
-        if terms.wallet_ids is not None:
-            missing = await connection.fetchval(_SQL["find_missing_wallets"], self._shard, terms.wallet_ids)
-            if missing is not None:
-                raise NotFound("wallet_not_found", f"there is no wallet {missing}")
+async def _ensure_bound_to_what_exists(shard: Shard, terms: KeyTerms) -> None:
+    if terms.user_id is not None and await find_user(shard, terms.user_id) is None:
+        raise NotFound("user_not_found", f"there is no user {terms.user_id}")
+    if terms.wallet_ids is not None:
+        missing = await shard.fetchval(_SQL["find_missing_wallets"], terms.wallet_ids)
+        if missing is not None:
+            raise NotFound("wallet_not_found", f"there is no wallet {missing}")
 
 
 def _found(keys: Sequence[ApiKey], named: object) -> ApiKey:

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
-from uuid import UUID
-
-import asyncpg
 
 from wallet.errors import AlreadyExists, NotFound
 from wallet.ledger.model import AssetId, LotCategory, ProgrammeId, WalletId, WalletKind
-from wallet.ledger.outcomes import RefusalCode, Refused
-from wallet.storage.connections.pooled import ask
+from wallet.ledger.outcomes import Refused
+from wallet.ledger.rules.programmes import Candidate, first_refusal_attach
+from wallet.storage.connections.pooled import ShardPool, Store
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.connections.transactions import in_transaction
 from wallet.storage.registry.resources import Created
@@ -70,26 +69,23 @@ class Attached:
     ended_at: datetime | None
 
 
-class ProgrammeStore:
-    """Programmes of one shard. Raises StorageUnavailable; what changes something, OutcomeUnknown, too: ask again."""
+class ProgrammeStore(Store):
+    """Programmes and attachments. What changes something raises OutcomeUnknown, too: ask again."""
 
-    def __init__(self, pool: asyncpg.Pool, *, seconds_max: float, shard: int = 0) -> None:
-        self._pool = pool
-        self._seconds_max = seconds_max
-        self._shard = shard
-        self._ids = IdSource()
+    def __init__(self, pool: ShardPool) -> None:
+        super().__init__(pool)
+        self._ids = IdSource(pool.shard)
 
     async def create(self, terms: Terms, *, programme_id: ProgrammeId | None = None) -> Created[Programme]:
         """A programme. Raises NotFound for an asset that does not exist, AlreadyExists if the id is another's."""
-        id_ = self._ids.new_id(self._shard) if programme_id is None else programme_id
+        id_ = self._ids.new_id() if programme_id is None else programme_id
 
-        async def create(connection: asyncpg.Connection) -> Created[Programme]:
-            asset_id = await connection.fetchval(_FIND_ASSET_ID, terms.asset_code, None)
+        async def create(shard: Shard) -> Created[Programme]:
+            asset_id = await shard.connection.fetchval(_FIND_ASSET_ID, terms.asset_code, None)
             if asset_id is None:
                 raise NotFound("asset_not_found", f"there is no asset {terms.asset_code}")
-            inserted = await connection.fetchrow(
+            inserted = await shard.fetchrow(
                 _SQL["insert_programme"],
-                self._shard,
                 id_,
                 asset_id,
                 terms.amount,
@@ -100,21 +96,21 @@ class ProgrammeStore:
                 terms.priority,
                 terms.ends_at,
             )
-            programme = await find_programme(connection, self._shard, id_)
+            programme = await find_programme(shard, id_)
             if not _is_as_described(programme, terms):
                 raise AlreadyExists(f"programme {id_} exists and is another one")
             return Created(resource=programme, existed=inserted is None)
 
-        return await in_transaction(self._pool, create, seconds_max=self._seconds_max)
+        return await in_transaction(self._pool, create)
 
     async def end(self, programme_id: ProgrammeId) -> Programme:
         """Let no further period start. Ended already: as it is. Raises NotFound."""
 
-        async def end(connection: asyncpg.Connection) -> Programme:
-            await connection.fetchrow(_SQL["end_programme"], self._shard, programme_id)
-            return await find_programme(connection, self._shard, programme_id)
+        async def end(shard: Shard) -> Programme:
+            await shard.fetchrow(_SQL["end_programme"], programme_id)
+            return await find_programme(shard, programme_id)
 
-        return await in_transaction(self._pool, end, seconds_max=self._seconds_max)
+        return await in_transaction(self._pool, end)
 
     async def attach(self, programme_id: ProgrammeId, wallet_id: WalletId) -> Created[Attached] | Refused:
         """Attach an open user's wallet of the programme's asset, from now on. Raises NotFound.
@@ -122,48 +118,47 @@ class ProgrammeStore:
         Attached already: as it is.
         """
 
-        async def attach(connection: asyncpg.Connection) -> Created[Attached] | Refused:
-            wallet = await connection.fetchrow(_SQL["lock_wallet"], self._shard, wallet_id)
-            programme = await find_programme(connection, self._shard, programme_id)
-            refused = _refusal(wallet_id, wallet, programme)
+        async def attach(shard: Shard) -> Created[Attached] | Refused:
+            wallet = _candidate(await shard.fetchrow(_SQL["lock_wallet"], wallet_id))
+            programme = await find_programme(shard, programme_id)
+            refused = first_refusal_attach(
+                wallet_id, wallet, asset_id=programme.asset_id, asset_code=programme.terms.asset_code
+            )
             if refused is not None:
                 return refused
-            made = await connection.fetchrow(_SQL["attach"], self._shard, programme_id, wallet_id)
-            attached = await find_attached(connection, self._shard, programme_id, wallet_id)
+            made = await shard.fetchrow(_SQL["attach"], programme_id, wallet_id)
+            attached = await find_attached(shard, programme_id, wallet_id)
             return Created(resource=attached, existed=made is None)
 
-        return await in_transaction(self._pool, attach, seconds_max=self._seconds_max)
+        return await in_transaction(self._pool, attach)
 
     async def detach(self, programme_id: ProgrammeId, wallet_id: WalletId) -> Attached:
         """Let no further period be granted to the wallet. Detached already: as it is. Raises NotFound."""
 
-        async def detach(connection: asyncpg.Connection) -> Attached:
-            await connection.fetchrow(_SQL["lock_wallet"], self._shard, wallet_id)
-            await connection.fetchrow(_SQL["detach"], self._shard, programme_id, wallet_id)
-            return await find_attached(connection, self._shard, programme_id, wallet_id)
+        async def detach(shard: Shard) -> Attached:
+            await shard.fetchrow(_SQL["lock_wallet"], wallet_id)
+            await shard.fetchrow(_SQL["detach"], programme_id, wallet_id)
+            return await find_attached(shard, programme_id, wallet_id)
 
-        return await in_transaction(self._pool, detach, seconds_max=self._seconds_max)
+        return await in_transaction(self._pool, detach)
 
     async def programme(self, programme_id: ProgrammeId) -> Programme:
         """Raises NotFound."""
-        return await ask(self._pool, lambda connection: find_programme(connection, self._shard, programme_id))
+        return await self._pool.ask(lambda shard: find_programme(shard, programme_id))
 
     async def programmes(self, *, after: ProgrammeId | None, limit: int) -> Sequence[Programme]:
         """By ascending id."""
-        rows = await self._fetch("list_programmes", None, after, limit)
+        rows = await self._pool.fetch(_SQL["list_programmes"], None, after, limit)
         return [_programme(row) for row in rows]
 
     async def attached(self, programme_id: ProgrammeId, wallet_id: WalletId) -> Attached:
         """Raises NotFound if the wallet was never attached, or another has taken its place."""
-        return await ask(self._pool, lambda connection: find_attached(connection, self._shard, programme_id, wallet_id))
+        return await self._pool.ask(lambda shard: find_attached(shard, programme_id, wallet_id))
 
     async def first_grant(self, programme_id: ProgrammeId, wallet_id: WalletId) -> DueGrant | None:
         """The first period of an attachment, unless it has been granted."""
-        return await ask(
-            self._pool,
-            lambda connection: find_first_grant(
-                connection, shard=self._shard, programme_id=programme_id, wallet_id=wallet_id
-            ),
+        return await self._pool.ask(
+            lambda shard: find_first_grant(shard, programme_id=programme_id, wallet_id=wallet_id)
         )
 
     async def attached_wallets(
@@ -176,31 +171,23 @@ class ProgrammeStore:
     ) -> Sequence[Attached]:
         """By ascending wallet, those that were detached included. `among`: only these wallets."""
         if among is None:
-            rows = await self._fetch("list_attachments", programme_id, None, after, limit)
+            rows = await self._pool.fetch(_SQL["list_attachments"], programme_id, None, after, limit)
         else:
-            rows = await self._fetch("list_attachments_among", programme_id, among, after, limit)
+            rows = await self._pool.fetch(_SQL["list_attachments_among"], programme_id, among, after, limit)
         return [Attached(**row) for row in rows]
 
-    async def _fetch(self, statement: str, *parameters: object) -> Sequence[Any]:
-        rows: Sequence[Any] = await ask(
-            self._pool, lambda connection: connection.fetch(_SQL[statement], self._shard, *parameters)
-        )
-        return rows
 
-
-async def find_programme(connection: asyncpg.Connection, shard: int, programme_id: ProgrammeId) -> Programme:
+async def find_programme(shard: Shard, programme_id: ProgrammeId) -> Programme:
     """Raises NotFound."""
-    row = await connection.fetchrow(_SQL["list_programmes"], shard, programme_id, None, 1)
+    row = await shard.fetchrow(_SQL["list_programmes"], programme_id, None, 1)
     if row is None:
         raise NotFound("programme_not_found", f"there is no programme {programme_id}")
     return _programme(row)
 
 
-async def find_attached(
-    connection: asyncpg.Connection, shard: int, programme_id: ProgrammeId, wallet_id: WalletId
-) -> Attached:
+async def find_attached(shard: Shard, programme_id: ProgrammeId, wallet_id: WalletId) -> Attached:
     """Raises NotFound."""
-    row = await connection.fetchrow(_SQL["list_attachments"], shard, programme_id, wallet_id, None, 1)
+    row = await shard.fetchrow(_SQL["list_attachments"], programme_id, wallet_id, None, 1)
     if row is None:
         raise NotFound("programme_not_found", f"wallet {wallet_id} is not attached to programme {programme_id}")
     return Attached(**row)
@@ -220,18 +207,7 @@ def _is_as_described(programme: Programme, terms: Terms) -> bool:
     return programme.terms == terms
 
 
-def _refusal(wallet_id: UUID, wallet: Any, programme: Programme) -> Refused | None:
-    """Why this wallet cannot be attached, in the order of RefusalCode."""
-    if wallet is None:
-        return Refused(RefusalCode.WALLET_NOT_FOUND, f"There is no wallet {wallet_id}.", wallet_id)
-    if wallet["asset_id"] != programme.asset_id:
-        detail = f"The programme grants {programme.terms.asset_code}, and the wallet holds something else."
-        return Refused(RefusalCode.ASSET_MISMATCH, detail, wallet_id)
-    if wallet["kind"] != WalletKind.USER.value:
-        return Refused(RefusalCode.SYSTEM_WALLET, "A system wallet takes part in no programme.", wallet_id)
-    if wallet["merged_into"] is not None:
-        members = (("merged_into", str(wallet["merged_into"])),)
-        return Refused(RefusalCode.WALLET_MERGED, "The wallet was merged into another.", wallet_id, members=members)
-    if wallet["closed_at"] is not None:
-        return Refused(RefusalCode.WALLET_CLOSED, "The wallet is closed.", wallet_id)
-    return None
+def _candidate(row: Any) -> Candidate | None:
+    if row is None:
+        return None
+    return Candidate(row["asset_id"], WalletKind(row["kind"]), row["closed_at"] is not None, row["merged_into"])

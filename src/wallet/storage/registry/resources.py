@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
-import asyncpg
-
-from wallet.errors import AlreadyExists, FieldError, InvariantViolated, Malformed, NotFound
+from wallet.errors import AlreadyExists, InvariantViolated, NotFound, ensure
 from wallet.ledger.model import AssetId, WalletId, WalletKind
+from wallet.storage.connections.pooled import ShardPool, Store
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.connections.transactions import in_transaction
 from wallet.storage.reads.resources import AssetSummary, User, Wallet, find_asset, find_user, find_wallet
@@ -41,32 +41,30 @@ class LotPolicy(NamedTuple):
 POLICY_DEFAULT: Final = LotPolicy()
 
 
-class Resources:
-    """Creates in one shard. Every method is one database transaction.
+class Resources(Store):
+    """Creates. Every method is one database transaction.
 
     Raises AlreadyExists, StorageUnavailable (nothing was made) and OutcomeUnknown (ask again with the same id; it
     may have been made). Metadata is canonical JSON text.
     """
 
-    def __init__(self, pool: asyncpg.Pool, *, seconds_max: float, shard: int = 0) -> None:
-        self._pool = pool
-        self._seconds_max = seconds_max
-        self._shard = shard
-        self._ids = IdSource()
+    def __init__(self, pool: ShardPool) -> None:
+        super().__init__(pool)
+        self._ids = IdSource(pool.shard)
 
     async def create_user(
         self, *, name: str, metadata: str | None = None, user_id: UUID | None = None
     ) -> Created[User]:
-        id_ = self._ids.new_id(self._shard) if user_id is None else user_id
+        id_ = self._ids.new_id() if user_id is None else user_id
 
-        async def create(connection: asyncpg.Connection) -> Created[User]:
-            inserted = await connection.fetchrow(_SQL["insert_user"], self._shard, id_, name, metadata)
-            user = _found(await find_user(connection, self._shard, id_))
+        async def create(shard: Shard) -> Created[User]:
+            inserted = await shard.fetchrow(_SQL["insert_user"], id_, name, metadata)
+            user = _found(await find_user(shard, id_))
             if (user.name, user.metadata) != (name, metadata):
                 raise AlreadyExists(f"user {id_} exists and has another name or other metadata")
             return Created(resource=user, existed=inserted is None)
 
-        return await in_transaction(self._pool, create, seconds_max=self._seconds_max)
+        return await in_transaction(self._pool, create)
 
     async def create_wallet(
         self,
@@ -80,37 +78,27 @@ class Resources:
     ) -> Created[Wallet]:
         """A wallet of kind user. The asset is named by its upper-case code, its id, or both.
 
-        Raises NotFound for an asset or user that does not exist, Malformed if no asset is named.
+        Raises NotFound for an asset or user that does not exist.
         """
-        if asset_code is None and asset_id is None:
-            raise Malformed([FieldError("asset_code", "is required, unless asset_type_id is there")])
-        id_ = self._ids.new_id(self._shard) if wallet_id is None else wallet_id
+        ensure(asset_code is not None or asset_id is not None, "a wallet is asked for, and no asset")
+        id_ = self._ids.new_id() if wallet_id is None else wallet_id
 
-        async def create(connection: asyncpg.Connection) -> Created[Wallet]:
-            asset = await connection.fetchval(_SQL["find_asset_id"], asset_code, asset_id)
+        async def create(shard: Shard) -> Created[Wallet]:
+            asset = await shard.connection.fetchval(_SQL["find_asset_id"], asset_code, asset_id)
             if asset is None:
                 raise NotFound("asset_not_found", f"there is no asset {asset_id if asset_code is None else asset_code}")
-            if user_id is not None and await find_user(connection, self._shard, user_id) is None:
+            if user_id is not None and await find_user(shard, user_id) is None:
                 raise NotFound("user_not_found", f"there is no user {user_id}")
             # Who leaves the id to us cannot ask for this wallet again, so nobody will compare.
             is_kept = wallet_id is not None
             described = (asset, user_id, label, metadata)
-            inserted = await connection.fetchrow(_SQL["insert_wallet"], self._shard, id_, *described, is_kept)
-            wallet = _found(await find_wallet(connection, self._shard, id_))
+            inserted = await shard.fetchrow(_SQL["insert_wallet"], id_, *described, is_kept)
+            wallet = _found(await find_wallet(shard, id_))
             if inserted is None:
-                await self._ensure_same_wallet(connection, wallet, described)
+                await _ensure_same_wallet(shard, wallet, described)
             return Created(resource=wallet, existed=inserted is None)
 
-        return await in_transaction(self._pool, create, seconds_max=self._seconds_max)
-
-    async def _ensure_same_wallet(
-        self, connection: asyncpg.Connection, wallet: Wallet, described: tuple[object, ...]
-    ) -> None:
-        was = await connection.fetchrow(_SQL["find_wallet_creation"], self._shard, wallet.id)
-        label, metadata = (wallet.label, wallet.metadata) if was is None else (was["label"], was["metadata"])
-        existing = (wallet.asset_id, wallet.user_id, label, metadata)
-        if wallet.kind is not WalletKind.USER or existing != described:
-            raise AlreadyExists(f"wallet {wallet.id} exists and is another one")
+        return await in_transaction(self._pool, create)
 
     async def create_asset(
         self,
@@ -128,18 +116,18 @@ class Resources:
         fields = (code, scale, max_supply, *policy)
         wallets = (treasury_wallet_id, revenue_wallet_id, breakage_wallet_id)
 
-        async def create(connection: asyncpg.Connection) -> Created[AssetSummary]:
-            await connection.execute(_SQL["lock_assets"])
-            in_the_way = await connection.fetch(_SQL["find_assets_in_the_way"], code, asset_id)
+        async def create(shard: Shard) -> Created[AssetSummary]:
+            await shard.connection.execute(_SQL["lock_assets"])
+            in_the_way = await shard.connection.fetch(_SQL["find_assets_in_the_way"], code, asset_id)
             if not in_the_way:
-                made = await self._insert_asset(connection, fields, asset_id, wallets)
-                return Created(resource=_found(await find_asset(connection, self._shard, made)), existed=False)
+                made = await self._insert_asset(shard, fields, asset_id, wallets)
+                return Created(resource=_found(await find_asset(shard, made)), existed=False)
             existing = in_the_way[0]
             if len(in_the_way) > 1 or not _is_as_described(existing, fields, (asset_id, *wallets)):
                 raise AlreadyExists(f"asset {code} cannot be made: its code or id is taken by another one")
-            return Created(resource=_found(await find_asset(connection, self._shard, existing["id"])), existed=True)
+            return Created(resource=_found(await find_asset(shard, existing["id"])), existed=True)
 
-        return await in_transaction(self._pool, create, seconds_max=self._seconds_max)
+        return await in_transaction(self._pool, create)
 
     async def change_asset(
         self,
@@ -152,27 +140,35 @@ class Resources:
         """The asset with its policy changed, for all that is decided from now on. None: it stays. Raises NotFound."""
         policy = (draw_order, on_refund_to_expired, grace_seconds)
 
-        async def change(connection: asyncpg.Connection) -> AssetSummary:
-            if await connection.fetchval(_SQL["change_asset"], asset_id, *policy) is None:
+        async def change(shard: Shard) -> AssetSummary:
+            if await shard.connection.fetchval(_SQL["change_asset"], asset_id, *policy) is None:
                 raise NotFound("asset_not_found", f"there is no asset {asset_id}")
-            return _found(await find_asset(connection, self._shard, asset_id))
+            return _found(await find_asset(shard, asset_id))
 
-        return await in_transaction(self._pool, change, seconds_max=self._seconds_max)
+        return await in_transaction(self._pool, change)
 
     async def _insert_asset(
         self,
-        connection: asyncpg.Connection,
+        shard: Shard,
         fields: tuple[object, ...],
         asset_id: AssetId | None,
         wallets: tuple[WalletId | None, ...],
     ) -> AssetId:
-        ids = [self._ids.new_id(self._shard) if given is None else given for given in wallets]
-        row = await connection.fetchrow(_SQL["insert_asset"], self._shard, asset_id, *fields, *ids)
+        ids = [self._ids.new_id() if given is None else given for given in wallets]
+        row = await shard.fetchrow(_SQL["insert_asset"], asset_id, *fields, *ids)
         if row["id"] is None or row["wallets"] != len(ids):
             raise AlreadyExists(f"asset {fields[0]} cannot be made: an id of its system wallets is taken")
-        await connection.execute(_SQL["move_asset_ids_on"])
+        await shard.connection.execute(_SQL["move_asset_ids_on"])
         made: AssetId = row["id"]
         return made
+
+
+async def _ensure_same_wallet(shard: Shard, wallet: Wallet, described: tuple[object, ...]) -> None:
+    was = await shard.fetchrow(_SQL["find_wallet_creation"], wallet.id)
+    label, metadata = (wallet.label, wallet.metadata) if was is None else (was["label"], was["metadata"])
+    existing = (wallet.asset_id, wallet.user_id, label, metadata)
+    if wallet.kind is not WalletKind.USER or existing != described:
+        raise AlreadyExists(f"wallet {wallet.id} exists and is another one")
 
 
 def _found(resource: Resource | None) -> Resource:

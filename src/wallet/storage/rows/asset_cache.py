@@ -6,6 +6,7 @@ from typing import Any
 import asyncpg
 
 from wallet.ledger.model import Asset, AssetId, WalletId, WalletKind, WalletState
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 
 _SQL = load_statements("rows/assets.sql")
@@ -29,9 +30,9 @@ class AssetCache:
     async def load_ids(self, connection: asyncpg.Connection, ids: Iterable[AssetId]) -> None:
         self._add_rows(await connection.fetch(_SQL["load_by_id"], list(ids)))
 
-    async def load_wallets(self, connection: asyncpg.Connection, shard: int, wallets: Iterable[WalletId]) -> None:
+    async def load_wallets(self, shard: Shard, wallets: Iterable[WalletId]) -> None:
         """Load the assets that have unlocked system wallets among these."""
-        self._add_rows(await connection.fetch(_SQL["load_by_wallet"], shard, list(wallets)))
+        self._add_rows(await shard.fetch(_SQL["load_by_wallet"], list(wallets)))
 
     def add(self, asset: Asset) -> None:
         self.by_code[asset.code] = self.by_id[asset.id] = asset

@@ -7,14 +7,15 @@ microseconds.
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 # The driver's own type, as in everything else that storage reads.
 from asyncpg.pgproto import pgproto
 
-from wallet.ledger.model import Details, Drawn, Hold, HoldStatus, LotCategory, Slice
+from wallet.ledger.instants import rfc3339
+from wallet.ledger.model import Claim, Details, Drawn, Hold, HoldStatus, LotCategory, Slice
 
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _decode: Final = json.JSONDecoder().decode
@@ -86,18 +87,19 @@ def _hold_members(hold: Hold) -> Mapping[str, Any]:
         "amount": hold.amount,
         "captured": hold.captured,
         "released": hold.released,
-        "expires_at": None if hold.expires_at is None else _time_text(hold.expires_at),
+        "expires_at": None if hold.expires_at is None else rfc3339(hold.expires_at),
         "capture_at_expiry": hold.capture_at_expiry,
         "status": hold.status.value,
-        "created_at": _time_text(hold.created_at),
+        "created_at": rfc3339(hold.created_at),
         "slices": [_slice_members(each) for each in hold.slices],
         "carries_lots": hold.carries_lots or None,
+        "claim": None if hold.claim is None else _claim_members(hold.claim),
     }
     return {name: value for name, value in members.items() if value is not None}
 
 
 def _hold(members: Mapping[str, Any]) -> Hold:
-    target, expires_at = members.get("target"), members.get("expires_at")
+    target, expires_at, claim = members.get("target"), members.get("expires_at"), members.get("claim")
     return Hold(
         _id(members["id"]),
         _id(members["wallet_id"]),
@@ -112,7 +114,22 @@ def _hold(members: Mapping[str, Any]) -> Hold:
         datetime.fromisoformat(members["created_at"]),
         tuple(_slice(each) for each in members["slices"]),
         members.get("carries_lots", False),
+        None if claim is None else _claim(claim),
     )
+
+
+def _claim_members(claim: Claim) -> Mapping[str, Any]:
+    """The hash tells nobody the code, which is random and long. Here, the audit chain covers it."""
+    return {
+        "amount": claim.amount,
+        "uses": claim.uses,
+        "once_per_user": claim.once_per_user,
+        "code_hash": claim.code_hash.hex(),
+    }
+
+
+def _claim(members: Mapping[str, Any]) -> Claim:
+    return Claim(members["amount"], members["uses"], members["once_per_user"], bytes.fromhex(members["code_hash"]))
 
 
 def _slice_members(slice_: Slice) -> Mapping[str, Any]:
@@ -129,7 +146,3 @@ def _slice(members: Mapping[str, Any]) -> Slice:
 def _id(text: str) -> UUID:
     made: UUID = pgproto.UUID(text)
     return made
-
-
-def _time_text(time: datetime) -> str:
-    return f"{time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"

@@ -13,25 +13,27 @@ from uuid import UUID
 # The driver's own type: equal to uuid.UUID in every respect, and several times cheaper to make and to send.
 from asyncpg.pgproto import pgproto
 
+from wallet.storage.connections.shard import SHARD_ONLY
+
 SHARD_BITS = 12
 _RANDOM_BITS = 62 - SHARD_BITS
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class IdSource:
-    """Makes ids. Those of one source rise, also inside one millisecond."""
+    """Makes ids of one shard. Those of one source rise, also inside one millisecond."""
 
-    def __init__(self) -> None:
+    def __init__(self, shard: int = SHARD_ONLY) -> None:
+        self._shard = shard
         self._last_tick = 0
         self._random = _random_words()
 
-    def new_id(self, shard: int = 0) -> UUID:
-        """A new id whose home is `shard`."""
+    def new_id(self) -> UUID:
         tick = time.time_ns() * 4096 // 1_000_000  # 48 bits of milliseconds, then 12 of their fraction
         self._last_tick = tick = max(tick, self._last_tick + 1)
         high = (tick >> 12) << 16 | 0x7000 | (tick & 0xFFF)
         random = next(self._random) >> (64 - _RANDOM_BITS)
-        low = 0b10 << 62 | random << SHARD_BITS | shard
+        low = 0b10 << 62 | random << SHARD_BITS | self._shard
         made: UUID = pgproto.UUID((high << 64 | low).to_bytes(16, "big"))
         return made
 

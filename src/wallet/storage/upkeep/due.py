@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-import asyncpg
-
 from wallet.ledger.model import LotCategory, ProgrammeId, WalletId
 from wallet.storage.connections.database import driver_errors
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 
 _SQL: Final = load_statements("upkeep/due.sql")
@@ -56,44 +55,37 @@ class DueGrant:
     is_over: bool
 
 
-async def look_ahead(connection: asyncpg.Connection, *, shard: int) -> Outlook:
+async def look_ahead(shard: Shard) -> Outlook:
     with driver_errors():
-        return Outlook(**await connection.fetchrow(_SQL["look_ahead"], shard))
+        return Outlook(**await shard.fetchrow(_SQL["look_ahead"]))
 
 
-async def find_due_wallets(
-    connection: asyncpg.Connection, *, shard: int, without: Collection[WalletId], limit: int
-) -> Sequence[DueWallet]:
+async def find_due_wallets(shard: Shard, *, without: Collection[WalletId], limit: int) -> Sequence[DueWallet]:
     """The longest due first, but for those left out."""
     with driver_errors():
-        rows = await connection.fetch(_SQL["find_due_wallets"], shard, list(without), limit)
+        rows = await shard.fetch(_SQL["find_due_wallets"], list(without), limit)
     return [DueWallet(**row) for row in rows]
 
 
-async def find_due_grants(
-    connection: asyncpg.Connection, *, shard: int, without: Collection[WalletId], limit: int
-) -> Sequence[DueGrant]:
+async def find_due_grants(shard: Shard, *, without: Collection[WalletId], limit: int) -> Sequence[DueGrant]:
     """The longest due first, at most one period of each attachment, but for those of the wallets left out."""
     with driver_errors():
-        rows = await connection.fetch(_SQL["find_due_grants"], shard, list(without), limit)
+        rows = await shard.fetch(_SQL["find_due_grants"], list(without), limit)
     return [_due_grant(row) for row in rows]
 
 
-async def find_first_grant(
-    connection: asyncpg.Connection, *, shard: int, programme_id: ProgrammeId, wallet_id: WalletId
-) -> DueGrant | None:
+async def find_first_grant(shard: Shard, *, programme_id: ProgrammeId, wallet_id: WalletId) -> DueGrant | None:
     """The first period of one attachment, unless it has been granted."""
     with driver_errors():
-        row = await connection.fetchrow(_SQL["find_due_grant"], shard, programme_id, wallet_id)
+        row = await shard.fetchrow(_SQL["find_due_grant"], programme_id, wallet_id)
     return None if row is None else _due_grant(row)
 
 
-async def stop_attachments(connection: asyncpg.Connection, grants: Sequence[DueGrant], *, shard: int) -> None:
+async def stop_attachments(shard: Shard, grants: Sequence[DueGrant]) -> None:
     """Let nothing be due any more at these attachments, whose programmes have ended."""
     with driver_errors():
-        await connection.execute(
+        await shard.execute(
             _SQL["stop_attachments"],
-            shard,
             [grant.programme_id for grant in grants],
             [grant.wallet_id for grant in grants],
         )

@@ -5,15 +5,14 @@ May safely come late or twice. Raises StorageUnavailable when the connection giv
 
 from typing import Final
 
-import asyncpg
-
 from wallet.storage.connections.database import driver_errors
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 
 _SQL: Final = load_statements("upkeep/snapshots.sql")
 
 
-async def append_snapshots(connection: asyncpg.Connection, *, shard: int, deltas_min: int) -> int:
+async def append_snapshots(shard: Shard, *, deltas_min: int) -> int:
     """Append a snapshot for each unlocked wallet with that many deltas since its last; answer how many."""
     with driver_errors():
-        return len(await connection.fetch(_SQL["append_snapshots"], shard, deltas_min))
+        return len(await shard.fetch(_SQL["append_snapshots"], deltas_min))

@@ -1,4 +1,4 @@
-"""The fence, and the watermark that is moved behind it: up to where all batches are settled.
+"""The fence, and the watermark that is moved behind it: up to where all batches are stable.
 
 Each step is one database transaction that may safely come late or twice. When to do what is the business of
 service.keepers.leader. All functions raise StorageUnavailable when the connection given is of no more use.
@@ -10,6 +10,7 @@ from typing import Final
 import asyncpg
 
 from wallet.storage.connections.database import driver_errors
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 
 BLOCKERS_MAX: Final = 10
@@ -19,7 +20,7 @@ _SQL: Final = load_statements("upkeep/watermark.sql")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """The last seq that any batch has taken, and the seq up to which all are known to be settled."""
+    """The last seq that any batch has taken, and the seq up to which all are known to be stable."""
 
     last_seq: int
     watermark_seq: int
@@ -49,10 +50,10 @@ class Blocker:
         return f"{who} in database {self.database}, {self.state or 'state unknown'}{age}"
 
 
-async def read_progress(connection: asyncpg.Connection, *, shard: int) -> Progress:
+async def read_progress(shard: Shard) -> Progress:
     """One cheap look; while the ledger is idle, it is all that there is to do."""
     with driver_errors():
-        row = await connection.fetchrow(_SQL["read_progress"], shard)
+        row = await shard.fetchrow(_SQL["read_progress"])
     return Progress(last_seq=row["last_seq"], watermark_seq=row["watermark_seq"])
 
 
@@ -62,11 +63,11 @@ async def set_fence(connection: asyncpg.Connection, *, seq: int) -> Fence:
         return Fence(seq=seq, xid=await connection.fetchval(_SQL["take_xid"]))
 
 
-async def move_watermark(connection: asyncpg.Connection, fence: Fence, *, shard: int) -> int | None:
-    """Move the watermark to the fence, never backward, and answer where it is now; None: not settled yet."""
+async def move_watermark(shard: Shard, fence: Fence) -> int | None:
+    """Move the watermark to the fence, never backward, and answer where it is now; None: not stable yet."""
     with driver_errors():
-        row = await connection.fetchrow(_SQL["move_watermark"], shard, fence.seq, fence.xid)
-    return row["watermark_seq"] if row["is_settled"] else None
+        row = await shard.fetchrow(_SQL["move_watermark"], fence.seq, fence.xid)
+    return row["watermark_seq"] if row["is_stable"] else None
 
 
 async def find_blockers(connection: asyncpg.Connection, fence: Fence) -> tuple[Blocker, ...]:

@@ -14,6 +14,7 @@ import asyncpg
 from wallet.ledger.audit import MARK_BYTES, NO_LINK, Record, Salts, leaf_of, link_hash, marks_of, merkle_root
 from wallet.storage.chain.leaves import UNREADABLE, read_records, read_salts
 from wallet.storage.chain.seal import Checkpoint, link_of
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.verify.ledger import (
     LAWS,
@@ -115,7 +116,7 @@ class _ChainVerification:
         self._count(0)
         shard = await self._connection.fetchval(_SQL["next_shard"], None)
         while shard is not None:
-            await self._check_shard(shard)
+            await self._check_shard(Shard(self._connection, shard))
             shard = await self._connection.fetchval(_SQL["next_shard"], shard)
         for (shard, height), checkpoints in sorted(self._against.items()):
             self._add(
@@ -131,12 +132,12 @@ class _ChainVerification:
             findings=tuple(self._findings.values()),
         )
 
-    async def _check_shard(self, shard: int) -> None:
+    async def _check_shard(self, shard: Shard) -> None:
         self._place = _Followed()
         first = _FIRST_SEQ
         is_last = False
         while not is_last:
-            page = await self._connection.fetch(_SQL["find_batches"], shard, first, BATCHES_MAX)
+            page = await shard.fetch(_SQL["find_batches"], first, BATCHES_MAX)
             is_last = len(page) < BATCHES_MAX
             groups = self._grouped(page)
             for number, group in enumerate(groups, 1):
@@ -145,7 +146,7 @@ class _ChainVerification:
                 last = _LAST_SEQ if is_end else group[-1]["seq"]
                 await self._check_range(shard, first, last, group)
                 first = last + 1
-        self._settle_doubt(shard)
+        self._resolve_doubt(shard.number)
 
     def _grouped(self, page: Sequence[Any]) -> Sequence[Sequence[Any]]:
         groups: list[list[Any]] = [[]]
@@ -158,10 +159,10 @@ class _ChainVerification:
             groups[-1].append(batch)
         return groups
 
-    async def _check_range(self, shard: int, first: int, last: int, batches: Sequence[Any]) -> None:
+    async def _check_range(self, shard: Shard, first: int, last: int, batches: Sequence[Any]) -> None:
         """Check what these batches wrote, and their links. Where a row cannot even be read, halve until it is found."""
         try:
-            records = await read_records(self._connection, shard=shard, first_seq=first, last_seq=last)
+            records = await read_records(shard, first_seq=first, last_seq=last)
             leaves = {seq: [leaf_of(record, self._salts) for record in each] for seq, each in records.items()}
         except UNREADABLE as error:
             await self._connection.execute(_SQL["rollback"])
@@ -172,17 +173,19 @@ class _ChainVerification:
                 await self._check_range(shard, between + 1, last, batches[middle:])
                 return
             where = f"seq {batches[0]['seq']}" if batches else "no batch"
-            self._add("leaves_can_be_read", f"batches (shard {shard}, {where})", "values of their types", str(error))
+            self._add(
+                "leaves_can_be_read", f"batches (shard {shard.number}, {where})", "values of their types", str(error)
+            )
             records, leaves, roots = {}, {}, {batch["seq"]: batch["root"] for batch in batches}
         else:
             roots = {
-                seq: self._check_leaves(shard, batch, records.get(seq, ()), leaves.get(seq, ()))
+                seq: self._check_leaves(shard.number, batch, records.get(seq, ()), leaves.get(seq, ()))
                 for seq, batch in ((batch["seq"], batch) for batch in batches)
             }
         for seq in sorted(records.keys() - roots.keys()):
-            self._add("leaf_is_in_a_batch", _named(shard, records[seq][0]), f"a batch of seq {seq}", "none")
-        seals = await self._connection.fetch(_SQL["find_seals"], shard, first, last)
-        self._follow(shard, batches, seals, roots)
+            self._add("leaf_is_in_a_batch", _named(shard.number, records[seq][0]), f"a batch of seq {seq}", "none")
+        seals = await shard.fetch(_SQL["find_seals"], first, last)
+        self._follow(shard.number, batches, seals, roots)
         self._batches += len(batches)
         self._count(sum(map(len, leaves.values())))
 
@@ -235,14 +238,14 @@ class _ChainVerification:
             link = link_of(batch, shard, height, root)
             fits = link_hash(place.hash, link) == seal["hash"]
             fits_the_other = place.wrong is not None and link_hash(place.wrong, link) == seal["hash"]
-            self._settle_doubt(shard, fits, fits_the_other)
+            self._resolve_doubt(shard, fits, fits_the_other)
             if not (fits or fits_the_other):
                 wrong = link_hash(place.hash, link)
         else:
-            self._settle_doubt(shard)
+            self._resolve_doubt(shard)
         self._place = _Followed(height, seal["seq"], seal["hash"], wrong=wrong)
 
-    def _settle_doubt(self, shard: int, next_fits: bool = False, next_fits_the_other: bool = False) -> None:
+    def _resolve_doubt(self, shard: int, next_fits: bool = False, next_fits_the_other: bool = False) -> None:
         """Say of the last link, if it did not fit, what was changed: its batch, where the next link was made with it as
         it is; the link, where the next one was made with what it should be.
         """

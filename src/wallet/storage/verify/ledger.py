@@ -15,7 +15,7 @@ import asyncpg
 
 from wallet.storage.connections.database import close, driver_errors
 from wallet.storage.connections.opening import open_connection
-from wallet.storage.connections.session import settle
+from wallet.storage.connections.session import configure
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.schema.sequences import find_behind
 
@@ -42,6 +42,7 @@ FILES: Final = (
     "verify/transactions.sql",
     "verify/history.sql",
     "verify/holds.sql",
+    "verify/claims.sql",
     "verify/lots.sql",
     "verify/refunds.sql",
     "verify/programmes.sql",
@@ -84,7 +85,7 @@ _RANGED: Final = (
         ("check_history", "check_events"),
         width=2,
     ),
-    _RangedChecks("holds", (2, 4, 7), ("holds",), "next_holds", ("check_holds", "check_hold_steps")),
+    _RangedChecks("holds", (2, 4, 7), ("holds",), "next_holds", ("check_holds", "check_hold_steps", "check_claims")),
     _RangedChecks("lots", (2, 7), ("lots",), "next_lots", ("check_lots",)),
     _RangedChecks("refunds", (7,), ("refund_states",), "next_refund_states", ("check_refund_states",)),
     _RangedChecks(
@@ -160,7 +161,7 @@ async def one_snapshot(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     with driver_errors():
         connection = await connect()
         try:
-            await settle(connection, SESSION, dsn=dsn, connect_another=connect)
+            await configure(connection, SESSION, dsn=dsn, connect_another=connect)
             await connection.execute(_SQL["lift_limits"])
             await connection.execute(_SQL["begin"])
             yield connection

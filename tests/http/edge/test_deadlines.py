@@ -1,11 +1,11 @@
-"""Turns: who is given up, and when, without a clock that runs."""
+"""Deadlines: who is given up, and when, without a clock that runs."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 
 import pytest
 
-from wallet.http.edge.turns import Turn, Turns
+from wallet.http.edge.deadlines import Deadline, Deadlines
 
 SECONDS = 10.0
 
@@ -34,38 +34,38 @@ async def tasks() -> AsyncIterator[list["asyncio.Task[None]"]]:
     await asyncio.gather(*made, return_exceptions=True)
 
 
-async def cancelled(turns: Iterable[Turn]) -> list[bool]:
+async def cancelled(deadlines: Iterable[Deadline]) -> list[bool]:
     for _ in range(3):
         await asyncio.sleep(0)
-    return [turn.task.cancelled() for turn in turns]
+    return [deadline.task.cancelled() for deadline in deadlines]
 
 
 async def test_whoever_has_taken_too_long_is_given_up_and_nobody_else(tasks: list["asyncio.Task[None]"]) -> None:
-    turns = Turns(seconds_max=SECONDS)
-    begun = [turns.begin(task, float(at), None) for at, task in enumerate(tasks)]
-    turns.give_up_on_late(SECONDS - 0.1)
+    deadlines = Deadlines(seconds_max=SECONDS)
+    begun = [deadlines.begin(task, float(at), None) for at, task in enumerate(tasks)]
+    deadlines.give_up_on_late(SECONDS - 0.1)
     assert await cancelled(begun) == [False] * 3
-    turns.give_up_on_late(SECONDS + 1)
+    deadlines.give_up_on_late(SECONDS + 1)
     assert await cancelled(begun) == [True, True, False]
-    assert [turn.is_late for turn in begun] == [True, True, False]
+    assert [deadline.is_late for deadline in begun] == [True, True, False]
 
 
 async def test_what_has_its_answer_is_let_be(tasks: list["asyncio.Task[None]"]) -> None:
-    turns = Turns(seconds_max=SECONDS)
-    begun = [turns.begin(task, 0.0, None) for task in tasks]
-    turns.end(begun[1])
-    turns.end(begun[1])
-    turns.give_up_on_late(SECONDS)
+    deadlines = Deadlines(seconds_max=SECONDS)
+    begun = [deadlines.begin(task, 0.0, None) for task in tasks]
+    deadlines.end(begun[1])
+    deadlines.end(begun[1])
+    deadlines.give_up_on_late(SECONDS)
     assert await cancelled(begun) == [True, False, True]
 
 
 async def test_the_time_counts_from_when_a_request_has_arrived(tasks: list["asyncio.Task[None]"]) -> None:
-    turns = Turns(seconds_max=SECONDS)
+    deadlines = Deadlines(seconds_max=SECONDS)
     slow, quick = Sender(is_arriving=True), Sender(is_arriving=False)
-    begun = [turns.begin(tasks[0], 0.0, slow), turns.begin(tasks[1], 1.0, quick)]
-    turns.give_up_on_late(SECONDS)
+    begun = [deadlines.begin(tasks[0], 0.0, slow), deadlines.begin(tasks[1], 1.0, quick)]
+    deadlines.give_up_on_late(SECONDS)
     slow.is_arriving = False
-    turns.give_up_on_late(SECONDS + 1)
+    deadlines.give_up_on_late(SECONDS + 1)
     assert await cancelled(begun) == [False, True]
-    turns.give_up_on_late(2 * SECONDS)
+    deadlines.give_up_on_late(2 * SECONDS)
     assert await cancelled(begun) == [True, True]

@@ -1,26 +1,25 @@
-"""The keeper of the audit chain: the leader links settled batches to it, some at each step.
+"""The keeper of the audit chain: the leader links stable batches to it, some at each step.
 
 Money does not depend on it. What is not sealed yet is not proved yet, so how much that is is measured.
 """
 
 import logging
-from typing import Any
 
 from wallet.errors import StorageUnavailable
 from wallet.ledger.audit import Salts
 from wallet.storage.chain.leaves import read_salts
 from wallet.storage.chain.seal import Lag, measure_lag, seal
+from wallet.storage.connections.shard import Shard
 
 NO_LAG = Lag(batches=0, seconds=0.0)
 
 _log = logging.getLogger(__name__)
 
 
-class Sealing:
+class Sealer:
     """One leader's part in the chain. lag: as it was after the last step."""
 
-    def __init__(self, *, shard: int) -> None:
-        self._shard = shard
+    def __init__(self) -> None:
         self.begin_term()
 
     def begin_term(self) -> None:
@@ -30,8 +29,8 @@ class Sealing:
         self._sealed_seq = -1
         self._is_trouble_known = False
 
-    async def step(self, connection: Any, *, watermark_seq: int, is_idle: bool) -> bool:
-        """Seal some of what is settled, and answer whether there is more. is_idle: there is nothing but that.
+    async def step(self, shard: Shard, *, watermark_seq: int, is_idle: bool) -> bool:
+        """Seal some of what is stable, and answer whether there is more. is_idle: there is nothing but that.
 
         Raises StorageUnavailable. Anything else that is wrong is logged, and the lag then grows: what others keep does
         not depend on this.
@@ -42,8 +41,8 @@ class Sealing:
         try:
             if watermark_seq != self._sealed_seq:
                 if self._salts is None:
-                    self._salts = await read_salts(connection)
-                more = await seal(connection, shard=self._shard, salts=self._salts)
+                    self._salts = await read_salts(shard.connection)
+                more = await seal(shard, salts=self._salts)
                 self._sealed_seq = -1 if more else watermark_seq
             self._is_trouble_known = False
         except StorageUnavailable:
@@ -52,5 +51,5 @@ class Sealing:
             if not self._is_trouble_known:
                 _log.warning("the audit chain is not sealed: %s", error, exc_info=error)
                 self._is_trouble_known = True
-        self.lag = await measure_lag(connection, shard=self._shard)
+        self.lag = await measure_lag(shard)
         return more

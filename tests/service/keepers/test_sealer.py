@@ -25,7 +25,7 @@ async def until_sealed(keepers: Keepers, connection: asyncpg.Connection, count: 
             await asyncio.sleep(0.01)
 
 
-async def test_the_leader_seals_what_is_settled(database_url: str, connection: asyncpg.Connection) -> None:
+async def test_the_leader_seals_what_is_stable(database_url: str, connection: asyncpg.Connection) -> None:
     await make_ledger(database_url, connection)
     keepers = keepers_of(database_url)
     await until_sealed(keepers, connection, BATCHES)
@@ -84,6 +84,6 @@ async def test_a_chain_that_cannot_be_sealed_stops_no_other_keeper_and_is_logged
     assert keepers.report.is_leader
     assert keepers.report.seal_lag_batches == BATCHES
     assert len([record for record in caplog.records if "not sealed" in record.message]) == 1
-    # What is settled later moves the watermark all the same.
+    # What is stable later moves the watermark all the same.
     await until_moved(keepers, await take_seq(connection))
     await keepers.close()

@@ -15,7 +15,7 @@ PORTIONS_MAX: Final = 40
 """How many portions of what is due one read posts before it asks its caller to come again."""
 
 
-class Settling:
+class Settler:
     """Raises Overloaded and StorageUnavailable, when what is due cannot be posted in time: then nothing is true yet.
 
     MoreIsDue, a StorageUnavailable, says that some of it was posted, and who comes again finds less.
@@ -26,19 +26,17 @@ class Settling:
         store: HistoryStore,
         submit: Callable[[Request], Awaitable[Outcome]],
         *,
-        shard: int = 0,
         portions_max: int = PORTIONS_MAX,
     ) -> None:
         self._store = store
         self._submit = submit
-        self._shard = shard
         self._portions_max = portions_max
 
     async def settle(self, wallet_id: WalletId) -> None:
         """Have everything posted that is due at the wallet by now."""
         try:
             for _ in range(self._portions_max):
-                if await self._submit(settle_request(wallet_id, shard=self._shard)) != Settled(is_all=False):
+                if await self._submit(settle_request(wallet_id)) != Settled(is_all=False):
                     return
         except OutcomeUnknown as error:
             # Posted or not, whoever reads has asked for nothing that they would have to find out about.

@@ -1,0 +1,66 @@
+"""Limits the time of every answer: one task looks at all requests now and then, so that no request needs a timer."""
+
+import asyncio
+import time
+from typing import Any, Final
+
+from wallet.http.wire.asgi import WholeSender
+
+SWEEP_SECONDS_MAX: Final = 0.5
+
+
+class Deadline:
+    """The deadline of one request's answer. `is_late`: the request's task was cancelled, because it took too long."""
+
+    __slots__ = ("begun_at", "is_late", "sender", "task")
+
+    def __init__(self, task: "asyncio.Task[Any]", begun_at: float, sender: WholeSender | None) -> None:
+        self.task = task
+        self.begun_at = begun_at
+        self.sender = sender
+        self.is_late = False
+
+
+class Deadlines:
+    """The deadlines of all unanswered requests of this process, the oldest first, by time.perf_counter."""
+
+    def __init__(self, *, seconds_max: float) -> None:
+        self._seconds_max = seconds_max
+        self._under_way: dict[Deadline, None] = {}
+        self._sweeping: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._sweeping = asyncio.create_task(self._sweep(), name="sweep of late answers")
+
+    def close(self) -> None:
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+
+    def begin(self, task: "asyncio.Task[Any]", begun_at: float, sender: WholeSender | None) -> Deadline:
+        """Start the time of a request. `sender` knows whether the request has arrived completely; None: it has."""
+        deadline = Deadline(task, begun_at, sender)
+        self._under_way[deadline] = None
+        return deadline
+
+    def end(self, deadline: Deadline) -> None:
+        """Stop the time of a request whose answer is made or has begun. May be called twice."""
+        self._under_way.pop(deadline, None)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(min(SWEEP_SECONDS_MAX, self._seconds_max / 4))
+            self.give_up_on_late(time.perf_counter())
+
+    def give_up_on_late(self, now: float) -> None:
+        """Cancel the tasks of requests that have taken too long since they arrived completely."""
+        for deadline in list(self._under_way):
+            if now - deadline.begun_at < self._seconds_max:
+                return
+            del self._under_way[deadline]
+            if deadline.sender is not None and deadline.sender.is_arriving:
+                # The time begins when the request has arrived. The protocol limits how long that may take.
+                deadline.begun_at = now
+                self._under_way[deadline] = None
+            else:
+                deadline.is_late = True
+                deadline.task.cancel()
