@@ -287,6 +287,8 @@ SELECT 1, 0, 0, 0, 0, now(), 0, gen_random_uuid(), gen_random_uuid(), gen_random
   FROM generate_series(1, 20000);
 INSERT INTO refund_states (refunded, refunds, shard, original_id)
 SELECT 1, 1, 0, gen_random_uuid() FROM generate_series(1, 20000);
+INSERT INTO claims (amount, created_at, uses, shard, once_per_user, id, code_hash)
+SELECT 1, now(), 1, 0, false, gen_random_uuid(), sha256(i::text::bytea) FROM generate_series(1, 20000) AS i;
 INSERT INTO holds (
     amount, captured, created_at, expires_at, asset_id, shard, capture_at_expiry, id, wallet_id, status, slice_lots,
     slice_amounts
@@ -419,9 +421,9 @@ PLANS: dict[str, tuple[str, str, Sequence[Any], set[str]]] = {
         ("region", "eu", None, 21),
         {"metadata_members_pk"},
     ),
-    "holds": ("holdings", "list_holds", (WALLET, None, None, 21), {"holds_wallet_ix"}),
+    "holds": ("holdings", "list_holds", (WALLET, None, None, 21), {"holds_wallet_ix", "claims_pk"}),
     "lots": ("holdings", "list_lots", (WALLET, None, 21), {"lots_wallet_ix"}),
-    "open holds": ("holdings", "list_open_holds", (WALLET, None, 21), {"holds_open_ix"}),
+    "open holds": ("holdings", "list_open_holds", (WALLET, None, 21), {"holds_open_ix", "claims_pk"}),
     "live lots": ("holdings", "list_live_lots", (WALLET, None, 21), {"lots_live_ix"}),
 }
 SORTED = {
