@@ -7,7 +7,7 @@ import ast
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -246,6 +246,14 @@ def _names(source: str) -> Iterator[tuple[int, str]]:
                 yield node.lineno, name
 
 
+def each_room_says_where_to_begin(path: str, source: str) -> Iterator[str]:
+    """A stranger reads what a room is for, what does not belong in it, and which module to open first."""
+    if path.endswith("__init__.py"):
+        first = re.search(r"Begin\s+with\s+([\w/]+)", ast.get_docstring(_parse(source)) or "")
+        if first is None or f"{path.removesuffix('__init__.py')}{first[1]}.py" not in MODULES:
+            yield f"1: {first[0] if first else 'no module to begin with'}"
+
+
 # Each rule, and what it must catch: a path and a line that breaks it.
 RULES: dict[Rule, tuple[str, str]] = {
     imports_point_downwards: ("storage/x.py", "from wallet.service.writes.commands import Commands"),
@@ -259,6 +267,7 @@ RULES: dict[Rule, tuple[str, str]] = {
     functions_fit_a_screen: ("http/x.py", "def f():\n" + "    pass\n" * 60),
     modules_hold_one_idea: ("http/x.py", "\n" * 401),
     names_say_something: ("http/x.py", "class WalletManager: ..."),
+    each_room_says_where_to_begin: ("http/__init__.py", '"""All about HTTP."""'),
 }
 
 
@@ -291,6 +300,7 @@ def test_the_rule_catches_what_breaks_it(rule: Rule) -> None:
         (no_float_touches_money, "ledger/x.py", "x = round(amount)"),
         (no_sql_in_python, "storage/x.py", "x = f'INSERT INTO wallets VALUES ({y})'"),
         (no_sql_in_python, "storage/x.py", "x = 'select 1'"),
+        (each_room_says_where_to_begin, "http/__init__.py", '"""All about HTTP. Begin with nothing."""'),
         (names_say_something, "http/x.py", "user_info = 1"),
         (names_say_something, "storage/x.py", "def f(data): ..."),
         (names_say_something, "http/x.py", "self.helper = 1"),
@@ -303,6 +313,35 @@ def test_other_ways_to_break_a_rule_are_caught_too(rule: Rule, path: str, source
 @pytest.mark.parametrize(("path", "module"), INNER_IMPORTS)
 def test_an_excused_inner_import_is_there(path: str, module: str) -> None:
     assert any(module == name for function in _functions(MODULES[path]) for _, name in _imports(function))
+
+
+def names_of_two_things(modules: Mapping[str, str]) -> list[str]:
+    """A reader who has met a class knows it wherever its name stands. Aliases may be written again as they are."""
+    meanings: dict[str, set[str]] = {}
+    for path, source in modules.items():
+        for node in ast.walk(_parse(source)):
+            if isinstance(node, ast.ClassDef):
+                meanings.setdefault(node.name, set()).add(f"class in {path}")
+        for node in _parse(source).body:
+            match node:
+                case (
+                    ast.Assign(targets=[ast.Name(id=name)], value=value)
+                    | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
+                ) if re.match(r"[A-Z]\w*[a-z]", name):
+                    meanings.setdefault(name, set()).add(ast.unparse(value))
+    return [f"{name}: {', '.join(sorted(found))}" for name, found in sorted(meanings.items()) if len(found) > 1]
+
+
+def test_one_class_name_means_one_class() -> None:
+    assert names_of_two_things(MODULES) == [], names_of_two_things.__doc__
+
+
+def test_a_name_of_two_things_is_caught() -> None:
+    assert names_of_two_things({"a.py": "class X: ...", "b.py": "class X: ..."}) != []
+    assert names_of_two_things({"a.py": "class X1: ...", "b.py": "def f():\n    class X1: ..."}) != []
+    assert names_of_two_things({"a.py": "class Xx: ...", "b.py": "Xx = int"}) != []
+    assert names_of_two_things({"a.py": "Xx: TypeAlias = str", "b.py": "Xx: TypeAlias = int"}) != []
+    assert names_of_two_things({"a.py": "Xx = int\nX = 1", "b.py": "Xx = int\nX = 2"}) == []
 
 
 def test_no_folder_is_a_hall() -> None:
@@ -445,7 +484,6 @@ NOT_YET_PLAIN: set[str] = {
     "src/wallet/service/due",
     "src/wallet/service/keepers",
     "src/wallet/service/reads",
-    "src/wallet/service/writes",
     "src/wallet/storage/batch",
     "src/wallet/storage/chain",
     "src/wallet/storage/reads",
@@ -523,6 +561,40 @@ def test_a_sentence_without_a_subject_is_found(
 ) -> None:
     found = [each for paragraph in paragraphs(text) for each in prose.split(paragraph) if is_headless(each)]
     assert {each.split()[0] for each in found} == set(headless)
+
+
+# The map of the code
+
+
+def paths_named(text: str) -> set[str]:
+    """The paths of files and folders that a document names as code, outside of blocks."""
+    code = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL))
+    return {each for each in code if re.fullmatch(r"[\w.-]+(/[\w.-]+)*(/|\.(py|sql|md|yml|toml))", each)}
+
+
+def test_each_path_on_the_map_of_the_code_exists() -> None:
+    named = paths_named((ROOT / "docs" / "hacking.md").read_text("utf-8"))
+    assert {each for each in named if not any((place / each).exists() for place in (ROOT, PACKAGE))} == set()
+
+
+def test_each_folder_of_the_package_is_on_the_map_of_the_code() -> None:
+    named = paths_named((ROOT / "docs" / "hacking.md").read_text("utf-8"))
+    folders = {f"{path.parent.relative_to(PACKAGE).as_posix()}/" for path in PACKAGE.rglob("__init__.py")} - {"./"}
+    assert folders - named == set()
+
+
+def test_a_path_is_found_in_a_text() -> None:
+    text = "`a/b.py`, `c/` and `/healthz`, `make run`, `x.y`.\n```\n`d/e.py`\n```\n"
+    assert paths_named(text) == {"a/b.py", "c/"}
+
+
+def test_each_word_of_the_glossary_is_defined_once() -> None:
+    rows = re.findall(
+        r"^\| \*\*(.+?)\*\* \| (.+) \|$", (ROOT / "docs" / "glossary.md").read_text("utf-8"), re.MULTILINE
+    )
+    words = [word for term, meaning in rows for word in [*term.split(", "), *re.findall(r"\*\*(.+?)\*\*", meaning)]]
+    assert len(words) > 100
+    assert [word for word, count in Counter(words).items() if count > 1] == []
 
 
 # Everywhere

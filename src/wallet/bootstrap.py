@@ -62,7 +62,7 @@ def make_service(settings: Settings) -> WalletService:
         make_writers(settings.batches_in_flight_max),
         queue_depth_max=settings.queue_depth_max,
         batch_items_max=settings.batch_items_max,
-        wait_seconds_max=settings.step_seconds_max,
+        wait_seconds_max=settings.stage_seconds_max,
         observe_depth=telemetry.queue_depth.set,
     )
     # A writer of its own, so that a large batch does not occupy one of the writers of small movements.
@@ -73,7 +73,7 @@ def make_service(settings: Settings) -> WalletService:
         queue_depth_max=max(QUEUE_ITEMS_MAX, CHUNKS_QUEUED_MAX * settings.bulk_items_max),
         batch_items_max=settings.bulk_items_max,
         wallets_of=lambda request: wallets_locked(request, assets),
-        wait_seconds_max=settings.step_seconds_max,
+        wait_seconds_max=settings.stage_seconds_max,
     )
     return WalletService(
         database,

@@ -72,33 +72,33 @@ async def _verify(
 
 @contextmanager
 def _progress_shown() -> Iterator[OnProgress]:
-    """Show progress on standard error, apart from the result: a bar for each step on a terminal, else a line."""
+    """Show progress on standard error, apart from the result: a bar for each stage on a terminal, else a line."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _line_per_step()
+        yield _line_per_stage()
         return
     columns = (TextColumn("{task.description:>12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         bars: dict[str, TaskID] = {}
 
         def show(seen: VerifyProgress) -> None:
-            if seen.step not in bars:
-                bars[seen.step] = progress.add_task(seen.step, total=None)
-            progress.update(bars[seen.step], completed=seen.rows_done, total=seen.rows_expected or None)
+            if seen.stage not in bars:
+                bars[seen.stage] = progress.add_task(seen.stage, total=None)
+            progress.update(bars[seen.stage], completed=seen.rows_done, total=seen.rows_expected or None)
 
         yield show
         for bar in bars.values():
             progress.update(bar, total=progress.tasks[bar].completed)
 
 
-def _line_per_step() -> OnProgress:
+def _line_per_stage() -> OnProgress:
     begun: set[str] = set()
 
     def show(seen: VerifyProgress) -> None:
-        if seen.step not in begun:
-            begun.add(seen.step)
+        if seen.stage not in begun:
+            begun.add(seen.stage)
             expected = f" (about {seen.rows_expected} rows)" if seen.rows_expected else ""
-            click.echo(f"checking {seen.step}{expected}", err=True)
+            click.echo(f"checking {seen.stage}{expected}", err=True)
 
     return show
 

@@ -66,7 +66,7 @@ class Probe:
     def __init__(self, database: Database, checks: Sequence[Check] = CHECKS) -> None:
         self._database = database
         self._checks = checks
-        self._answer_seconds_max = min(ANSWER_SECONDS_MAX, database.settings.step_seconds_max)
+        self._answer_seconds_max = min(ANSWER_SECONDS_MAX, database.settings.stage_seconds_max)
         self._connection: Any = None
         self._looking: asyncio.Task[ServiceReadiness] | None = None
         self._looked_at = -FRESH_SECONDS

@@ -102,14 +102,14 @@ class WalletService:
         self.clock = SandboxClock(database, committer.submit) if database.settings.sandbox else None
 
     @property
-    def step_seconds_max(self) -> float:
-        """How long one step of an answer may take."""
-        return self._database.settings.step_seconds_max
+    def stage_seconds_max(self) -> float:
+        """How long one stage of an answer may take."""
+        return self._database.settings.stage_seconds_max
 
     async def start(self) -> None:
         """Connect and begin. Waits for the database as long as settings say, then raises StorageUnavailable."""
         settings = self._database.settings
-        seconds_max = min(settings.statement_timeout_ms / 1000, self.step_seconds_max)
+        seconds_max = min(settings.statement_timeout_ms / 1000, self.stage_seconds_max)
         self._pool = await ShardPool.open(
             self._database, "reads", connections_max=POOL_CONNECTIONS_MAX, seconds_max=seconds_max
         )
@@ -258,5 +258,5 @@ class WalletService:
         if why := next(filter(None, (each.outage.reason for each in committers)), None):
             yield Obstacle("committer", "writer_not_connected", f"the writer gets no connection: {why}")
         seconds = max(each.standstill_seconds for each in committers)
-        if seconds > self.step_seconds_max:
+        if seconds > self.stage_seconds_max:
             yield Obstacle("committer", "writer_not_moving", f"nothing has been decided for {seconds:.0f} s")

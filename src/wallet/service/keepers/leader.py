@@ -55,7 +55,7 @@ class KeeperReport:
 
 
 class Keepers:
-    """The keepers of one process, on a connection of their own. `observe` is told a report after every step."""
+    """The keepers of one process, on a connection of their own. `observe` is told a report after every round."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class Keepers:
             self._tasks.append(asyncio.create_task(self._run_due(self._due), name="due keeper"))
 
     async def close(self) -> None:
-        """Stop, and let another process lead. Any step may be cut short: each is one statement, or may come twice."""
+        """Stop, and let another process lead. Any round may be cut short: each is one statement, or may come twice."""
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
@@ -105,8 +105,8 @@ class Keepers:
             blockers=self._blockers,
         )
 
-    async def step(self) -> float:
-        """Do what is due now, and answer the seconds until the next step. Never raises an ordinary error."""
+    async def run_round(self) -> float:
+        """Do what is due now, and answer the seconds until the next round. Never raises an ordinary error."""
         try:
             wait = await self._lead(shard) if (shard := await self._led()) else LEAD_SECONDS
             self._note_term()
@@ -123,15 +123,15 @@ class Keepers:
 
     async def _run(self) -> None:
         while True:
-            wait = await self.step()
+            wait = await self.run_round()
             await asyncio.sleep(wait)
 
     async def _run_due(self, due: DueKeeper) -> None:
-        # Beside the other steps, which must not wait for batches. Who leads no more may post once more: no harm.
+        # Beside the other rounds, which must not wait for batches. Who leads no more may post once more: no harm.
         try:
             while True:
                 if self._is_leader:
-                    wait = await due.step()
+                    wait = await due.run_round()
                 else:
                     await due.close()
                     wait = LEAD_SECONDS
@@ -150,7 +150,7 @@ class Keepers:
         return self._shard if self._is_leader else None
 
     def _note_term(self) -> None:
-        """Once its first step has succeeded: a leader that can do nothing would say so every second."""
+        """Once its first round has succeeded: a leader that can do nothing would say so every second."""
         if self._is_leader and not self._is_term_known:
             _log.info("this process leads the keepers")
         self._is_term_known = self._is_leader
@@ -213,7 +213,7 @@ class Keepers:
         return self._interval
 
     async def _keep_chain(self, shard: Shard) -> bool:
-        return await self._sealer.step(shard, watermark_seq=self._watermark_seq, is_idle=self._is_idle)
+        return await self._sealer.run_round(shard, watermark_seq=self._watermark_seq, is_idle=self._is_idle)
 
     async def _keep_snapshots(self, shard: Shard) -> None:
         if self._now() < self._snapshot_due_at or self._watermark_seq == self._snapshot_seq:
@@ -228,7 +228,7 @@ class Keepers:
         if self._now() < self._prune_due_at:
             return
         pruned = await prune_declines(shard.connection, days=self._database.settings.declines_days)
-        # A full step: there may be more, and the next step is soon enough.
+        # A full round: there may be more, and the next round is soon enough.
         self._prune_due_at = self._now() + (0 if pruned == PRUNED_MAX else PRUNE_SECONDS)
 
     async def _keep_statistics(self, shard: Shard) -> None:

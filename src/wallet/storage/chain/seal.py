@@ -21,9 +21,9 @@ from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 
 SEALED_MAX: Final = 2_000
-"""Batches sealed in one step."""
+"""Batches sealed in one round."""
 READ_MAX: Final = 1_000
-"""Transactions read in one step, of batches that came without a root; more only if one batch has more."""
+"""Transactions read in one round, of batches that came without a root; more only if one batch has more."""
 LAG_MAX: Final = 100_000
 """Batches counted at most, of those that have no link."""
 

@@ -26,7 +26,7 @@ from wallet.storage.verify.ledger import (
     verify_seen,
 )
 
-STEP: Final = "chain"
+STAGE: Final = "chain"
 BATCHES_MAX: Final = 2_000
 """Batches looked up at once."""
 TRANSACTIONS_MAX: Final = 10_000
@@ -270,7 +270,7 @@ class _ChainVerification:
     def _count(self, leaves: int) -> None:
         self._leaves += leaves
         expected = max(self._leaves, self._leaves_expected) if self._leaves_expected else 0
-        self._on_progress(VerifyProgress(step=STEP, rows_done=self._leaves, rows_expected=expected))
+        self._on_progress(VerifyProgress(stage=STAGE, rows_done=self._leaves, rows_expected=expected))
 
 
 def _by_height(checkpoints: Iterable[Checkpoint]) -> dict[tuple[int, int], list[Checkpoint]]:
