@@ -339,7 +339,7 @@ _LINES = {"ledger_entries_pk", "hold_steps_pk", "transactions_pk"}
 _IN_TIME = {"since": _FROM, "until": _TO}
 
 
-class Walked(NamedTuple):
+class WalkedList(NamedTuple):
     """A list of transactions: its filter, the wallets it is over, and where its page begins."""
 
     wanted: TransactionFilter
@@ -347,11 +347,11 @@ class Walked(NamedTuple):
     before: Place | None = None
 
 
-def walked(*, own: Sequence[UUID] | None = None, before: Place | None = None, **wanted: Any) -> Walked:
-    return Walked(TransactionFilter(**wanted), own, before)
+def walked(*, own: Sequence[UUID] | None = None, before: Place | None = None, **wanted: Any) -> WalkedList:
+    return WalkedList(TransactionFilter(**wanted), own, before)
 
 
-WALKS: dict[str, tuple[Walked, set[str]]] = {
+WALKS: dict[str, tuple[WalkedList, set[str]]] = {
     "newest": (walked(), {"transactions_pk"}),
     "a hot type": (walked(type="spend"), {"transactions_pk"}),
     "a time": (walked(**_IN_TIME), {"transactions_pk"}),

@@ -14,7 +14,7 @@ import msgspec
 from wallet.errors import FieldError, Malformed
 
 KeyPart: TypeAlias = str | int
-Place = TypeVar("Place")
+AnyPlace = TypeVar("AnyPlace")
 
 _VERSION: Final = b"\x01"
 _MAC_BYTES: Final = 16
@@ -67,7 +67,7 @@ def key_of(place: Iterable[object]) -> tuple[KeyPart, ...]:
     )
 
 
-def place_of(key: Sequence[KeyPart], kind: type[Place]) -> Place:
+def place_of(key: Sequence[KeyPart], kind: type[AnyPlace]) -> AnyPlace:
     """The inverse of key_of, on what was signed here."""
     return msgspec.convert(key, kind)
 
