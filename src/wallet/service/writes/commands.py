@@ -7,6 +7,7 @@ is not known here. Defaults that do not depend on any state are absent from the 
 from collections.abc import Sequence
 
 from wallet.ledger.fingerprint import fingerprint, fingerprint_grown
+from wallet.ledger.kinds import CHANGE_WALLET
 from wallet.ledger.model import ORIGIN_API, Direction, HoldId, TransactionId, WalletId, WalletKind
 from wallet.ledger.requests import (
     NO_OPTIONS,
@@ -317,7 +318,7 @@ class Commands:
         expected_version: int | None = None,
     ) -> ChangeWallet:
         """Change, close or reopen a wallet. Such a request has no reference: each is a request of its own."""
-        if type_ not in ("change", "close", "reopen"):
+        if type_ not in CHANGE_WALLET.events:
             raise ValueError(f"{type_} is no change of a wallet")
         id_ = self._ids.new_id()
         return ChangeWallet(
