@@ -1,4 +1,4 @@
-"""What movements answer: transactions and holds, as their first answer and every later one show them."""
+"""The answers to movements: transactions and holds, as their first answer and every later one show them."""
 
 from collections.abc import Mapping, Sequence
 from typing import assert_never
@@ -25,7 +25,7 @@ class EntryAnswer(Struct, kw_only=True):
 
 
 class DrawnLotAnswer(Struct, kw_only=True):
-    """What was taken from one lot."""
+    """The amount that was taken from one lot."""
 
     lot_id: str
     wallet_id: str
@@ -34,7 +34,7 @@ class DrawnLotAnswer(Struct, kw_only=True):
 
 
 class DrawnAnswer(Struct, kw_only=True):
-    """What the debits of user wallets took, by category and by lot. No sums where they are of several assets."""
+    """The amounts that the debits of user wallets took, by category and by lot. Of several assets there are no sums."""
 
     paid: int | UnsetType = UNSET
     promotional: int | UnsetType = UNSET
@@ -63,7 +63,7 @@ class HoldAnswer(Struct, kw_only=True):
 class TransactionAnswer(Struct, kw_only=True):
     """An accepted movement; a replay equals the first answer field for field. `id` is null in a dry run.
 
-    What is at the end is there where it applies.
+    The last fields are there if they apply.
     """
 
     id: str | None

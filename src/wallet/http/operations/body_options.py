@@ -1,6 +1,7 @@
-"""What most movements leave out: from the optional fields of bodies to the ledger's Options.
+"""From the optional fields of bodies, which most movements leave out, to the ledger's Options.
 
-What types cannot say is checked here: fields that need each other or exclude each other, and conditions on strangers.
+This module checks what types cannot say: fields that need each other or exclude each other, and conditions on wallets
+that take no part.
 """
 
 from collections.abc import Collection, Sequence

@@ -20,7 +20,7 @@ from wallet.ledger.requests import Single
 OPERATIONS: Final[Mapping[str, Operation]] = {**posts.OPERATIONS, **holds.OPERATIONS, **refunds.OPERATIONS}
 
 ANSWERS: Final[Mapping[type[Single], Answered]] = {each.kind.request: each.answered for each in OPERATIONS.values()}
-"""What answers a request, by its kind."""
+"""The answer to a request, by its kind."""
 
 ITEMS: Final[Mapping[str, Operation]] = {op: each for op, each in OPERATIONS.items() if each.kind.may_be_an_item}
 """Those that a batch or an import may ask for."""

@@ -1,4 +1,4 @@
-"""The record that says all that HTTP knows of one operation that moves or reserves money, and what its parts are.
+"""The record of an operation that moves or reserves money: everything that HTTP knows of it.
 
 The records themselves are in posts, holds and refunds; kinds has them all.
 """
@@ -27,14 +27,14 @@ class Target(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """What answers an operation: a type for the document, and what writes it; `write` takes dry_run besides."""
+    """The answer to an operation. type: for the document. write: makes it of a transaction; takes dry_run besides."""
 
     type: type[Struct]
     write: Callable[..., Struct]
 
 
 class Builder:
-    """What makes ledger requests of decoded bodies. `assets`: those known so far, by code."""
+    """Makes ledger requests of decoded bodies. `assets`: those known so far, by code."""
 
     def __init__(self, commands: Commands, assets: Mapping[str, Asset]) -> None:
         self.commands = commands

@@ -64,5 +64,5 @@ def _written(
         body = ANSWERS[type(request)].write(posted, assets, dry_run=dry_run)
         return Answer(status, written(body, amounts_as_strings=amounts_as_strings), headers)
     except Exception as error:
-        # The money has moved. Whatever keeps us from saying so, it must not look like a no.
+        # The money has moved. An error in writing the answer must not look as if it had not.
         raise OutcomeUnknown("the answer could not be written") from error

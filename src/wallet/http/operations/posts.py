@@ -27,7 +27,7 @@ _WALLET: Final = Target("wallet_id", "The wallet.")
 
 
 class WalletMovementBody(Struct, forbid_unknown_fields=True, kw_only=True):
-    """What a top-up, bonus and spend of the wallet in the path have in common."""
+    """Fields of a top-up, bonus and spend of the wallet in the path."""
 
     amount: Amount
     asset_code: AssetCode

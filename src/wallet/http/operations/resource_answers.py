@@ -1,7 +1,7 @@
-"""What clients get: the shapes of answers. The OpenAPI document is made from these types.
+"""The shapes of answers about users, wallets, assets and their history. The OpenAPI document is made from these types.
 
-Times are RFC 3339 in UTC with microseconds. Amounts are JSON integers, or strings for who asks with ?amounts=string.
-How answers are written is in writing, what movements answer in movement_answers.
+Times are RFC 3339 in UTC with microseconds. Amounts are JSON integers, or strings if the client asks with
+?amounts=string. wire.encoding writes answers; the answers to movements are in answers.
 """
 
 from typing import Generic, TypeVar
@@ -23,7 +23,7 @@ Row = TypeVar("Row")
 
 
 class BalanceAnswer(Struct, kw_only=True):
-    """What is in a wallet. Only `available` decides whether it can afford something.
+    """The balance of a wallet. Only `available` decides whether it can afford something.
 
     On the effective axis held, available and version are null. merged_into: only of a wallet that was merged. final:
     only at an instant; false while what is still to be posted could change it.
@@ -51,14 +51,14 @@ class UserAnswer(Struct, kw_only=True):
 
 
 class SpendingLimitAnswer(Struct, kw_only=True):
-    """What may be spent at most `per` day (any 24 hours) or month (of the calendar, in UTC)."""
+    """The most that may be spent `per` day (any 24 hours) or month (of the calendar, in UTC)."""
 
     per: str
     amount: int
 
 
 class WalletAnswer(Struct, kw_only=True):
-    """What a wallet is and may do. `version` is null on a system wallet without a cap."""
+    """A wallet and its rules. `version` is null on a system wallet without a cap."""
 
     id: str
     kind: str
@@ -151,8 +151,8 @@ class DeclineAnswer(Struct, kw_only=True):
 class PageAnswer(Struct, Generic[Row], kw_only=True):
     """A part of a list. `next` goes into ?cursor= for the following part; null: this was the last.
 
-    Where a filter finds too little among too much, a part may have fewer rows than asked for, even none, with more to
-    come: `has_more` tells.
+    A filter that finds few rows among many may answer a part with fewer rows than asked for, or none, although more
+    rows follow: then `has_more` is true.
     """
 
     data: list[Row]

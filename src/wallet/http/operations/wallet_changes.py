@@ -26,7 +26,7 @@ MERGE_PATH: Final = "/wallets/{wallet_id}/merge-into/{target_wallet_id}"
 
 Change: TypeAlias = tuple[str, str | int | bool | None]
 
-# What null means where there is a value for "none".
+# Null clears a field. These have a value that means "none".
 _CLEARED: Final[dict[str, int | bool]] = {"overdraft_limit": 0, "freeze_outgoing": False, "freeze_incoming": False}
 
 
@@ -47,7 +47,7 @@ WalletMetadata: TypeAlias = Annotated[dict[str, Any], Meta(description="Any JSON
 
 
 class WalletChangeBody(Struct, forbid_unknown_fields=True, kw_only=True):
-    """What is absent stays as it is, null clears. At least one change besides `expected_version`."""
+    """An absent field stays as it is, null clears it. At least one change besides `expected_version`."""
 
     label: Label | UnsetType | None = UNSET
     metadata: WalletMetadata | UnsetType | None = UNSET
@@ -192,7 +192,7 @@ class WalletChanges:
                 body = MergeAnswer(**msgspec.structs.asdict(body), dry_run=True)
             return Answer(status, written(body, amounts_as_strings=amounts_as_strings), headers)
         except Exception as error:
-            # It has happened. Whatever keeps us from saying so, it must not look like a no.
+            # The wallet has changed. An error in reading it must not look as if it had not.
             raise OutcomeUnknown("the wallet was changed, and could not be read afterwards") from error
 
 

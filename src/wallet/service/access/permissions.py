@@ -1,9 +1,9 @@
-"""What a caller may do and see.
+"""The permissions of a caller: which requests it may send, and what it may see of an answer.
 
-Scopes say which kinds of requests a key may send (scopes). A key that is bound to a user or to wallets debits and sees
-those only: to it, all others are not there. That is decided here, before the ledger is asked, by whether a
-wallet is the caller's own, and so in the same way for one of somebody else's and for one that does not exist. What it
-moves carries lots, so that no credit gets better by being moved.
+A key's scopes say which kinds of requests it may send (kinds). A key that is bound to a user or to wallets debits and
+sees only these wallets; for it, all other wallets do not exist. The service decides this before it asks the ledger, and
+looks only at whether a wallet is the caller's own. So the answer is the same for somebody else's wallet and for one
+that does not exist. Credit that a bound key moves carries its lots, so it does not become better on the way.
 """
 
 import asyncio
@@ -22,14 +22,19 @@ from wallet.service.access.scopes import ISSUE, MOVES, forbidden, scopes_of
 from wallet.service.turns import parts
 
 Admitted: TypeAlias = Single | Refused | Forbidden
-"""A request as it may be submitted; or as if something that it names were not there; or why it may not be sent."""
+"""A request as it may be submitted; or the ledger's refusal of a wallet or hold that does not exist for this caller; or
+the reason why the caller may not send it.
+"""
 
 PART_LEGS_MAX: Final = 1_000
-"""Legs, or entries, that are looked at before others in the process get their turn: some milliseconds."""
+"""Legs or entries of one part. Other requests in the process get their turn after each part: some milliseconds."""
 
 
 class _Facts(NamedTuple):
-    """What is known of what a batch of requests names. `system`: debited wallets that are no user's."""
+    """The facts about the wallets and holds that a batch of requests names.
+
+    own: the caller's own wallets. homes: the wallet of each hold. system: the debited wallets that are system wallets.
+    """
 
     own: frozenset[WalletId]
     homes: Mapping[HoldId, WalletId]
@@ -37,7 +42,7 @@ class _Facts(NamedTuple):
 
 
 class Permissions:
-    """Raises StorageUnavailable where it has to ask."""
+    """Raises StorageUnavailable if it has to ask PostgreSQL and cannot."""
 
     def __init__(self, ownership: Ownership) -> None:
         self._ownership = ownership
@@ -45,8 +50,8 @@ class Permissions:
     async def admit(self, caller: Caller, request: Single) -> Single | Refused:
         """The request as this caller may submit it, with its origin.
 
-        Refused, as the ledger would do it, if a bound caller names what is not its own. Raises Forbidden. For an
-        unbound caller that may issue it asks nobody.
+        Refused, in the ledger's words, if a bound caller names a wallet or hold that is not its own. Raises Forbidden.
+        For an unbound caller that may issue, it asks the database nothing.
         """
         if self.admits_at_once(caller, request):
             return request
@@ -95,8 +100,8 @@ class Permissions:
         return await self._let_repeated(caller, requests, admitted) if caller.is_bound else admitted
 
     async def mask(self, caller: Caller, outcome: Outcome) -> Outcome:
-        """What a bound caller is told of an outcome. Raises OutcomeUnknown where that cannot be found out: it may
-        stand.
+        """The part of an outcome that a bound caller may see. Raises OutcomeUnknown if PostgreSQL does not say which
+        wallets are its own: the outcome may stand.
         """
         (told,) = await self.mask_each(caller, (outcome,))
         if isinstance(told, WalletError):
@@ -104,7 +109,7 @@ class Permissions:
         return told
 
     async def mask_each(self, caller: Caller, outcomes: Sequence[Outcome | WalletError]) -> list[Outcome | WalletError]:
-        """The same of many, one for one: what there is to be told, or why there is nothing."""
+        """The same of many outcomes, in order: the part that the caller may see, or the error that hides it."""
         told: list[Outcome | WalletError] = []
         for part in parts(outcomes, weight_of=_entries, weight_max=PART_LEGS_MAX):
             try:
@@ -136,7 +141,7 @@ class Permissions:
         return [outcome if isinstance(outcome, WalletError) else masked(outcome, own) for outcome in outcomes]
 
     async def mask_all(self, caller: Caller, transactions: Sequence[Posted]) -> Sequence[Posted]:
-        """What a caller is told of transactions that it sees."""
+        """The parts of these transactions that a caller may see."""
         if not caller.is_bound:
             return transactions
         told: list[Posted] = []
@@ -157,7 +162,7 @@ class Permissions:
             raise NotFound("programme_not_found", f"wallet {wallet_id} is not attached to programme {programme_id}")
 
     async def own(self, caller: Caller, wallet_ids: Iterable[WalletId]) -> frozenset[WalletId]:
-        """Those of these wallets that are a bound caller's own."""
+        """The wallets among these that are a bound caller's own."""
         return await self._ownership.own(caller, wallet_ids)
 
     async def all_own(self, caller: Caller) -> Sequence[WalletId]:
@@ -178,8 +183,8 @@ class Permissions:
     async def _let_repeated(
         self, caller: Caller, requests: Sequence[Single], admitted: list[Admitted]
     ) -> list[Admitted]:
-        """What was posted under a reference of this caller's is its own to hear of again, whatever became of wallets
-        and bindings since: the ledger answers such a request from what was, and moves nothing.
+        """Let a request through if its reference was used by this caller before, whatever has become of its wallets
+        and its binding since. The ledger answers it from the stored transaction, and moves nothing.
         """
         refused = {
             request.reference_id for request, each in zip(requests, admitted, strict=True) if isinstance(each, Refused)
@@ -218,7 +223,7 @@ def _debited(request: Single) -> Iterable[WalletId]:
 
 
 def _looked_into(request: Single) -> Iterator[WalletId]:
-    """The wallets that a request by a bound caller takes from, or asks the numbers of."""
+    """The wallets that a bound caller's request takes from, or whose numbers it asks for."""
     yield from access_of(request).others(request)
     yield from _debited(request)
     for condition in request.options.conditions:
@@ -231,7 +236,7 @@ def _holds_named(request: Single) -> Iterable[HoldId]:
 
 
 def _of_bound(caller: Caller, request: Single) -> Single:
-    """As a bound caller's request is submitted: under its own references, and with credit that stays what it is."""
+    """The request as a bound caller submits it: in the caller's own origin, with credit that carries its lots."""
     changes: dict[str, Any] = {"origin": caller.origin}
     if "carries_lots" in request._fields:
         changes["carries_lots"] = True
@@ -239,7 +244,7 @@ def _of_bound(caller: Caller, request: Single) -> Single:
 
 
 def _first_not_there(request: Single, facts: _Facts) -> Refused | None:
-    """What the ledger would say of the first thing that is not the caller's own, if it did not exist."""
+    """The refusal of the first hold or wallet that is not the caller's own, as if it did not exist."""
     for hold_id in _holds_named(request):
         if facts.homes.get(hold_id) not in facts.own:
             return access_of(request).not_found(hold_id)

@@ -1,4 +1,4 @@
-"""Sets of scopes, and what a caller has of them. Which a request needs is in kinds."""
+"""Sets of scopes, and the scopes that a caller has. The scopes that a request needs are in kinds."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -20,7 +20,7 @@ ADMIN: Final[Scopes] = frozenset({Scope.ADMIN})
 
 
 def scopes_of(caller: Caller) -> Scopes:
-    """What a caller may do. A bound caller has only what a bound key can have, whatever else its key says."""
+    """The scopes of a caller. A bound caller has only those that a bound key can have, whatever else its key says."""
     return caller.scopes & BINDABLE if caller.is_bound else caller.scopes
 
 
