@@ -11,13 +11,18 @@ from uuid import UUID
 import msgspec
 
 from wallet.errors import FieldError, Malformed
-from wallet.http.operations import holds, posts, refunds
+from wallet.http.operations import claims, holds, posts, refunds
 from wallet.http.operations.operation import Answered, Builder, Operation
 from wallet.http.wire.decoding import converted, malformed
 from wallet.http.wire.query import path_id
 from wallet.ledger.requests import Single
 
-OPERATIONS: Final[Mapping[str, Operation]] = {**posts.OPERATIONS, **holds.OPERATIONS, **refunds.OPERATIONS}
+OPERATIONS: Final[Mapping[str, Operation]] = {
+    **posts.OPERATIONS,
+    **holds.OPERATIONS,
+    **claims.OPERATIONS,
+    **refunds.OPERATIONS,
+}
 
 ANSWERS: Final[Mapping[type[Single], Answered]] = {each.kind.request: each.answered for each in OPERATIONS.values()}
 """What answers a request, by its kind."""
