@@ -7,7 +7,7 @@ import ast
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -315,6 +315,35 @@ def test_an_excused_inner_import_is_there(path: str, module: str) -> None:
     assert any(module == name for function in _functions(MODULES[path]) for _, name in _imports(function))
 
 
+def names_of_two_things(modules: Mapping[str, str]) -> list[str]:
+    """A reader who has met a class knows it wherever its name stands. Aliases may be written again as they are."""
+    meanings: dict[str, set[str]] = {}
+    for path, source in modules.items():
+        for node in ast.walk(_parse(source)):
+            if isinstance(node, ast.ClassDef):
+                meanings.setdefault(node.name, set()).add(f"class in {path}")
+        for node in _parse(source).body:
+            match node:
+                case (
+                    ast.Assign(targets=[ast.Name(id=name)], value=value)
+                    | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
+                ) if re.match(r"[A-Z]\w*[a-z]", name):
+                    meanings.setdefault(name, set()).add(ast.unparse(value))
+    return [f"{name}: {', '.join(sorted(found))}" for name, found in sorted(meanings.items()) if len(found) > 1]
+
+
+def test_one_class_name_means_one_class() -> None:
+    assert names_of_two_things(MODULES) == [], names_of_two_things.__doc__
+
+
+def test_a_name_of_two_things_is_caught() -> None:
+    assert names_of_two_things({"a.py": "class X: ...", "b.py": "class X: ..."}) != []
+    assert names_of_two_things({"a.py": "class X1: ...", "b.py": "def f():\n    class X1: ..."}) != []
+    assert names_of_two_things({"a.py": "class Xx: ...", "b.py": "Xx = int"}) != []
+    assert names_of_two_things({"a.py": "Xx: TypeAlias = str", "b.py": "Xx: TypeAlias = int"}) != []
+    assert names_of_two_things({"a.py": "Xx = int\nX = 1", "b.py": "Xx = int\nX = 2"}) == []
+
+
 def test_no_folder_is_a_hall() -> None:
     # Among more, one looks for a name instead of a subject.
     paths = [path.relative_to(ROOT) for folder in (PACKAGE, ROOT / "tests") for path in folder.rglob("*.py")]
@@ -448,14 +477,10 @@ NOT_YET_PLAIN: set[str] = {
     "src/wallet/http/bulk",
     "src/wallet/http/operations",
     "src/wallet/http/routes",
-    "src/wallet/ledger",
-    "src/wallet/ledger/movements",
-    "src/wallet/ledger/rules",
     "src/wallet/service/access",
     "src/wallet/service/due",
     "src/wallet/service/keepers",
     "src/wallet/service/reads",
-    "src/wallet/service/writes",
     "src/wallet/storage/batch",
     "src/wallet/storage/chain",
     "src/wallet/storage/reads",
@@ -558,6 +583,15 @@ def test_each_folder_of_the_package_is_on_the_map_of_the_code() -> None:
 def test_a_path_is_found_in_a_text() -> None:
     text = "`a/b.py`, `c/` and `/healthz`, `make run`, `x.y`.\n```\n`d/e.py`\n```\n"
     assert paths_named(text) == {"a/b.py", "c/"}
+
+
+def test_each_word_of_the_glossary_is_defined_once() -> None:
+    rows = re.findall(
+        r"^\| \*\*(.+?)\*\* \| (.+) \|$", (ROOT / "docs" / "glossary.md").read_text("utf-8"), re.MULTILINE
+    )
+    words = [word for term, meaning in rows for word in [*term.split(", "), *re.findall(r"\*\*(.+?)\*\*", meaning)]]
+    assert len(words) > 100
+    assert [word for word, count in Counter(words).items() if count > 1] == []
 
 
 # Everywhere

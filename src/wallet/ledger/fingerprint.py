@@ -1,8 +1,8 @@
-"""What makes two requests with one reference the same request.
+"""Fingerprints: whether two requests with one reference are the same request.
 
 A fingerprint is one format byte, a 16-byte digest over the fields that are present, and two bytes per field of
-the layout to name what differs later. Fields are length-prefixed and named inside the digest, never joined, and
-absent ones leave no trace, so a field that a later release adds does not change the fingerprint of requests
+the layout, which later name the fields that differ. Fields are length-prefixed and named inside the digest, never
+joined, and absent ones leave no trace, so a field that a later release adds does not change the fingerprint of requests
 without it. Fingerprints are stored for ever, as references are: formats are added, never changed.
 """
 
@@ -19,14 +19,14 @@ _HEAD_BYTES = len(FORMAT) + DIGEST_BYTES
 
 
 def fingerprint(layout: Sequence[str], values: Sequence[bytes | None]) -> bytes:
-    """Fingerprint of normalised field values, in the order of `layout`; None where a field is absent."""
+    """Fingerprint of normalised field values, in the order of `layout`; an absent field is None."""
     framed, marks = bytearray(), bytearray()
     for name, value in zip(layout, values, strict=True):
         if value is None:
             marks += b"\x00\x00"
         else:
             framed += b"%b:%d:%b" % (name.encode(), len(value), value)
-            # A mark only says where to look; that the requests differ at all is the digest's word.
+            # A mark only says which field differs; the digest decides whether the requests differ at all.
             marks += (crc32(value) % 0xFFFF + 1).to_bytes(MARK_BYTES, "big")
     return FORMAT + blake2b(framed, digest_size=DIGEST_BYTES, usedforsecurity=False).digest() + marks
 
@@ -40,7 +40,7 @@ def fingerprint_grown(layout: Sequence[str], values: Sequence[bytes | None], *, 
 
 
 def is_same(first: bytes, second: bytes) -> bool:
-    """Whether two fingerprints of one format are of one request, whatever fields their releases knew."""
+    """Whether two fingerprints of one format are of one request, even if their releases knew different fields."""
     return first[:_HEAD_BYTES] == second[:_HEAD_BYTES]
 
 

@@ -1,11 +1,11 @@
-"""The kinds of requests, one record each: all that the core says of a kind.
+"""The kinds of requests. One record has everything that the core says of a kind.
 
 To add a kind, write
 1. its request in requests, and its name in the union Single;
 2. the type that it posts in transaction_types;
 3. when it is refused in rules, and what it does in movements;
-4. its record here. Type checking fails here, and where service and http say what they know of each kind, until that
-   is done; tests compare what stands in SQL with the records.
+4. its record here. Type checking fails here, and at the records of service and http for each kind, until that is done;
+   tests compare the lists in SQL with the records.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -62,12 +62,12 @@ R = TypeVar("R", bound=Single)
 
 
 class Kind(NamedTuple, Generic[R]):
-    """What makes a kind of request.
+    """A kind of request.
 
-    types: the built-in types that it posts; Post posts general transactions besides. first_refusal: why it is refused,
-    if it is. move: what it does; it answers None where it leaves nothing of its own. names: adds what the request
-    itself names to a footprint. judged_on: the wallets whose due steps are posted before it is judged; None: those
-    that it names. may_be_an_item: of a group.
+    types: the built-in types that it posts; Post posts general transactions besides. first_refusal: its rule. move: its
+    effect, which answers None if it leaves no row of its own. names: adds the ids that the request itself names to a
+    footprint. judged_on: the wallets whose due steps are posted before it is judged; None: those that it names.
+    may_be_an_item: whether it may be an item of a group.
     """
 
     request: type[R]
@@ -79,7 +79,7 @@ class Kind(NamedTuple, Generic[R]):
     may_be_an_item: bool = True
 
 
-# What each names itself. Holds and originals bring in more, once they are loaded.
+# The ids that each request names itself. Holds and originals bring in more, once they are loaded.
 
 
 def _names_of_post(request: Post, assets: Assets, found: Footprint) -> None:
@@ -139,7 +139,7 @@ def _names_of_settle(request: Settle, _: Assets, found: Footprint) -> None:
     found.wallets.append(request.wallet_id)
 
 
-# Those that are judged on wallets which they do not name.
+# Requests that are judged on wallets which they do not name.
 
 
 def _ends_of_hold(request: Capture | Void | Increase | Extend, book: Book) -> Sequence[WalletId]:
@@ -314,8 +314,8 @@ def kind_of(request: Single) -> Kind[Any]:
 
 
 def has_reference(request: Single) -> bool:
-    """Whether a request leaves a transaction, by whose reference it is found again. Two of the others are never the
-    same request.
+    """Whether a request leaves a transaction, so that its reference finds it again. Two requests of any other kind are
+    never the same request.
     """
     return type(request) is Post or bool(kind_of(request).types)
 
@@ -328,7 +328,7 @@ def wallets_named(request: Request, assets: Assets) -> list[WalletId]:
 
 
 def footprint_of(batch: Iterable[Request], assets: Assets) -> Footprint:
-    """All that a batch names."""
+    """The ids that a batch names."""
     found = Footprint([], [], [], [], [], [], [], [])
     for request in singles(batch):
         kind_of(request).names(request, assets, found)
@@ -336,6 +336,6 @@ def footprint_of(batch: Iterable[Request], assets: Assets) -> Footprint:
 
 
 def wallets_judged(request: Single, book: Book) -> Sequence[WalletId]:
-    """The wallets that a request is judged on, where anything may be due: those it names, and what they point at."""
+    """The wallets that a request is judged on, which may have due steps: those it names, and those they point at."""
     judged_on = kind_of(request).judged_on
     return wallets_named(request, book.assets) if judged_on is None else judged_on(request, book)

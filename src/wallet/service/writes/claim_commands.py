@@ -1,4 +1,4 @@
-"""Parsed input -> ledger request, for claims. A code is known here by its hash, or by the claim that it opens."""
+"""Turns parsed input into ledger requests, for claims. A code comes here as its hash, or as the claim that it opens."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ from wallet.service.writes.commands import encoded, fingerprint_of
 from wallet.storage.rows.ids import IdSource
 
 EXPIRES_IN_SECONDS_DEFAULT: Final = 30 * 24 * 3600
-"""Of a claim for which nothing is said: 30 days."""
+"""How long a claim lasts if the request does not say: 30 days."""
 
 
 class ClaimCommands:

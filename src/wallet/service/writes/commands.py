@@ -1,7 +1,7 @@
-"""Parsed input -> ledger request: an id and a fingerprint. No time: that comes from the database, after the locks.
+"""Turns parsed input into ledger requests, with an id and a fingerprint. PostgreSQL gives the time, after the locks.
 
-What arrives here is well-formed already (amounts in range, references and codes of the right shape); what the ledger
-then says to it is not known here. Defaults that do not depend on any state are absent here, and so in the fingerprint.
+The input is well-formed already: amounts are in range, references and codes have the right shape. The ledger's answer
+is not known here. Defaults that do not depend on any state are absent from the request, and so from the fingerprint.
 """
 
 from collections.abc import Sequence
@@ -66,7 +66,7 @@ class Commands:
     ) -> Post:
         """A top-up or bonus (treasury to wallet), or a spend (wallet to revenue).
 
-        `other_wallet_id`: what funds a bonus instead of the treasury, or gets a spend instead of revenue.
+        `other_wallet_id`: the wallet that funds a bonus instead of the treasury, or gets a spend instead of revenue.
         """
         if type_ in ISSUING_TYPES:
             source = WalletKind.TREASURY if other_wallet_id is None else other_wallet_id
@@ -107,7 +107,7 @@ class Commands:
         metadata: str | None,
         options: Options = NO_OPTIONS,
     ) -> Post:
-        """From wallet to wallet in one asset."""
+        """A transfer from wallet to wallet in one asset."""
         values = (
             b"transfer",
             from_wallet_id.bytes,
@@ -143,7 +143,7 @@ class Commands:
         options: Options = NO_OPTIONS,
     ) -> Post:
         """A general transaction: 2 to 100 legs, over any wallets and assets."""
-        # Fixed widths but for the amount, which comes last and is closed by its own mark: nothing can run together.
+        # All parts have a fixed width but the amount, which is last and ends with a mark: the text has one reading.
         legs_value = b"".join(b"%b%+d:%d;" % (_wallet_bytes(leg), leg.direction, leg.amount) for leg in legs)
         values = (type_.encode(), legs_value, encoded(metadata))
         if options is NO_OPTIONS:
@@ -303,7 +303,7 @@ class Commands:
         metadata: str | None,
         options: Options = NO_OPTIONS,
     ) -> Merge:
-        """Move all that is in one wallet into another, and end the first."""
+        """Move everything in one wallet into another, and close the first for good."""
         mark = fingerprint_of(MERGE, source.bytes, target.bytes, _instant(options), encoded(metadata))
         id_ = self._ids.new_id()
         return Merge(id_, ORIGIN_API, reference_id, mark, source, target, metadata, options)
@@ -316,7 +316,7 @@ class Commands:
         changes: Sequence[tuple[str, str | int | bool | None]] = (),
         expected_version: int | None = None,
     ) -> ChangeWallet:
-        """Change a wallet, close or reopen it. Has no reference: each is a request of its own."""
+        """Change, close or reopen a wallet. Such a request has no reference: each is a request of its own."""
         if type_ not in ("change", "close", "reopen"):
             raise ValueError(f"{type_} is no change of a wallet")
         id_ = self._ids.new_id()
@@ -333,7 +333,7 @@ class Commands:
 
 
 def fingerprint_of(type_: TransactionType, *values: bytes | None) -> bytes:
-    """The fingerprint of a request, of the values that follow its type in the layout."""
+    """The fingerprint of a request, from the values that follow its type in the layout."""
     return fingerprint(type_.layout, (type_.name.encode(), *values))
 
 
@@ -359,7 +359,7 @@ def _amount_mode(options: Options) -> tuple[bytes | None, bytes | None]:
 
 
 def _lot(terms: LotTerms | None) -> bytes | None:
-    """A lot's terms as one value: none of its parts can hold the marks that part them."""
+    """A lot's terms as one value. No part of it can hold the marks between the parts."""
     if terms is None:
         return None
     expires_at = "" if terms.expires_at is None else terms.expires_at.isoformat(timespec="microseconds")

@@ -32,7 +32,7 @@ SELECT id, asset_id, kind, locked, balance, held, version, overdraft_limit, max_
  ORDER BY hot, id
    FOR NO KEY UPDATE;
 
--- name: find_held
+-- name: find_busy
 -- in:  $1 shard smallint, $2 ids uuid[]
 -- out: the ids among them of wallets that another session has locked at this moment
 -- why: after a lock time-out, outside any transaction: those who name other wallets need not wait as well
