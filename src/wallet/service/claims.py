@@ -22,7 +22,7 @@ from wallet.storage.reads.claim_codes import ClaimCodeStore
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's base 32: no letter that looks like a digit, and no U, which makes words."""
 _READ_AS: Final = str.maketrans("OIL", "011", "- ")
-"""What people write for something else, and what they put between groups."""
+"""Letters that people write for digits. They also put dashes or spaces between groups, or leave these out."""
 GROUPS: Final = 5
 GROUP_LENGTH: Final = 5
 
@@ -30,7 +30,7 @@ Perform: TypeAlias = Callable[[Caller, Single], Awaitable[Outcome]]
 
 
 class Placed(NamedTuple):
-    """What placing a claim came to. code: None where none is to be shown, as in a replay or a dry run."""
+    """The outcome of placing a claim. code: None where none is to be shown, as in a replay or a dry run."""
 
     request: PlaceClaim
     outcome: Outcome

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from wallet.http.operations.body_fields import Conditions, DryRun, Step
-from wallet.http.operations.body_options import step_options
+from wallet.http.operations.body_fields import CommonBody, Conditions, DryRun
+from wallet.http.operations.body_options import common_options
 from wallet.http.operations.claim_answers import BY_A_CLAIM
 from wallet.http.operations.operation import BY_A_TRANSACTION, Builder, Operation, Performed, Target
 from wallet.http.wire.decoding import canonical_metadata, malformed
@@ -38,7 +38,7 @@ _Code = Annotated[
 ]
 
 
-class NewClaim(Struct, forbid_unknown_fields=True, kw_only=True):
+class NewClaimBody(Struct, forbid_unknown_fields=True, kw_only=True):
     """Reserve an amount of a wallet, `uses` times, for the holders of a code. Without an expiry, it ends in 30 days."""
 
     wallet_id: Id
@@ -53,18 +53,18 @@ class NewClaim(Struct, forbid_unknown_fields=True, kw_only=True):
     conditions: Conditions | None = None
 
 
-class Redemption(Step, kw_only=True):
+class RedemptionBody(CommonBody, kw_only=True):
     """Redeem one use of a claim into a wallet."""
 
     code: _Code
     wallet_id: Id
 
 
-class ClaimCancellation(Step, kw_only=True):
+class ClaimCancellationBody(CommonBody, kw_only=True):
     """Release what is left of a claim."""
 
 
-def _place(by: Builder, given: NewClaim, code_hash: bytes, reference_id: str) -> requests.PlaceClaim:
+def _place(by: Builder, given: NewClaimBody, code_hash: bytes, reference_id: str) -> requests.PlaceClaim:
     wallet_id = path_id("wallet_id", given.wallet_id)
     number, uses = amount(given.amount, "amount"), given.uses or 1
     if number * uses > AMOUNT_MAX:
@@ -79,42 +79,42 @@ def _place(by: Builder, given: NewClaim, code_hash: bytes, reference_id: str) ->
         uses=uses,
         once_per_user=bool(given.once_per_user),
         expires_in_seconds=given.expires_in_seconds or EXPIRES_IN_SECONDS_DEFAULT,
-        options=step_options(given, (wallet_id,)),
+        options=common_options(given, (wallet_id,)),
     )
 
 
-def _redeem(by: Builder, given: Redemption, claim_id: UUID, reference_id: str) -> requests.RedeemClaim:
+def _redeem(by: Builder, given: RedemptionBody, claim_id: UUID, reference_id: str) -> requests.RedeemClaim:
     return by.claim_commands.claim_redeem(
         claim_id=claim_id,
         wallet_id=path_id("wallet_id", given.wallet_id),
         reference_id=reference_id,
         metadata=canonical_metadata(given.metadata),
-        options=step_options(given),
+        options=common_options(given),
     )
 
 
-def _cancel(by: Builder, given: ClaimCancellation, claim_id: UUID, reference_id: str) -> requests.CancelClaim:
+def _cancel(by: Builder, given: ClaimCancellationBody, claim_id: UUID, reference_id: str) -> requests.CancelClaim:
     return by.claim_commands.claim_cancel(
         claim_id=claim_id,
         reference_id=reference_id,
         metadata=canonical_metadata(given.metadata),
-        options=step_options(given),
+        options=common_options(given),
     )
 
 
-async def _place_with_code(claims: Claims, caller: Caller, _: NewClaim, make: Any) -> Performed:
+async def _place_with_code(claims: Claims, caller: Caller, _: NewClaimBody, make: Any) -> Performed:
     request, outcome, code = await claims.place(caller, make)
     return Performed(request, outcome, {} if code is None else {"code": code})
 
 
-async def _redeem_by_code(claims: Claims, caller: Caller, given: Redemption, make: Any) -> Performed:
+async def _redeem_by_code(claims: Claims, caller: Caller, given: RedemptionBody, make: Any) -> Performed:
     return Performed(*await claims.redeem(caller, given.code, make))
 
 
 OPERATIONS: Final[Mapping[str, Operation]] = {
     "claim_place": Operation(
         kind=PLACE_CLAIM,
-        body=NewClaim,
+        body=NewClaimBody,
         build=_place,
         path="/claims",
         target=None,
@@ -127,7 +127,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     ),
     "claim_redeem": Operation(
         kind=REDEEM_CLAIM,
-        body=Redemption,
+        body=RedemptionBody,
         build=_redeem,
         path="/claims/redeem",
         target=None,
@@ -140,7 +140,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     ),
     "claim_cancel": Operation(
         kind=CANCEL_CLAIM,
-        body=ClaimCancellation,
+        body=ClaimCancellationBody,
         build=_cancel,
         path="/claims/{claim_id}/cancel",
         target=_CLAIM,
