@@ -30,7 +30,7 @@ from wallet.ledger.model import (
     WalletState,
 )
 from wallet.ledger.parcels import arriving, joined_lot
-from wallet.ledger.transaction_types import EXPIRY, UNCOUNTED_TYPES
+from wallet.ledger.transaction_types import BUILT_IN, EXPIRY, UNCOUNTED_TYPES
 
 NO_DETAILS = Details()
 
@@ -149,6 +149,7 @@ class Draft:
         state = book.wallets[hold.wallet_id]
         moved = state._replace(held=state.held + held_change, version=state.version + 1, last_entry_at=book.decided_at)
         ensure(moved.held >= 0, "more was released than was held")
+        ensure(kind in BUILT_IN[self.type].steps, "a step of another type of transaction")
         book.put(moved)
         book.put_hold(hold)
         book.steps.append(
@@ -173,6 +174,8 @@ class Draft:
         """Finish the transaction with its row, which its reference finds from now on."""
         book = self.book
         ensure_cancels_out(self.entries)
+        if hold is not None and self.entries:
+            ensure(BUILT_IN[self.type].has_entries, "a step that moves nothing has entries")
         more = (details or Details())._replace(
             drawn=tuple(self.drawn), opened=tuple(self.opened), joined=tuple(self.joined)
         )

@@ -1,15 +1,20 @@
 """The kinds of requests. One record has everything that the core says of a kind.
 
-To add a kind, write
-1. its request in requests, and its name in the union Single;
-2. the type that it posts in transaction_types;
-3. when it is refused in rules, and what it does in movements;
-4. its record here. Type checking fails here, and at the records of service and http for each kind, until that is done;
-   tests compare the lists in SQL with the records.
+A new kind touches, besides its migration and schema.sql,
+1. ledger/requests: its request, and the union Single;
+2. ledger/transaction_types: the type that it posts;
+3. ledger/rules: when it is refused;
+4. ledger/movements: what it does;
+5. ledger/kinds: its record;
+6. service/access/kinds: what it needs of its caller;
+7. service/writes/commands: what makes the request, with its fingerprint;
+8. http/operations: its body, its builder and its record, in a module of its family; kinds there collects the families.
+Type checking fails in 5 and 6 until they are done; tests name the lists under storage/verify that lack the new type,
+and a kind without an operation.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Generic, NamedTuple, TypeVar, assert_never
+from typing import Any, Final, Generic, NamedTuple, TypeVar, assert_never, get_args
 
 from wallet.ledger import transaction_types
 from wallet.ledger.book import Book
@@ -67,7 +72,7 @@ class Kind(NamedTuple, Generic[R]):
     types: the built-in types that it posts; Post posts general transactions besides. first_refusal: its rule. move: its
     effect, which answers None if it leaves no row of its own. names: adds the ids that the request itself names to a
     footprint. judged_on: the wallets whose due steps are posted before it is judged; None: those that it names.
-    may_be_an_item: whether it may be an item of a group.
+    may_be_an_item: whether it may be an item of a group. events: the kinds of the wallet events that it leaves.
     """
 
     request: type[R]
@@ -77,6 +82,7 @@ class Kind(NamedTuple, Generic[R]):
     names: Callable[[R, Assets, Footprint], None]
     judged_on: Callable[[R, Book], Sequence[WalletId]] | None = None
     may_be_an_item: bool = True
+    events: tuple[str, ...] = ()
 
 
 # The ids that each request names itself. Holds and originals bring in more, once they are loaded.
@@ -251,6 +257,7 @@ MERGE: Final = Kind(
     move=move_merge,
     names=_names_of_merge,
     may_be_an_item=False,
+    events=("merge_out",),
 )
 CHANGE_WALLET: Final = Kind(
     ChangeWallet,
@@ -259,6 +266,7 @@ CHANGE_WALLET: Final = Kind(
     move=move_change,
     names=_names_of_change,
     may_be_an_item=False,
+    events=("change", "close", "reopen"),
 )
 GRANT: Final = Kind(
     Grant,
@@ -278,8 +286,7 @@ SETTLE: Final = Kind(
 )
 
 
-def kind_of(request: Single) -> Kind[Any]:
-    """The record of a request's kind."""
+def _record_of(request: Single) -> Kind[Any]:
     match request:
         case Post():
             return POST
@@ -311,6 +318,19 @@ def kind_of(request: Single) -> Kind[Any]:
             return SETTLE
         case _:
             assert_never(request)
+
+
+KINDS: Final[Mapping[type[Single], Kind[Any]]] = {
+    # It looks at the class alone, so an instance without values will do.
+    each: _record_of(tuple.__new__(each))
+    for each in get_args(Single)
+}
+"""The same by class, which is found faster. Type checking sees what a match lacks, and not what a table lacks."""
+
+
+def kind_of(request: Single) -> Kind[Any]:
+    """The record of a request's kind."""
+    return KINDS[type(request)]
 
 
 def has_reference(request: Single) -> bool:

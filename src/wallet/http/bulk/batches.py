@@ -22,8 +22,8 @@ from wallet.errors import (
     StorageUnavailable,
     WalletError,
 )
+from wallet.http.bulk.chunks import ItemChunk, read_items, reading_of, turn_to_read
 from wallet.http.bulk.items import ITEM_TYPES, ItemResult, Items, written_item
-from wallet.http.bulk.portions import Portion, read_items, reading_of, turn_to_read
 from wallet.http.wire.decoding import ERRORS_MAX, decode, malformed
 from wallet.http.wire.encoding import JSON, Answer
 from wallet.http.wire.failures import problem
@@ -35,7 +35,7 @@ from wallet.service.turns import Turn
 from wallet.service.wallet_service import WalletService
 from wallet.service.writes.bulk import GROUP_ITEMS_MAX, GROUP_LEGS_MAX
 
-PORTIONS_IN_FLIGHT_MAX: Final = 2
+CHUNKS_IN_FLIGHT_MAX: Final = 2
 """Of one independent batch: one is being decided, the next one is there when that is done."""
 
 UNDER_WAY_BYTES_MAX: Final = 96 * 1024 * 1024
@@ -212,24 +212,24 @@ class Batches:
 
     async def _independent(self, batch: _Batch, caller: Caller, request_id: str, amounts_as_strings: bool) -> Answer:
         written: list[bytes] = []
-        in_flight: deque[Portion] = deque()
+        in_flight: deque[ItemChunk] = deque()
 
         async def answer_oldest() -> None:
-            portion = in_flight.popleft()
-            answered = await portion.answered(
+            chunk = in_flight.popleft()
+            answered = await chunk.answered(
                 self._items, caller, request_id=request_id, amounts_as_strings=amounts_as_strings
             )
             written.extend(written_item(item.place, item.reference_id, answer) for item, answer in answered)
 
         begun_at_latest = time.monotonic() + self._begin_seconds_max
         texts = ((index, bytes(item)) for index, item in enumerate(batch.items))
-        while portion := tuple(islice(texts, self._bulk.chunk_items_max)):
-            items = await read_items(self._items, portion, caller, dry_run=batch.dry_run is True)
+        while chunk := tuple(islice(texts, self._bulk.chunk_items_max)):
+            items = await read_items(self._items, chunk, caller, dry_run=batch.dry_run is True)
             if time.monotonic() > begun_at_latest:
                 items = [item._replace(denied=StorageUnavailable("its turn did not come in time")) for item in items]
-            if len(in_flight) >= PORTIONS_IN_FLIGHT_MAX:
+            if len(in_flight) >= CHUNKS_IN_FLIGHT_MAX:
                 await answer_oldest()
-            in_flight.append(await Portion.begin(self._bulk, items))
+            in_flight.append(await ItemChunk.begin(self._bulk, items))
         while in_flight:
             await answer_oldest()
         return _answered(200, written)

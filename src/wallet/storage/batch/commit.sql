@@ -115,7 +115,7 @@ batch AS (
     INSERT INTO batches (seq, created_at, transactions, shard, id, root, marks)
     SELECT seq, $3, $22, $1, $2, $23, $24
       FROM next
-     WHERE NOT EXISTS (SELECT FROM watermarks AS mark WHERE mark.shard = $1 AND mark.seq >= next.seq OFFSET 0)
+     WHERE NOT EXISTS (SELECT FROM watermarks AS moved WHERE moved.shard = $1 AND moved.seq >= next.seq OFFSET 0)
        AND NOT EXISTS (
             SELECT FROM batches AS earlier WHERE earlier.shard = $1 AND earlier.seq >= next.seq OFFSET 0
            )
