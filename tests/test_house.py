@@ -488,7 +488,6 @@ HEADLESS = re.compile(r"(Who|Whom|Whose|What|Where|Which)(ever)?\b")
 NOT_YET_PLAIN: set[str] = {
     "src/wallet/http/bulk",
     "src/wallet/http/routes",
-    "src/wallet/service/access",
     "src/wallet/service/due",
     "src/wallet/service/keepers",
     "src/wallet/service/reads",
