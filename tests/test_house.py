@@ -489,7 +489,6 @@ NOT_YET_PLAIN: set[str] = {
     "src/wallet/http/bulk",
     "src/wallet/http/operations",
     "src/wallet/http/routes",
-    "src/wallet/service/access",
     "src/wallet/service/due",
     "src/wallet/service/keepers",
     "src/wallet/service/reads",

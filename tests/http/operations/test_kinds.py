@@ -8,7 +8,7 @@ import pytest
 
 from wallet.http.operations.kinds import ANSWERS, ITEMS, OPERATIONS, item_request
 from wallet.http.operations.operation import Builder
-from wallet.ledger.requests import CancelClaim, ChangeWallet, Grant, Merge, PlaceClaim, RedeemClaim, Settle, Single
+from wallet.ledger.requests import ChangeWallet, Grant, Merge, Settle, Single
 from wallet.ledger.transaction_types import BUILT_IN
 from wallet.service.access.kinds import scopes_needed
 from wallet.service.writes.commands import Commands
@@ -54,7 +54,7 @@ def test_a_forced_refund_has_a_scope_of_its_own_on_the_same_route() -> None:
 
 def test_every_kind_that_a_client_may_send_has_an_operation_or_routes_of_its_own() -> None:
     performed = {operation.kind.request for operation in OPERATIONS.values()}
-    answered_in_another_way = {Merge, ChangeWallet, PlaceClaim, RedeemClaim, CancelClaim}
+    answered_in_another_way = {Merge, ChangeWallet}
     only_the_services_own = {Grant, Settle}
     assert performed | answered_in_another_way == set(get_args(Single)) - only_the_services_own
 

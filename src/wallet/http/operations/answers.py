@@ -43,11 +43,13 @@ class DrawnAnswer(Struct, kw_only=True):
 
 
 class HoldAnswer(Struct, kw_only=True):
-    """Funds reserved: amount = captured + released + remaining. `id` is null in a dry run that would place it."""
+    """Funds reserved: amount = captured + released + remaining. `id` is null in a dry run that would place it,
+    `target_wallet_id` where the hold is a claim, whose uses go to the holders of its code.
+    """
 
     id: str | None
     wallet_id: str
-    target_wallet_id: str
+    target_wallet_id: str | None
     asset_code: str
     status: str
     amount: int
@@ -174,7 +176,7 @@ def hold_answer(hold: Hold, assets: Mapping[AssetId, Asset], *, dry_run: bool = 
     return HoldAnswer(
         id=None if dry_run else str(hold.id),
         wallet_id=str(hold.wallet_id),
-        target_wallet_id=str(asset.revenue if hold.target is None else hold.target),
+        target_wallet_id=None if hold.claim is not None else str(hold.target or asset.revenue),
         asset_code=asset.code,
         status=hold.status.value,
         amount=hold.amount,

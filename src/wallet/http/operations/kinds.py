@@ -7,11 +7,16 @@ take what they need from it.
 from collections.abc import Mapping
 from typing import Final
 
-from wallet.http.operations import holds, posts, refunds
+from wallet.http.operations import claims, holds, posts, refunds
 from wallet.http.operations.operation import Answered, Operation
 from wallet.ledger.requests import Single
 
-OPERATIONS: Final[Mapping[str, Operation]] = {**posts.OPERATIONS, **holds.OPERATIONS, **refunds.OPERATIONS}
+OPERATIONS: Final[Mapping[str, Operation]] = {
+    **posts.OPERATIONS,
+    **holds.OPERATIONS,
+    **claims.OPERATIONS,
+    **refunds.OPERATIONS,
+}
 
 ANSWERS: Final[Mapping[type[Single], Answered]] = {each.kind.request: each.answered for each in OPERATIONS.values()}
 """What answers a request, by its kind."""

@@ -3,7 +3,7 @@
 The records themselves are in posts, holds and refunds; kinds has them all.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -14,8 +14,11 @@ from wallet.http.wire.fields import amount
 from wallet.http.wire.query import path_id
 from wallet.ledger.kinds import Kind
 from wallet.ledger.model import Asset, AssetId, Posted, WalletKind
+from wallet.ledger.outcomes import Outcome
 from wallet.ledger.requests import Single
-from wallet.service.access.callers import Scope
+from wallet.service.access.callers import Caller, Scope
+from wallet.service.claims import Claims
+from wallet.service.writes.claim_commands import ClaimCommands
 from wallet.service.writes.commands import Commands
 
 
@@ -27,10 +30,20 @@ class Target(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """What answers an operation: a type for the document, and what writes it; `write` takes dry_run besides."""
+    """What answers an operation: a type for the document, and what writes it; `write` takes dry_run besides, and what
+    is shown of an operation that was applied just now.
+    """
 
     type: type[Struct]
     write: Callable[..., Struct]
+
+
+class Performed(NamedTuple):
+    """shown: what the answer has besides, of an operation that was applied just now."""
+
+    request: Single
+    outcome: Outcome
+    shown: Mapping[str, Any] = {}
 
 
 class Builder:
@@ -38,6 +51,7 @@ class Builder:
 
     def __init__(self, commands: Commands, assets: Mapping[str, Asset]) -> None:
         self.commands = commands
+        self.claim_commands = ClaimCommands()
         self._assets = assets
 
     def taking_part(self, code: str, kind: WalletKind, wallet_id: UUID, other: UUID | None) -> Collection[UUID] | None:
@@ -54,7 +68,8 @@ class Operation(NamedTuple):
 
     path, target: where it is asked for. scopes: its route needs one of these; what its content needs besides,
     service.access.kinds says. answered: see Answered. name, description: in the OpenAPI document. is_hot: the fast lane
-    serves it before the framework.
+    serves it before the framework. perform: of the claims, the caller, the body, and what makes the request of what is
+    known of the code; None: the service performs the request as it is.
     """
 
     kind: Kind[Any]
@@ -67,6 +82,7 @@ class Operation(NamedTuple):
     name: str
     description: str
     is_hot: bool = False
+    perform: Callable[[Claims, Caller, Any, Callable[[Any], Any]], Awaitable[Performed]] | None = None
 
 
 def _step_answer(posted: Posted, assets: Mapping[AssetId, Asset], *, dry_run: bool) -> Struct:

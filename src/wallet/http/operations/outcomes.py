@@ -1,7 +1,7 @@
 """From what a request came to, to an answer: the same for single routes and for the items of batches."""
 
 from collections.abc import Mapping
-from typing import assert_never
+from typing import Any, Final, assert_never
 
 from wallet.errors import InvariantViolated, OutcomeUnknown
 from wallet.http.operations.kinds import ANSWERS
@@ -11,6 +11,8 @@ from wallet.ledger.model import Asset, AssetId, Posted
 from wallet.ledger.outcomes import Applied, Grouped, Outcome, Predicted, Refused, Replayed, Settled
 from wallet.ledger.requests import Single
 
+_NOTHING: Final[Mapping[str, Any]] = {}
+
 
 def outcome_answer(
     request: Single,
@@ -19,14 +21,15 @@ def outcome_answer(
     *,
     request_id: str,
     amounts_as_strings: bool,
+    shown: Mapping[str, Any] = _NOTHING,
 ) -> Answer:
-    """The whole answer to a movement or a step of a hold. `assets`: no missing_assets.
+    """The whole answer to a movement or a step of a hold. `assets`: no missing_assets. shown: see Performed.
 
     Raises OutcomeUnknown if an answer cannot be written after the money has moved.
     """
     match outcome:
         case Applied(posted):
-            return _written(201, (JSON,), request, posted, assets, amounts_as_strings, dry_run=False)
+            return _written(201, (JSON,), request, posted, assets, amounts_as_strings, dry_run=False, shown=shown)
         case Replayed(posted):
             return _written(200, REPLAYED, request, posted, assets, amounts_as_strings, dry_run=False)
         case Predicted(posted):
@@ -59,9 +62,10 @@ def _written(
     amounts_as_strings: bool,
     *,
     dry_run: bool,
+    shown: Mapping[str, Any] = _NOTHING,
 ) -> Answer:
     try:
-        body = ANSWERS[type(request)].write(posted, assets, dry_run=dry_run)
+        body = ANSWERS[type(request)].write(posted, assets, dry_run=dry_run, **shown)
         return Answer(status, written(body, amounts_as_strings=amounts_as_strings), headers)
     except Exception as error:
         # The money has moved. Whatever keeps us from saying so, it must not look like a no.

@@ -2,17 +2,19 @@
 
 from collections.abc import Iterable
 from typing import Any, Final, Protocol, TypeVar
+from uuid import UUID
 
 import msgspec
 
 from wallet.errors import OutcomeUnknown
 from wallet.http.operations.kinds import OPERATIONS
-from wallet.http.operations.operation import Builder
+from wallet.http.operations.operation import Builder, Operation, Performed
 from wallet.http.operations.outcomes import missing_assets, outcome_answer
 from wallet.http.wire.decoding import decode, malformed, may_be_left_out
 from wallet.http.wire.encoding import Answer
 from wallet.http.wire.query import Headers, RequestOptions, ensure_json, path_id, read_options
 from wallet.ledger.model import AssetId
+from wallet.ledger.requests import Single
 from wallet.service.access.callers import Caller
 from wallet.service.wallet_service import WalletService
 
@@ -53,13 +55,29 @@ class Movements:
         if given.conditions and hasattr(given, "asset_code"):
             # Whether a condition is on a stranger must not depend on what this process has seen so far.
             await self._service.load_asset_code(given.asset_code.upper())
-        request = operation.build(self._builder, given, target_id, reference_of(given, options))
-        outcome = await self._service.perform(caller, request)
+        reference = reference_of(given, options)
+        request, outcome, shown = await self._performed(operation, given, target_id, reference, caller)
         if missing := missing_assets(outcome, self._assets):
             await self._load(missing)
         return outcome_answer(
-            request, outcome, self._assets, request_id=request_id, amounts_as_strings=options.amounts_as_strings
+            request,
+            outcome,
+            self._assets,
+            request_id=request_id,
+            amounts_as_strings=options.amounts_as_strings,
+            shown=shown,
         )
+
+    async def _performed(
+        self, operation: Operation, given: Any, target_id: UUID | None, reference_id: str, caller: Caller
+    ) -> Performed:
+        def make(found: Any) -> Single:
+            return operation.build(self._builder, given, found, reference_id)
+
+        if operation.perform is not None:
+            return await operation.perform(self._service.claims, caller, given, make)
+        request = make(target_id)
+        return Performed(request, await self._service.perform(caller, request))
 
     async def _load(self, missing: Iterable[AssetId]) -> None:
         try:
