@@ -17,8 +17,8 @@ from wallet.ledger.model import ReferenceKey
 from wallet.ledger.outcomes import Outcome
 from wallet.ledger.requests import Group, Request, weight
 from wallet.service.outage import Outage
-from wallet.storage.batch.aside import Writer
 from wallet.storage.batch.due_steps import MoreIsDue
+from wallet.storage.batch.sized_writer import Writer
 
 _log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from wallet.ledger.model import WalletId
 from wallet.ledger.outcomes import Outcome
 from wallet.ledger.requests import Request, weight
 from wallet.service.writes.committer import LEGS_PER_ITEM_MAX, Committer, Waiting, references_of
-from wallet.storage.batch.aside import Writer
+from wallet.storage.batch.sized_writer import Writer
 
 PORTIONS_MAX: Final = 80
 """Portions of due steps that one batch of bulk posts before it answers that more is due. Only bulk waits so long."""
