@@ -1,4 +1,4 @@
-"""What is answered of a claim."""
+"""The answers about claims."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -1,6 +1,6 @@
 """Claims: credit reserved for the holders of a code. Their bodies, their requests, and their records.
 
-See body_fields for what is left out and for null.
+body_fields explains fields that are left out, and null.
 """
 
 from collections.abc import Mapping
@@ -61,7 +61,7 @@ class RedemptionBody(CommonBody, kw_only=True):
 
 
 class ClaimCancellationBody(CommonBody, kw_only=True):
-    """Release what is left of a claim."""
+    """Release the remaining uses of a claim."""
 
 
 def _place(by: Builder, given: NewClaimBody, code_hash: bytes, reference_id: str) -> requests.PlaceClaim:

@@ -1,4 +1,4 @@
-"""From what a request came to, to an answer: the same for single routes and for the items of batches."""
+"""From the outcome of a request to its answer, in the same way for single routes and for the items of batches."""
 
 from collections.abc import Mapping
 from typing import Any, Final, assert_never
@@ -43,7 +43,7 @@ def outcome_answer(
 
 
 def missing_assets(outcome: Outcome, assets: Mapping[AssetId, Asset]) -> list[AssetId]:
-    """The assets that the answer to an outcome names and that are not among these: another process made them."""
+    """The assets that the answer to an outcome names and that are not among `assets`: another process made them."""
     if not isinstance(outcome, Applied | Replayed | Predicted):
         return []
     posted = outcome.posted
@@ -68,5 +68,5 @@ def _written(
         body = ANSWERS[type(request)].write(posted, assets, dry_run=dry_run, **shown)
         return Answer(status, written(body, amounts_as_strings=amounts_as_strings), headers)
     except Exception as error:
-        # The money has moved. Whatever keeps us from saying so, it must not look like a no.
+        # The money has moved, so no error on the way to the answer may look like a refusal.
         raise OutcomeUnknown("the answer could not be written") from error

@@ -69,7 +69,7 @@ class _WalletsBusy(Exception):
 class BatchWriter:
     """Commits batches one after another on a connection of its own, which it replaces when it breaks.
 
-    is_in_thread: for large batches. They may be decided for longer than the database waits for a process that is stopped.
+    is_in_thread: for large batches. They may be decided for longer than the database waits for a stopped process.
     group_lines_at_once: a group of more lines is answered NotAtOnce, for the writer in the thread to decide it.
     """
 
