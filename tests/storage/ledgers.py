@@ -286,8 +286,7 @@ _LINES: Final = """
     UNION ALL
     SELECT shard, wallet_id, position, created_at, 0, held_change, NULL, held_after FROM hold_steps
     UNION ALL
-    SELECT shard, wallet_id, position, created_at, 0, 0, NULL, NULL FROM wallet_events
-    """
+    SELECT shard, wallet_id, position, created_at, 0, 0, NULL, NULL FROM wallet_events"""
 
 _LAWS: Final = {
     "each asset sums to zero": """

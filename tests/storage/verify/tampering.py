@@ -19,8 +19,7 @@ class Tampering(NamedTuple):
 # The rows that most of them pick: the user's wallet with the most entries, and its second entry.
 BUSY = """(
     SELECT wallet_id FROM ledger_entries JOIN wallets ON id = wallet_id WHERE user_id IS NOT NULL
-     GROUP BY wallet_id ORDER BY count(*) DESC, wallet_id LIMIT 1)
-     """
+     GROUP BY wallet_id ORDER BY count(*) DESC, wallet_id LIMIT 1)"""
 SECOND = f"wallet_id = {BUSY} AND position = 2"
 GOLD = "(SELECT id FROM assets WHERE code = 'GOLD')"
 GEMS = "(SELECT id FROM assets WHERE code = 'GEMS')"
