@@ -141,7 +141,7 @@ def again(request: Single) -> Any:
 
 
 def commands() -> Commands:
-    """The origin and commands of all other requests."""
+    """The commands that make all other requests."""
     return _COMMANDS
 
 
