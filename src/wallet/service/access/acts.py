@@ -1,4 +1,7 @@
-"""Administrative acts: each is written before it is done, and its answer after. Who cannot write it must not do it."""
+"""Administrative acts: each is written before it is done, and its answer after.
+
+An act that cannot be written must not be done.
+"""
 
 import logging
 import re
@@ -19,7 +22,7 @@ from wallet.storage.registry.acts import Act, ActStore, NewAct
 from wallet.storage.rows.ids import parse_id
 
 ASKED_LENGTH_MAX: Final = 16_384
-"""Characters kept of what was asked for. What is longer is refused by every act, and kept as null."""
+"""Characters kept of the body of a request. Every act refuses a longer one, and null is kept of it."""
 SUBJECT_LENGTH_MAX: Final = 255
 
 _SECRET: Final = re.compile(KEY.pattern.decode())

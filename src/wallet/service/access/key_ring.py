@@ -1,4 +1,4 @@
-"""Who may come in: the keys that this process has found, and what becomes of them in the database.
+"""The keys that may come in: those that this process has found, and what becomes of them in the database.
 
 A key is looked up once. From then on it is let in without asking, as long as a poll has told within the last second
 that it was not revoked; so a revocation is obeyed by every process within a second. If the database cannot be asked,
@@ -48,7 +48,7 @@ _log = logging.getLogger(__name__)
 
 
 class KeySource(Protocol):
-    """Where keys are asked for. See storage.registry.keys.KeyStore."""
+    """The source of keys. See storage.registry.keys.KeyStore."""
 
     async def find(self, prefix: str) -> FoundKey | None: ...
     async def load(self, ids: Sequence[UUID]) -> Sequence[FoundKey]: ...
@@ -124,7 +124,7 @@ class KeyRing:
     # Coming in
 
     def known(self, key: bytes) -> Caller | None:
-        """Whose key this is, if that is known here and now; else ask for it. Raises RateLimited."""
+        """The caller whose key this is. None: it is not known here and now, so ask for it. Raises RateLimited."""
         # By its digest: how long a look-up takes tells nothing of the keys kept.
         kept = self._kept.get(sha256(key).digest())
         if kept is None:
@@ -135,7 +135,7 @@ class KeyRing:
         return self._let_in(kept, now)
 
     async def found(self, key: bytes) -> Caller:
-        """Whose key this is, by the database.
+        """The caller whose key this is, by the database.
 
         Raises Unauthenticated, RateLimited, StorageUnavailable, and Overloaded when too many others ask.
         """
@@ -147,7 +147,7 @@ class KeyRing:
             raise Unauthenticated(_REFUSED)
         look_up = self._looking_up.get(digest)
         if look_up is None:
-            # Who was let in before does not stand in line with wrong keys.
+            # A key that was let in before does not wait in line with wrong keys.
             if digest not in self._kept and len(self._looking_up) >= LOOK_UPS_WAITING_MAX:
                 raise Overloaded("too many keys are being looked up")
             look_up = asyncio.create_task(self._look_up(parts[1].decode(), digest))
@@ -271,7 +271,7 @@ class KeyRing:
             await asyncio.sleep(POLL_SECONDS)
 
     async def _read_anew(self) -> None:
-        """What was changed by hand, or revoked while this process stood still."""
+        """Load all keys again: some may have been changed by hand, or revoked while this process stood still."""
         if not self._digests:
             return
         asked_at = self._now()

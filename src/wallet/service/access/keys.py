@@ -1,4 +1,4 @@
-"""API keys: what a key looks like, and how keys are made, listed and revoked. Who may come in with one is key_ring's.
+"""API keys: what a key looks like, and how keys are made, listed and revoked. key_ring lets them in.
 
 A key is `wlt_`, a prefix by which it is found and talked about, and 256 random bits. It is shown once.
 """

@@ -1,6 +1,6 @@
-"""What each kind of request needs of the caller that sends it, one record a kind. No state is looked at here.
+"""The rights that each kind of request needs of its caller, one record a kind. No state is looked at here.
 
-What the ledger says of a kind is in ledger.kinds. Type checking fails in access_of for a kind that has no record.
+The record of a kind for the ledger is in ledger.kinds. Type checking fails in access_of for a kind that has no record.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -40,7 +40,7 @@ def _none(_: Single) -> Iterable[WalletId]:
 
 
 class Access(NamedTuple, Generic[R]):
-    """What a kind of request needs.
+    """The needs of a kind of request.
 
     scopes: all of them, before its options. debits: the wallets that it names to take from at once; to take from a
     system wallet needs the scope issue besides. others: the other wallets that a bound caller may name only if they are

@@ -1,4 +1,4 @@
-"""What a bound caller gets to see of what a request came to: all of the movement, of wallets only its own.
+"""The outcome of a request as a bound caller sees it: all of the movement, and the numbers of its own wallets only.
 
 `own`: of all wallets that an outcome names, those that are the caller's. Pure functions.
 """
@@ -63,7 +63,7 @@ def masked_single(
 
 
 def masked_posted(posted: Posted, own: Own) -> Posted:
-    """Who moved how much from where to where stays: it is the movement. What was there before and after does not."""
+    """The movement itself stays: the wallets and the amounts. The balances of others before and after it do not."""
     return posted._replace(
         entries=tuple(_masked_entry(entry, own) for entry in posted.entries),
         details=None if posted.details is None else _masked_details(posted.details, posted.entries, own),

@@ -1,4 +1,4 @@
-"""What a bound caller may ask: the same as everybody, answered as if all wallets but its own were not there."""
+"""The reads of a bound caller: it may ask the same as everybody, and is answered as if only its own wallets existed."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -161,5 +161,5 @@ _ID_MAX: Final = 2**128 - 1
 
 
 def _without_totals(asset: AssetSummary) -> AssetSummary:
-    """What all wallets of an asset add up to tells of those that are not the caller's."""
+    """The asset without its totals, because these tell of wallets that are not the caller's."""
     return replace(asset, issued=None, revenue=None, breakage=None, circulating=None)

@@ -1,4 +1,4 @@
-"""Whose wallets are whose, asked once: who owns a wallet never changes, and so may be kept."""
+"""The owners of wallets, each asked for once: the owner of a wallet never changes, so it may be kept."""
 
 import asyncio
 from collections import OrderedDict
@@ -16,7 +16,7 @@ KEPT_MAX: Final = 20_000
 
 
 class OwnerSource(Protocol):
-    """What knows. See storage.reads.owners.OwnerStore, which it describes."""
+    """The source of owners. See storage.reads.owners.OwnerStore, which it describes."""
 
     async def owners(self, wallet_ids: Collection[WalletId]) -> Mapping[WalletId, Owner]: ...
 
@@ -39,7 +39,7 @@ class Ownership:
         self._one_at_a_time = asyncio.Lock()
 
     async def owners(self, wallet_ids: Iterable[WalletId]) -> Mapping[WalletId, Owner]:
-        """Of those that exist. What does not is asked for each time: it may be made."""
+        """The owners of those that exist. A wallet that does not is asked for each time: it may be made."""
         found: dict[WalletId, Owner] = {}
         missing: list[WalletId] = []
         for wallet_id in wallet_ids:
@@ -54,7 +54,7 @@ class Ownership:
 
     async def own(self, caller: Caller, wallet_ids: Iterable[WalletId]) -> frozenset[WalletId]:
         """Those of these wallets that are a bound caller's own: that exist, are no system wallets, and are what it is
-        bound to. Where one was merged to counts for itself.
+        bound to. A wallet that one of them was merged into is its own only if it is bound to it, too.
         """
         owners = await self.owners(wallet_ids)
         return frozenset(
