@@ -33,6 +33,7 @@ SAID_IN_WORDS: Final = (
     "Cannot be combined with expires_at.",
     "Must be at most amount.",
     "Must be at most max_balance.",
+    "All uses together must be at most",
     "Must have expected_version, min_balance or max_balance.",
     "Must change something.",
     "There is one of these already.",

@@ -310,9 +310,13 @@ class Refusals:
         if hold is None or hold.claim is None:
             self.refuse("claim_not_found", rank="not_found")
             return
+        home, amount = hold.homes[-1], hold.claim.amount
+        is_paying = not books.setting(home, "closed") and not books.setting(home, "freeze_outgoing")
+        if request.origin != "api" and not (hold.remaining and is_paying):
+            self.refuse("claim_not_found", rank="not_found")
+            return
         if self.missing(wallet):
             return
-        home, amount = hold.homes[-1], hold.claim.amount
         if home == wallet:
             self.refuse("same_wallet")
             return

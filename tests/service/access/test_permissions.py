@@ -69,10 +69,10 @@ async def test_who_may_issue_is_let_in_without_a_question() -> None:
 
 async def test_nobody_is_let_through_unlooked_at_without_all_scopes_of_movements() -> None:
     permissions = Permissions(Unasked())  # type: ignore[arg-type]
-    assert permissions.admits_whatever(Caller("all", MOVES))
-    assert not permissions.admits_whatever(Caller("bound", MOVES, user_id=uuid4()))
+    assert permissions.admits_everything(Caller("all", MOVES))
+    assert not permissions.admits_everything(Caller("bound", MOVES, user_id=uuid4()))
     for scope in MOVES:
-        assert not permissions.admits_whatever(Caller("less", MOVES - {scope}))
+        assert not permissions.admits_everything(Caller("less", MOVES - {scope}))
 
 
 @pytest.mark.parametrize("binding", [{"user_id": uuid4()}, {"wallet_ids": frozenset({uuid4()})}])

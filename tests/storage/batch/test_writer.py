@@ -22,7 +22,7 @@ from wallet.ledger.model import Direction
 from wallet.ledger.outcomes import Applied, Outcome, RefusalCode, Refused, Replayed
 from wallet.ledger.requests import Leg, Post
 from wallet.service.writes.commands import Commands
-from wallet.storage.batch.aside import Writer
+from wallet.storage.batch.sized_writer import Writer
 
 
 class Store:

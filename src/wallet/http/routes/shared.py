@@ -86,6 +86,7 @@ class Problem(Struct):
     required: int | UnsetType = UNSET
     differs: list[str] | UnsetType = UNSET
     hold_status: str | UnsetType = UNSET
+    claim_status: str | UnsetType = UNSET
     merged_into: str | UnsetType = UNSET
     direction: str | UnsetType = UNSET
     per: str | UnsetType = UNSET

@@ -1,4 +1,4 @@
-"""Callers, and their rights."""
+"""Callers, and the scopes that they have."""
 
 from enum import Enum
 from typing import Final, NamedTuple
@@ -8,7 +8,7 @@ from wallet.ledger.model import ORIGIN_API, WalletId
 
 
 class Scope(Enum):
-    """One right of a key. None implies another: moving money is not minting it."""
+    """The permissions that a key can have. None implies another: moving money is not issuing it."""
 
     READ = "read"
     SPEND = "spend"
@@ -25,7 +25,7 @@ BINDABLE: Final = frozenset({Scope.READ, Scope.SPEND})
 class Caller(NamedTuple):
     """The sender of a request: a key, the command line or, in development mode, anybody.
 
-    origin: of the references that its requests carry. user_id, wallet_ids: its binding, at most one of them. A bound
+    origin: that of the references in its requests. user_id, wallet_ids: its binding, at most one of them; a bound
     caller sees and debits these wallets only. key_id: None if there is no key.
     """
 
@@ -42,7 +42,7 @@ class Caller(NamedTuple):
 
 
 DEVELOPER: Final = Caller("development", frozenset(Scope))
-"""Anybody who asks without a key in development mode."""
+"""The caller of a request without a key in development mode."""
 
 COMMAND_LINE: Final = Caller("command line", frozenset(Scope))
-"""Anybody who has the database's address."""
+"""The caller on the command line, who has the database's address."""

@@ -47,12 +47,12 @@ async def load(
 
     locked: the wallets as lock_and_read has answered them; None: they are read now. Raises ManyDue (load_more).
     """
-    keys = _reference_keys(batch)
+    references = _references(batch)
     rows = await shard.fetch(
         _SQL["load"],
         list(names.locked) if locked is None else [],
-        [origin for origin, _ in keys],
-        [reference for _, reference in keys],
+        [origin for origin, _ in references],
+        [reference for _, reference in references],
     )
     decided_at: datetime = rows[0][0]
     known_ids: Sequence[TransactionId] | None = rows[0][1]
@@ -110,7 +110,7 @@ def _known_too_early(batch: Sequence[Request], context: Context) -> Sequence[Ref
     ]
 
 
-def _reference_keys(batch: Sequence[Request]) -> Mapping[ReferenceKey, None]:
+def _references(batch: Sequence[Request]) -> Mapping[ReferenceKey, None]:
     return {(request.origin, request.reference_id): None for request in singles(batch) if has_reference(request)}
 
 
