@@ -1,7 +1,7 @@
 """Connections whose statements stop at gates: a batch goes on from one step of the write path to the next when told.
 
-A step is all that a database transaction does until the next statement that begins another step, by STEP_OF. What is
-not named there belongs to the step under way, so that a statement more changes no step.
+A step is all that a database transaction does until the next statement that begins another step, by STEP_OF. A
+statement that is not named there belongs to the running step, so that one more statement changes no step.
 """
 
 import asyncio
