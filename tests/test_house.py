@@ -49,7 +49,7 @@ HALLS = {
     "tests/bench": "one program, `make bench`, which shares nothing with the service that it measures",
     "tests/faults": "one program, `make torture`",
 }
-# Where tests follow no room: what is tried there is the whole ledger.
+# Folders of tests that follow no room: they try the whole ledger.
 NO_ROOM = {"ledger/laws", "ledger/oracle"}
 
 # No clock, no ids, no randomness, no logging, no await.

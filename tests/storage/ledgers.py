@@ -141,7 +141,7 @@ def again(request: Single) -> Any:
 
 
 def commands() -> Commands:
-    """What makes all other requests."""
+    """The origin and commands of all other requests."""
     return _COMMANDS
 
 
@@ -261,7 +261,7 @@ async def until_waiting(connection: asyncpg.Connection, event_type: str, *, sess
 
 
 async def balances(connection: asyncpg.Connection, ledger: Ledger) -> list[int]:
-    """What the wallets' rows say, in the ledger's order."""
+    """The wallets' rows, in the ledger's order."""
     rows = await connection.fetch("SELECT id, balance FROM wallets WHERE id = ANY($1)", list(ledger.wallets))
     by_id = {row["id"]: row["balance"] for row in rows}
     return [by_id[each] for each in ledger.wallets]
@@ -286,7 +286,8 @@ _LINES: Final = """
     UNION ALL
     SELECT shard, wallet_id, position, created_at, 0, held_change, NULL, held_after FROM hold_steps
     UNION ALL
-    SELECT shard, wallet_id, position, created_at, 0, 0, NULL, NULL FROM wallet_events"""
+    SELECT shard, wallet_id, position, created_at, 0, 0, NULL, NULL FROM wallet_events
+    """
 
 _LAWS: Final = {
     "each asset sums to zero": """

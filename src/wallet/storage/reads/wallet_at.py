@@ -1,6 +1,6 @@
 """Wallets at any instant: their balances on both axes, and whether what was read of an instant can still change.
 
-Lines of statements are in storage.statement_lines.
+Lines of statements are in storage.reads.statement_lines.
 """
 
 from collections.abc import AsyncIterator
