@@ -32,7 +32,7 @@ STEP_OF: Final[Mapping[str, Mapping[str, str]]] = {
         "lock_refund_states": "mutex",
         "load_originals": "more",
     },
-    "batch/write_special.sql": {"write_more": "write", "name_wallets": "write"},
+    "batch/write_special.sql": {"write_special": "write", "name_wallets": "write"},
     "rows/assets.sql": {"load_by_code": "find"},
     "connections/transactions.sql": {"begin": "begin", "commit": "commit"},
     "registry/resources.sql": {"insert_wallet": "make"},
