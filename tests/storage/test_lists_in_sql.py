@@ -1,7 +1,7 @@
 """Lists of types, hold steps, wallet events and scopes in SQL, compared with the records they must agree with.
 
 PostgreSQL checks by these lists what the ledger decides by the records, so neither may know a type that the other does
-not know. Whoever adds a type is told here which list of which file lacks it.
+not know. If a type is added, these tests name the file and the list that lacks it.
 """
 
 import re
