@@ -1,4 +1,4 @@
-"""What is refused costs little, and no body keeps the event loop for itself. Counted, not timed."""
+"""A refusal costs little, and no body keeps the event loop busy. Counted, not timed."""
 
 import asyncio
 import tracemalloc
@@ -9,8 +9,8 @@ import pytest
 
 from wallet.errors import Malformed
 from wallet.http.bulk import batches
+from wallet.http.bulk.chunks import ITEM_ERRORS_MAX, READ_BYTES_MAX, READ_ITEMS_MAX, read_items
 from wallet.http.bulk.lines import LINE_BYTES_MAX
-from wallet.http.bulk.portions import ITEM_ERRORS_MAX, READ_BYTES_MAX, READ_ITEMS_MAX, read_items
 from wallet.http.operations.posts import TopUpBody
 from wallet.http.wire import decoding
 from wallet.http.wire.decoding import METADATA_BYTES_MAX, canonical_metadata, decode

@@ -14,21 +14,21 @@ from wallet.ledger.transaction_types import layout_of
 
 FORMAT = b"\x01"
 DIGEST_BYTES = 16
-MARK_BYTES = 2
+HINT_BYTES = 2
 _HEAD_BYTES = len(FORMAT) + DIGEST_BYTES
 
 
 def fingerprint(layout: Sequence[str], values: Sequence[bytes | None]) -> bytes:
     """Fingerprint of normalised field values, in the order of `layout`; an absent field is None."""
-    framed, marks = bytearray(), bytearray()
+    framed, hints = bytearray(), bytearray()
     for name, value in zip(layout, values, strict=True):
         if value is None:
-            marks += b"\x00\x00"
+            hints += b"\x00\x00"
         else:
             framed += b"%b:%d:%b" % (name.encode(), len(value), value)
-            # A mark only says which field differs; the digest decides whether the requests differ at all.
-            marks += (crc32(value) % 0xFFFF + 1).to_bytes(MARK_BYTES, "big")
-    return FORMAT + blake2b(framed, digest_size=DIGEST_BYTES, usedforsecurity=False).digest() + marks
+            # A hint only says which field differs; the digest decides whether the requests differ at all.
+            hints += (crc32(value) % 0xFFFF + 1).to_bytes(HINT_BYTES, "big")
+    return FORMAT + blake2b(framed, digest_size=DIGEST_BYTES, usedforsecurity=False).digest() + hints
 
 
 def fingerprint_grown(layout: Sequence[str], values: Sequence[bytes | None], *, least: int) -> bytes:
@@ -49,9 +49,9 @@ def differing_fields(*, known_type: str, known: bytes, request_type: str, reques
     layout = layout_of(request_type)
     if layout_of(known_type) != layout:
         return ("type",)
-    names = tuple(name for name, a, b in zip(layout, _marks(known), _marks(request), strict=False) if a != b)
+    names = tuple(name for name, a, b in zip(layout, _hints(known), _hints(request), strict=False) if a != b)
     return names or tuple(layout)
 
 
-def _marks(value: bytes) -> list[bytes]:
-    return [value[at : at + MARK_BYTES].ljust(MARK_BYTES, b"\x00") for at in range(_HEAD_BYTES, 256, MARK_BYTES)]
+def _hints(value: bytes) -> list[bytes]:
+    return [value[at : at + HINT_BYTES].ljust(HINT_BYTES, b"\x00") for at in range(_HEAD_BYTES, 256, HINT_BYTES)]

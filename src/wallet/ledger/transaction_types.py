@@ -38,7 +38,7 @@ class TransactionType(NamedTuple):
     """The ledger's rules for one type.
 
     counts_for_limits: its debits count for spending limits. layout: the names of the fields by which two requests with
-    one reference are compared, in the order of their marks in a fingerprint; a layout grows at its end only.
+    one reference are compared, in the order of their hints in a fingerprint; a layout grows at its end only.
     issues: it brings value into circulation. steps: the kinds of hold steps that it leaves. has_entries: False if it
     never moves anything. was_free: general transactions of earlier releases may have the name; they differ from
     transactions of this type in that they have no hold.
@@ -171,7 +171,7 @@ ISSUING_TYPES: Final = frozenset(each.name for each in BUILT_IN.values() if each
 
 
 def layout_of(transaction_type: str) -> tuple[str, ...]:
-    """The names of the fields that a transaction of this type is compared by, in order of their marks."""
+    """The names of the fields that a transaction of this type is compared by, in order of their hints."""
     built_in = BUILT_IN.get(transaction_type)
     return GENERAL_LAYOUT if built_in is None else built_in.layout
 

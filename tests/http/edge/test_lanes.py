@@ -49,7 +49,7 @@ async def every(equal_database_urls: Sequence[str]) -> AsyncIterator[All]:
 
 
 def seen(answer: httpx.Response) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    """What of an answer must be the same."""
+    """The parts of an answer that must be the same."""
     return answer.status_code, answer.headers.raw, _MADE_ANEW.sub(b"?", answer.content)
 
 

@@ -83,8 +83,9 @@ def _reads_too_much(plan: str) -> list[str]:
 
 
 UNTIL_ANALYSED: Final = {"write_batch", "load_spent"}
-"""What reads a whole index while nothing at all is known of a table: the server takes a shard for a small part of it.
-Its own ANALYZE, a minute after the first rows at the latest, ends such plans."""
+"""Statements that read a whole index while nothing is known about a table: the server takes a shard for a small part of
+it. Its own ANALYZE, a minute after the first rows at the latest, ends such plans.
+"""
 
 
 @pytest.mark.parametrize("is_analysed", [True, False], ids=["known to be small", "nothing is known"])

@@ -15,7 +15,7 @@ from tests.storage.posting import database_of, topup, writer_of
 from tests.storage.reads.timeline import START, Timeline, after, make_timeline
 from wallet.storage.connections.pooled import ShardPool
 from wallet.storage.connections.sql_files import load_statements
-from wallet.storage.reads.statement_lines import Opened, StatementLine, StatementStore, next_mark
+from wallet.storage.reads.statement_lines import Opened, StatementLine, StatementStore, last_line_after
 from wallet.storage.reads.wallet_at import Axis, BalanceAt, HistoryStore
 
 MICROSECOND = timedelta(microseconds=1)
@@ -63,7 +63,7 @@ async def ledger_now(connection: asyncpg.Connection) -> datetime:
     return now
 
 
-# What there was
+# The past
 
 
 async def test_an_instant_is_inclusive_to_the_microsecond(house: House) -> None:
@@ -161,7 +161,7 @@ async def test_system_balances_may_be_beyond_63_bits(house: House) -> None:
     assert await house.balance(house.treasury, after(2)) == 2 * (1 - 2**63)
 
 
-# What can still come
+# Batches that can still come
 
 
 async def test_an_instant_is_not_final_while_a_batch_that_may_be_of_it_runs(
@@ -259,7 +259,7 @@ async def test_the_sandbox_clock_counts(house: House, connection: asyncpg.Connec
     assert found.now >= at
 
 
-# What is due
+# Due steps
 
 
 async def test_a_wallet_is_due_when_the_ledgers_clock_says_so(house: House, connection: asyncpg.Connection) -> None:
@@ -286,13 +286,13 @@ async def opened(
 
 
 async def all_lines(house: House, statement: Opened, *, limit: int) -> Sequence[StatementLine]:
-    summary, bounds, mark = statement
+    summary, bounds, last_line = statement
     lines: list[StatementLine] = []
-    while page := await house.statements.lines(summary.wallet_id, summary.period, bounds, mark, limit=limit):
+    while page := await house.statements.lines(summary.wallet_id, summary.period, bounds, last_line, limit=limit):
         assert len(page) <= limit
         lines += page
         for line in page:
-            mark = next_mark(mark, line, summary.period.axis)
+            last_line = last_line_after(last_line, line, summary.period.axis)
     return lines
 
 

@@ -22,8 +22,8 @@ from wallet.errors import (
     StorageUnavailable,
     WalletError,
 )
+from wallet.http.bulk.chunks import ItemChunk, read_items, reading_of, turn_to_read
 from wallet.http.bulk.items import ITEM_TYPES, ItemResult, Items, written_item
-from wallet.http.bulk.portions import Portion, read_items, reading_of, turn_to_read
 from wallet.http.wire.decoding import ERRORS_MAX, decode, malformed
 from wallet.http.wire.encoding import JSON, Answer
 from wallet.http.wire.failures import problem
@@ -35,14 +35,14 @@ from wallet.service.turns import Turn
 from wallet.service.wallet_service import WalletService
 from wallet.service.writes.bulk import GROUP_ITEMS_MAX, GROUP_LEGS_MAX
 
-PORTIONS_IN_FLIGHT_MAX: Final = 2
+CHUNKS_IN_FLIGHT_MAX: Final = 2
 """Of one independent batch: one is being decided, the next one is there when that is done."""
 
 UNDER_WAY_BYTES_MAX: Final = 96 * 1024 * 1024
 """Of all batches that have arrived and are not answered, in one process."""
 
 ITEM_BYTES_MIN: Final = 2048
-"""What an item counts for at least: about what it takes with its answer, however short its text was."""
+"""The least that an item counts for: about as much as it takes with its answer, however short its text was."""
 
 LOOKED_THROUGH_BYTES_MAX: Final = 64 * 1024
 """Of a body that is wrong around its items and is looked through for everything that is. Of a larger one the first
@@ -68,7 +68,7 @@ Batch: Final = msgspec.defstruct(
         " `atomic`, they have up to 20,000 legs together, an item without legs counting as two: 422 `group_too_large`."
     },
 )
-"""What a batch is, for the OpenAPI document."""
+"""A batch, for the OpenAPI document."""
 
 
 class BatchAnswer(Struct, kw_only=True):
@@ -212,24 +212,24 @@ class Batches:
 
     async def _independent(self, batch: _Batch, caller: Caller, request_id: str, amounts_as_strings: bool) -> Answer:
         written: list[bytes] = []
-        in_flight: deque[Portion] = deque()
+        in_flight: deque[ItemChunk] = deque()
 
         async def answer_oldest() -> None:
-            portion = in_flight.popleft()
-            answered = await portion.answered(
+            chunk = in_flight.popleft()
+            answered = await chunk.answered(
                 self._items, caller, request_id=request_id, amounts_as_strings=amounts_as_strings
             )
             written.extend(written_item(item.place, item.reference_id, answer) for item, answer in answered)
 
         begun_at_latest = time.monotonic() + self._begin_seconds_max
         texts = ((index, bytes(item)) for index, item in enumerate(batch.items))
-        while portion := tuple(islice(texts, self._bulk.chunk_items_max)):
-            items = await read_items(self._items, portion, caller, dry_run=batch.dry_run is True)
+        while chunk := tuple(islice(texts, self._bulk.chunk_items_max)):
+            items = await read_items(self._items, chunk, caller, dry_run=batch.dry_run is True)
             if time.monotonic() > begun_at_latest:
                 items = [item._replace(denied=StorageUnavailable("its turn did not come in time")) for item in items]
-            if len(in_flight) >= PORTIONS_IN_FLIGHT_MAX:
+            if len(in_flight) >= CHUNKS_IN_FLIGHT_MAX:
                 await answer_oldest()
-            in_flight.append(await Portion.begin(self._bulk, items))
+            in_flight.append(await ItemChunk.begin(self._bulk, items))
         while in_flight:
             await answer_oldest()
         return _answered(200, written)

@@ -1,21 +1,21 @@
 """Items of batches and imports: from a JSON object to a ledger request, and from its outcome to a JSON object.
 
-What an operation's fields mean is in operations; here is what all items have in common, made cheap for the plain ones.
+The fields of an operation are in operations; this is common to all items, and made cheap for the plain ones.
 """
 
 import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Any, Final, NamedTuple, NoReturn, Union
+from typing import Any, Final, NamedTuple, Union
 
 import msgspec
 
 from wallet.errors import FieldError, Malformed, OutcomeUnknown, StorageUnavailable, WalletError
 from wallet.http.bulk.lines import LINE_BYTES_MAX
-from wallet.http.operations.kinds import ITEMS, item_request
-from wallet.http.operations.operation import Builder
+from wallet.http.operations.kinds import ITEMS
+from wallet.http.operations.operation import Builder, Operation
 from wallet.http.operations.outcomes import missing_assets, outcome_answer
-from wallet.http.wire.decoding import malformed, refuse_what_json_leaves_open, untyped
+from wallet.http.wire.decoding import converted, malformed, refuse_what_json_leaves_open, untyped
 from wallet.http.wire.failures import failure
 from wallet.http.wire.fields import Id, Reference
 from wallet.http.wire.query import path_id
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 class ItemResult(msgspec.Struct, kw_only=True):
-    """What became of one item. `index`: its place, from 0; in an import, blank lines count. `reference_id` is null
+    """The result of one item. `index`: its place, from 0; in an import, blank lines count. `reference_id` is null
     where it could not be read. `status`, `body`: as the item's own route would have answered, its problems included.
     """
 
@@ -42,7 +42,7 @@ class ItemResult(msgspec.Struct, kw_only=True):
 
 
 class ItemAnswer(NamedTuple):
-    """What the item would have been answered on its own: status, whether it is a replay, and the body's JSON."""
+    """The answer that the item would have had on its own: status, whether it is a replay, and the body's JSON."""
 
     status: int
     replayed: bool
@@ -50,9 +50,9 @@ class ItemAnswer(NamedTuple):
 
 
 class _Kind(NamedTuple):
-    """op: the operation's name. members: how many a plain item has, one that gives nothing that it could leave out."""
+    """members: how many a plain item has, which is one that gives nothing that it could leave out."""
 
-    op: str
+    operation: Operation
     members: int
     optional: tuple[tuple[str, Any], ...]
 
@@ -76,7 +76,7 @@ def _item_types() -> dict[type[msgspec.Struct], _Kind]:
         described = msgspec.structs.fields(type_)
         required = sum(field.required for field in described)
         optional = tuple((field.name, field.default) for field in described if not field.required)
-        kinds[type_] = _Kind(op, required + len(("op",)), optional)
+        kinds[type_] = _Kind(operation, required + len(("op",)), optional)
     return kinds
 
 
@@ -108,18 +108,9 @@ class Items:
 
         `path` is put before the names of fields in errors, such as `items[3].`.
         """
-        if len(item) > LINE_BYTES_MAX:
-            # Of an import's lines this is known already. Nobody else in this process is served while an item is read.
-            raise _below(path, malformed("", f"An item may have {LINE_BYTES_MAX} bytes."))
         try:
-            decoded: Any = _decode(item)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            self._refuse(item, path)
-        try:
-            kind = _KINDS[type(decoded)]
-            if not _is_plain(decoded, kind, item.count(b":")) or b"\\u00" in item:
-                refuse_what_json_leaves_open(item)
-            operation = ITEMS[kind.op]
+            decoded = _decoded(item)
+            operation = _KINDS[type(decoded)].operation
             target = None
             if operation.target is not None:
                 target = path_id(operation.target.name, getattr(decoded, operation.target.name))
@@ -133,7 +124,7 @@ class Items:
     async def admit(self, caller: Caller, requests: Sequence[Single]) -> Sequence[Admitted | WalletError]:
         """The requests as this caller may submit them, or why not, one for one."""
         permissions = self._service.permissions
-        if permissions.admits_whatever(caller):
+        if permissions.admits_everything(caller):
             return requests
         try:
             return await permissions.admit_all(caller, requests)
@@ -141,7 +132,7 @@ class Items:
             return [error] * len(requests)
 
     async def mask(self, caller: Caller, outcomes: Sequence[Outcome | WalletError]) -> Sequence[Outcome | WalletError]:
-        """What this caller is told of these, one for one."""
+        """These outcomes as this caller may know them, one for one."""
         return await self._service.permissions.mask_each(caller, outcomes) if caller.is_bound else outcomes
 
     async def mask_group(self, caller: Caller, grouped: Grouped) -> Grouped:
@@ -150,7 +141,7 @@ class Items:
 
     async def prepare_answers(self, outcomes: Iterable[Outcome | WalletError]) -> None:
         """To be awaited before the answers to these: they may name assets that another process has made."""
-        # What was applied was decided on states whose assets are known since.
+        # Assets of applied items are in the cache since their states were loaded.
         missing = {
             asset_id
             for outcome in outcomes
@@ -164,7 +155,7 @@ class Items:
     def answer(
         self, request: Single, outcome: Outcome | WalletError, *, request_id: str, amounts_as_strings: bool = False
     ) -> ItemAnswer:
-        """What an item came to. Never raises: money may have moved, and its neighbours have answers, too."""
+        """The answer to an item. Never raises: money may have moved, and its neighbours have answers, too."""
         if isinstance(outcome, WalletError):
             return no_answer(outcome, request_id=request_id)
         try:
@@ -176,22 +167,6 @@ class Items:
             if not isinstance(error, OutcomeUnknown):
                 _log.exception("the answer to an item of request %s could not be written", request_id)
             return no_answer(OutcomeUnknown("the answer could not be written"), request_id=request_id)
-
-    def _refuse(self, item: bytes, path: str) -> NoReturn:
-        """Find everything that is wrong with an item; the decoder stops at the first."""
-        try:
-            members = untyped(item)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise _below(path, Malformed([FieldError("", "This is not valid JSON in UTF-8.")])) from None
-        if not isinstance(members, dict):
-            raise _below(path, Malformed([FieldError("", "An item must be a JSON object.")]))
-        op = members.get("op")
-        try:
-            refuse_what_json_leaves_open(item)
-        except Malformed as error:
-            raise _below(path, error) from None
-        item_request(self._builder, op if isinstance(op, str) else "", members, path=path)
-        raise _below(path, malformed("", "The item does not fit."))
 
 
 def no_answer(error: WalletError, *, request_id: str) -> ItemAnswer:
@@ -217,6 +192,52 @@ def reference_of(item: bytes) -> str | None:
         return _decode_named(item).reference_id
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def _decoded(item: bytes) -> Any:
+    """An item as a struct of its operation's type. Raises Malformed with every field that is wrong."""
+    if len(item) > LINE_BYTES_MAX:
+        # Lines of an import are shorter. The process serves nobody else while it decodes an item.
+        raise malformed("", f"An item may have {LINE_BYTES_MAX} bytes.")
+    try:
+        decoded: Any = _decode(item)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Malformed(_wrong_fields(item)) from None
+    if not _is_plain(decoded, _KINDS[type(decoded)], item.count(b":")) or b"\\u00" in item:
+        refuse_what_json_leaves_open(item)
+    return decoded
+
+
+def _wrong_fields(item: bytes) -> Sequence[FieldError]:
+    """All errors of an item that the decoder has refused; the decoder stops at the first."""
+    try:
+        members = untyped(item)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return [FieldError("", "This is not valid JSON in UTF-8.")]
+    if not isinstance(members, dict):
+        return [FieldError("", "An item must be a JSON object.")]
+    refuse_what_json_leaves_open(item)
+    op = members.pop("op", None)
+    operation = ITEMS.get(op) if isinstance(op, str) else None
+    if operation is None:
+        return [FieldError("op", f"Must be one of {', '.join(ITEMS)}.")]
+    errors: list[FieldError] = []
+    try:
+        if operation.target is not None:
+            _ensure_id(operation.target.name, members.pop(operation.target.name, msgspec.UNSET))
+    except Malformed as error:
+        errors += error.errors
+    try:
+        converted(operation.body, members, also_required=("reference_id",))
+    except Malformed as error:
+        errors += error.errors
+    return errors or [FieldError("", "The item does not fit.")]
+
+
+def _ensure_id(name: str, given: object) -> None:
+    if given is msgspec.UNSET:
+        raise malformed(name, "This field is required.")
+    path_id(name, given if isinstance(given, str) else "")
 
 
 def _is_plain(decoded: Any, kind: _Kind, colons: int) -> bool:

@@ -1,4 +1,4 @@
-"""The movements, from a body's bytes to a whole answer. Both lanes call exactly this, so they cannot differ."""
+"""The movements, from a body's bytes to a whole answer. Both lanes call this code, so they cannot differ."""
 
 from collections.abc import Iterable
 from typing import Any, Final, Protocol, TypeVar
@@ -8,7 +8,7 @@ import msgspec
 
 from wallet.errors import OutcomeUnknown
 from wallet.http.operations.kinds import OPERATIONS
-from wallet.http.operations.operation import Builder, Operation
+from wallet.http.operations.operation import Builder, Operation, Performed
 from wallet.http.operations.outcomes import missing_assets, outcome_answer
 from wallet.http.wire.decoding import decode, malformed, may_be_left_out
 from wallet.http.wire.encoding import Answer
@@ -30,7 +30,7 @@ _Body = TypeVar("_Body", bound=msgspec.Struct)
 
 
 class Movements:
-    """Answers movements in full. Raises WalletError where there is nothing to answer with."""
+    """Answers movements in full. Methods raise WalletError if there is no such answer."""
 
     def __init__(self, service: WalletService) -> None:
         self._service = service
@@ -48,22 +48,29 @@ class Movements:
         query: bytes,
         request_id: str,
     ) -> Answer:
-        """Perform one of OPERATIONS. `target`: the id that its path names, None where there is none."""
+        """Perform one of OPERATIONS. `target`: the id that its path names; None if it names none."""
         options = read_options(headers, query)
         operation = OPERATIONS[op]
         given: Any = decoded(operation.body, body, headers, options)
         target_id = _target_id(operation, target)
         if given.conditions and hasattr(given, "asset_code"):
-            # Whether a condition is on a stranger must not depend on what this process has seen so far.
+            # The check of conditions on other wallets must not depend on the assets that this process has seen so far.
             await self._service.load_asset_code(given.asset_code.upper())
-        request = operation.build(self._builder, given, target_id, reference_of(given, options))
-        outcome = await self._service.perform(caller, request)
+        reference = reference_of(given, options)
+        request, outcome, shown = await self._performed(operation, given, target_id, reference, caller)
         if missing := missing_assets(outcome, self._assets):
             await self.load(missing)
-        return self.answer(request, outcome, request_id=request_id, amounts_as_strings=options.amounts_as_strings)
+        return outcome_answer(
+            request,
+            outcome,
+            self._assets,
+            request_id=request_id,
+            amounts_as_strings=options.amounts_as_strings,
+            shown=shown,
+        )
 
     def request_at_once(self, op: str, target: str | None, body: bytes, headers: Headers) -> Single | None:
-        """The request of a movement without a query. None: it has conditions, and `perform` looks at them.
+        """The request of a hot operation without a query. None: it has conditions, and `perform` looks at them.
 
         Raises Malformed and UnsupportedMediaType.
         """
@@ -78,11 +85,20 @@ class Movements:
         """The assets that have to be loaded before an answer can be written."""
         return missing_assets(outcome, self._assets)
 
-    def answer(self, request: Single, outcome: Outcome, *, request_id: str, amounts_as_strings: bool = False) -> Answer:
-        """The whole answer to a movement, once no assets are missing. Raises OutcomeUnknown."""
-        return outcome_answer(
-            request, outcome, self._assets, request_id=request_id, amounts_as_strings=amounts_as_strings
-        )
+    def answer(self, request: Single, outcome: Outcome, *, request_id: str) -> Answer:
+        """The whole answer to a request made by request_at_once, once no assets are missing. Raises OutcomeUnknown."""
+        return outcome_answer(request, outcome, self._assets, request_id=request_id, amounts_as_strings=False)
+
+    async def _performed(
+        self, operation: Operation, given: Any, target_id: UUID | None, reference_id: str, caller: Caller
+    ) -> Performed:
+        def make(found: Any) -> Single:
+            return operation.build(self._builder, given, found, reference_id)
+
+        if operation.perform is not None:
+            return await operation.perform(self._service.claims, caller, given, make)
+        request = make(target_id)
+        return Performed(request, await self._service.perform(caller, request))
 
     async def load(self, missing: Iterable[AssetId]) -> None:
         """Load assets that the answer to what was done needs. Raises OutcomeUnknown."""
@@ -100,7 +116,7 @@ def decoded(type_: type[_Body], body: bytes, headers: Headers, options: RequestO
     """The body of a movement, which has a reference unless the header has it. Raises Malformed and
     UnsupportedMediaType.
 
-    No body at all, of whatever type, is an empty object where nothing in it is required but the reference.
+    If the type requires nothing but the reference, an absent body is an empty object.
     """
     if not body and may_be_left_out(type_):
         body = b"{}"

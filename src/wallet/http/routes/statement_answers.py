@@ -1,4 +1,4 @@
-"""What clients get of a statement: JSON by the page, or CSV whole."""
+"""Statements as they are answered: JSON by the page, or CSV whole."""
 
 import csv
 import io
@@ -16,8 +16,8 @@ _COLUMNS: Final = (
     "transaction_id", "reference_id", "type", "direction", "amount", "balance_after", "created_at", "effective_at",
     "counterparty_wallet_id",
 )  # fmt: skip
-_ROWS_PER_CHUNK: Final = 100  # encoding more at once would keep movements waiting
-# What a spreadsheet takes for the beginning of a formula, in either width.
+_ROWS_PER_PIECE: Final = 100  # encoding more at once would keep movements waiting
+# A spreadsheet takes these characters for the beginning of a formula, in either width.
 _FORMULA: Final = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
@@ -39,7 +39,7 @@ class StatementLineAnswer(Struct, kw_only=True):
 
 
 class StatementAnswer(Struct, kw_only=True, rename={"from_": "from"}):
-    """What a wallet had just before `from`, a page of its entries from there to before `to`, and what it had then.
+    """The balance just before `from`, a page of the entries from there to before `to`, and the balance then.
 
     from: null: the beginning. credits and debits: sums over the whole statement; null where it has more than 100,000
     lines. final: false while what is still to be posted could be in it.
@@ -83,7 +83,7 @@ def statement_answer(statement: Statement) -> StatementAnswer:
 
 
 async def statement_csv(statement: WholeStatement) -> AsyncIterator[bytes]:
-    """The statement as CSV (RFC 4180), in chunks: a row that names the columns, the opening balance, the lines, the
+    """The statement as CSV (RFC 4180), in pieces: a row that names the columns, the opening balance, the lines, the
     closing balance. Without the last row it is not whole. Amounts are integers in minor units.
     """
     summary = statement.summary
@@ -92,7 +92,7 @@ async def statement_csv(statement: WholeStatement) -> AsyncIterator[bytes]:
     rows: list[Sequence[object]] = [_COLUMNS, opening]
     async for line in statement.lines:
         rows.append(_row(line))
-        if len(rows) >= _ROWS_PER_CHUNK:
+        if len(rows) >= _ROWS_PER_PIECE:
             yield _encoded(rows)
             rows = []
     rows.append(_balance_row("closing", summary.closing_balance, rfc3339(summary.period.until)))

@@ -4,7 +4,7 @@ from typing import Final
 
 from wallet.ledger.book import Book
 from wallet.ledger.lots import split
-from wallet.ledger.model import Claim, Direction, Hold, HoldId, HoldStatus, WalletId, WalletState
+from wallet.ledger.model import ORIGIN_API, Claim, Direction, Hold, HoldId, HoldStatus, WalletId, WalletState
 from wallet.ledger.outcomes import RefusalCode, Refused
 from wallet.ledger.parcels import carried_over
 from wallet.ledger.requests import CancelClaim, PlaceClaim, PlaceHold, RedeemClaim
@@ -18,11 +18,11 @@ CLAIM_STATUSES: Final = {
     HoldStatus.VOIDED: "cancelled",
     HoldStatus.EXPIRED: "expired",
 }
-"""What the status of its hold says of a claim."""
+"""The status of a claim by that of its hold."""
 
 
 def as_hold(request: PlaceClaim) -> PlaceHold:
-    """The hold that a claim is: of all its uses, without a target, and with its lots."""
+    """The hold of a claim: for all its uses, without a target, and with its lots."""
     return PlaceHold(
         request.id,
         request.origin,
@@ -46,8 +46,11 @@ def first_refusal_place_claim(request: PlaceClaim, book: Book) -> Refused | None
 def first_refusal_redeem(request: RedeemClaim, book: Book) -> Refused | None:
     hold, claim = claim_of(request.claim_id, book)
     if hold is None or claim is None:
-        return claim_not_found(request.claim_id)
+        return _code_not_found()
     source, target = book.wallets[book.at_home(hold.wallet_id)], book.wallet(request.wallet_id)
+    # A bound caller may be guessing. So a claim that nobody can redeem looks to it like a code that no claim has.
+    if request.origin != ORIGIN_API and not _is_redeemable(hold, source):
+        return _code_not_found()
     if target is None:
         return shared.wallet_not_found(request.wallet_id)
     if source.id == target.id:
@@ -74,7 +77,7 @@ def first_refusal_cancel(request: CancelClaim, book: Book) -> Refused | None:
     hold, claim = claim_of(request.claim_id, book)
     if hold is None or claim is None:
         return claim_not_found(request.claim_id)
-    # It moves nothing and reserves no more, so freezes are no matter.
+    # A cancellation moves nothing and reserves no more, so it ignores freezes.
     source, conditions = book.wallets[book.at_home(hold.wallet_id)], request.options.conditions
     return (
         _closed(hold)
@@ -84,13 +87,24 @@ def first_refusal_cancel(request: CancelClaim, book: Book) -> Refused | None:
 
 
 def claim_of(claim_id: HoldId, book: Book) -> tuple[Hold | None, Claim | None]:
-    """The claim with its hold. A hold that is no claim is none."""
+    """The claim with its hold; None for both if the hold is no claim, and if there is none."""
     hold = book.holds.get(claim_id)
     return (None, None) if hold is None or hold.claim is None else (hold, hold.claim)
 
 
 def claim_not_found(claim_id: HoldId) -> Refused:
     return Refused(RefusalCode.CLAIM_NOT_FOUND, f"There is no claim {claim_id}.")
+
+
+def _code_not_found() -> Refused:
+    """It names no id: that would tell whether there is such a claim."""
+    return Refused(RefusalCode.CLAIM_NOT_FOUND, "No claim has this code.")
+
+
+def _is_redeemable(hold: Hold, source: WalletState) -> bool:
+    return hold.status is HoldStatus.OPEN and not (
+        shared.first_ended((source,)) or shared.first_frozen(debited=(source,), credited=())
+    )
 
 
 def _closed(hold: Hold) -> Refused | None:
@@ -106,7 +120,7 @@ def _beyond_lots(request: RedeemClaim, hold: Hold, claim: Claim, target: WalletS
 
 
 def _redeemed_by_user(claim_id: HoldId, claim: Claim, wallet_id: WalletId, book: Book) -> Refused | None:
-    """A second use by one user, or a use by nobody, of a claim that each user may redeem once."""
+    """The refusal of a second use by one user, or of a use by no user, if each user may redeem the claim once."""
     if not claim.once_per_user:
         return None
     user_id = book.users.get(wallet_id)

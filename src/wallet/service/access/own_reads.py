@@ -1,8 +1,7 @@
-"""What a bound caller may ask: the same as everybody, answered as if all wallets but its own were not there."""
+"""The reads of a bound caller: all that others have, answered as if no wallets existed but its own."""
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -11,24 +10,21 @@ from wallet.ledger.model import AssetId, Hold, HoldId, HoldStatus, Lot, Posted, 
 from wallet.service.access.callers import Caller
 from wallet.service.access.masking import masked_decline, masked_posted, wallets_of
 from wallet.service.access.permissions import Permissions
-from wallet.service.reads.cursors import Cursors, KeyPart
+from wallet.service.reads.cursors import Cursors, key_of, place_of
 from wallet.service.reads.filters import TransactionQuery, UserQuery, WalletQuery
-from wallet.service.reads.lists import FIRST_PAGE, LIMIT_DEFAULT, Page, PageRequest, Reads, SettleWallet, check_page
-from wallet.storage.reads.listings import Decline, LedgerEntry, Refunded
-from wallet.storage.reads.own_lists import LinePlace, OwnFilter, OwnLists
+from wallet.service.reads.lists import FIRST_PAGE, Page, PageRequest, Reads, SettleWallet
+from wallet.storage.reads.entries import LedgerEntry
+from wallet.storage.reads.listings import Decline, Refunded
+from wallet.storage.reads.places import LinePlace
 from wallet.storage.reads.resources import AssetSummary, ReadStore, User, Wallet
 
 _ALL_TRANSACTIONS: Final = TransactionQuery()
 _ALL_USERS: Final = UserQuery()
 _ALL_WALLETS: Final = WalletQuery()
 
-# Lists in an order of their own have names of their own, so that no cursor of the others is taken for one of theirs.
-_TRANSACTIONS: Final = "own_transactions"
-_ENTRIES: Final = "own_ledger_entries"
-
 
 class OwnReads(Reads):
-    """Reads of one bound caller. Every method of Reads is here: a test sees to that."""
+    """Reads of one bound caller. A test checks that every method of Reads is here."""
 
     def __init__(
         self,
@@ -36,17 +32,15 @@ class OwnReads(Reads):
         cursors: Cursors,
         *,
         settle: SettleWallet,
-        lists: OwnLists,
         permissions: Permissions,
         caller: Caller,
     ) -> None:
         super().__init__(store, cursors, settle=settle)
-        self._lists = lists
         self._permissions = permissions
         self._caller = caller
 
     async def user(self, user_id: UUID) -> User:
-        """The user that the caller is bound to. There is no other."""
+        """The user that the caller is bound to. For the caller, no other user exists."""
         self._ensure_is_own(user_id)
         return await super().user(user_id)
 
@@ -54,7 +48,7 @@ class OwnReads(Reads):
         wanted, own = query.filter(), self._caller.user_id
 
         async def fetch(key: Sequence[Any] | None, limit: int, _: int) -> Sequence[User]:
-            # By descending id, from the one that is next to the caller's.
+            # The list is by descending id, so it begins at the id after the caller's user.
             before = None if own is None or own.int == _ID_MAX else UUID(int=own.int + 1)
             found = () if own is None or key else await self._store.users(wanted, before=before, limit=1)
             return [user for user in found if user.id == own]
@@ -66,14 +60,8 @@ class OwnReads(Reads):
         return await super().wallet(wallet_id)
 
     async def wallets(self, page: PageRequest = FIRST_PAGE, query: WalletQuery = _ALL_WALLETS) -> Page[Wallet]:
-        wanted = query.filter()
-        own = await self._permissions.all_own(self._caller)
-
-        async def fetch(key: Sequence[Any] | None, limit: int, _: int) -> Sequence[Wallet]:
-            before = UUID(key[0]) if key else None
-            return await self._lists.wallets(own, wanted, before=before, limit=limit)
-
-        return await self._page("wallets", query.texts, page, self._settled(fetch), lambda last: (str(last.id),))
+        """The caller's own wallets."""
+        return await super().wallets(page, query)
 
     async def wallets_of_user(self, user_id: UUID, page: PageRequest = FIRST_PAGE) -> Page[Wallet]:
         self._ensure_is_own(user_id)
@@ -103,7 +91,7 @@ class OwnReads(Reads):
         return await super().lots(wallet_id, page, only_live=only_live)
 
     async def transaction(self, transaction_id: TransactionId) -> Posted:
-        """One with an entry on a wallet of the caller's, or that is a step of a hold there."""
+        """A transaction with an entry, or a hold step, on a wallet of the caller's."""
         posted = await self._store.transaction(transaction_id)
         own = frozenset() if posted is None else await self._permissions.own(self._caller, wallets_of(posted))
         if posted is None or not (own or await self._has_steps(transaction_id)):
@@ -111,38 +99,37 @@ class OwnReads(Reads):
         return masked_posted(posted, own)
 
     async def refunds_of(self, transaction_id: TransactionId) -> Refunded:
-        """Of the refunds, those that the caller sees. How much was refunded is the transaction's."""
+        """Those refunds that the caller may see, with the refunded amount of all of them."""
         refunded = await super().refunds_of(transaction_id)
-        own = await self._permissions.all_own(self._caller)
-        seen = await self._lists.touching(own, [each.id for each in refunded.refunds])
+        seen = await self._store.touching(await self._own(), [each.id for each in refunded.refunds])
         return refunded._replace(refunds=[each for each in refunded.refunds if each.id in seen])
 
     async def transactions(
         self, page: PageRequest = FIRST_PAGE, query: TransactionQuery = _ALL_TRANSACTIONS
     ) -> Page[Posted]:
-        """Newest first, also those by the beginning of a reference."""
+        """Transactions newest first, also if they are filtered by the beginning of a reference."""
         query.check()
         if query.wallet_id is not None:
             await self._ensure_sees(query.wallet_id)
-            found = await super().transactions(page, query)
-        else:
-            found = await self._own_transactions(page, query)
+        found = await super().transactions(page, query)
         return replace(found, data=await self._permissions.mask_all(self._caller, found.data))
 
     async def ledger_entries(self, page: PageRequest = FIRST_PAGE) -> Page[LedgerEntry]:
-        """Of the caller's wallets, newest first."""
-        own = await self._permissions.all_own(self._caller)
+        """The entries of the caller's wallets, newest first. This is another order than that of the list of all
+        entries.
+        """
+        own = await self._own()
 
-        async def fetch(key: Sequence[Any] | None, limit: int, offset: int) -> Sequence[LedgerEntry]:
-            before = None if key is None else _place(key)
-            return await self._lists.entries(own, before=before, limit=limit, skip=offset)
+        async def fetch(key: Sequence[Any] | None, limit: int, skip: int) -> Sequence[LedgerEntry]:
+            before = place_of(key, LinePlace) if key else None
+            return await self._store.entries_of_wallets(own, before=before, limit=limit, skip=skip)
 
         return await self._page(
-            _ENTRIES,
+            "own_ledger_entries",
             {},
             page,
             fetch,
-            lambda last: _key(LinePlace(last.created_at, last.wallet_id, last.position)),
+            lambda last: key_of(LinePlace(last.created_at, last.wallet_id, last.position)),
             takes_offset=True,
         )
 
@@ -152,47 +139,17 @@ class OwnReads(Reads):
 
     async def declines(self, reference_id: str, page: PageRequest = FIRST_PAGE) -> Page[Decline]:
         """Refusals of the caller's own requests."""
-
-        async def fetch(key: Sequence[Any] | None, limit: int, _: int) -> Sequence[Decline]:
-            before = key[0] if key else None
-            return await self._store.declines(reference_id, before=before, limit=limit, origin=self._caller.origin)
-
-        found = await self._page("declines", {"reference_id": reference_id}, page, fetch, lambda last: (last.id,))
+        found = await self._declines(reference_id, page, origin=self._caller.origin)
         named = {decline.wallet_id for decline in found.data if decline.wallet_id is not None}
         own = await self._permissions.own(self._caller, named)
         return replace(found, data=[masked_decline(decline, own) for decline in found.data])
 
-    async def _own_transactions(self, page: PageRequest, query: TransactionQuery) -> Page[Posted]:
-        limit, skip = LIMIT_DEFAULT if page.limit is None else page.limit, page.offset or 0
-        check_page(page, limit, takes_offset=not query.is_walk and query.reference_prefix is None)
-        filters = query.texts
-        before = None if page.cursor is None else _place(self._cursors.read(page.cursor, _TRANSACTIONS, filters))
-        own = await self._permissions.all_own(self._caller)
-        if query.reference_id is not None and before is None:
-            found = await self._lists.transactions_with_reference(own, query.reference_id)
-            if found is not None and len(found) <= skip + limit:
-                return Page(data=found[skip:], next=None, has_more=False)
-        wanted = OwnFilter(
-            type=query.type,
-            since=query.since,
-            until=query.until,
-            reference_id=query.reference_id,
-            reference_prefix=query.reference_prefix,
-            member=next(iter(query.metadata.items()), None),
-        )
-        walk = await self._lists.walk_transactions(own, wanted, before=before, limit=limit + 1, skip=skip)
-        shown, more = walk.rows[:limit], walk.rows[limit:]
-        end = shown[-1][0] if more else walk.end
-        return Page(
-            data=[posted for _, posted in shown],
-            next=None if end is None else self._cursors.sign(_TRANSACTIONS, filters, _key(end)),
-            has_more=end is not None,
-        )
+    async def _own(self) -> Sequence[WalletId]:
+        return await self._permissions.all_own(self._caller)
 
     async def _has_steps(self, transaction_id: TransactionId) -> bool:
-        """Whether it moved a hold of the caller's although it has no entry, as the merge of an empty wallet may."""
-        own = await self._permissions.all_own(self._caller)
-        return bool(await self._lists.touching(own, [transaction_id]))
+        """Whether a transaction without entries moved a hold of the caller's, as the merge of an empty wallet may."""
+        return bool(await self._store.touching(await self._own(), [transaction_id]))
 
     async def _ensure_sees(self, wallet_id: WalletId) -> None:
         await self._permissions.ensure_sees_wallet(self._caller, wallet_id)
@@ -206,15 +163,5 @@ _ID_MAX: Final = 2**128 - 1
 
 
 def _without_totals(asset: AssetSummary) -> AssetSummary:
-    """What all wallets of an asset add up to tells of those that are not the caller's."""
+    """The asset without its totals, which would disclose something about wallets of others."""
     return replace(asset, issued=None, revenue=None, breakage=None, circulating=None)
-
-
-def _key(place: LinePlace) -> Sequence[KeyPart]:
-    return place.at.isoformat(), str(place.wallet_id), place.position
-
-
-def _place(key: Sequence[KeyPart]) -> LinePlace:
-    """The inverse of _key, on what was signed here."""
-    at, wallet_id, position = key
-    return LinePlace(datetime.fromisoformat(str(at)), UUID(str(wallet_id)), int(position))

@@ -1,5 +1,5 @@
 -- The write transaction of a batch, in order of execution: one round trip each, but for what is prepared or rare.
--- What only some batches need is in load_more.sql and write_more.sql.
+-- What only some batches need is in load_special.sql and write_special.sql.
 
 -- name: prepare_lock
 -- why: once per connection, so that the lock can follow BEGIN in one round trip
@@ -95,7 +95,7 @@ SELECT e.transaction_id, e.leg, e.wallet_id, e.asset_id, e.direction, e.amount, 
 
 -- name: write_batch
 -- in:  $1 shard, $2 batch id, $3 decided_at,
---      transactions that are nothing but a row and entries (the others: write_more): $4 ids, $5 origins, $6 references, $7 types, $8 fingerprints, $9 metadata;
+--      transactions that are nothing but a row and entries (the others: write_special): $4 ids, $5 origins, $6 references, $7 types, $8 fingerprints, $9 metadata;
 --      entries: $10 transaction ids, $11 legs, $12 wallets, $13 assets, $14 changes (direction * amount),
 --      $15 versions (null: unlocked), $16 balances after;
 --      wallets of which nothing else changed: $17 ids, $18 balances, $19 versions; deltas: $20 wallets, $21 amounts;
@@ -115,7 +115,7 @@ batch AS (
     INSERT INTO batches (seq, created_at, transactions, shard, id, root, marks)
     SELECT seq, $3, $22, $1, $2, $23, $24
       FROM next
-     WHERE NOT EXISTS (SELECT FROM watermarks AS mark WHERE mark.shard = $1 AND mark.seq >= next.seq OFFSET 0)
+     WHERE NOT EXISTS (SELECT FROM watermarks AS moved WHERE moved.shard = $1 AND moved.seq >= next.seq OFFSET 0)
        AND NOT EXISTS (
             SELECT FROM batches AS earlier WHERE earlier.shard = $1 AND earlier.seq >= next.seq OFFSET 0
            )

@@ -3,7 +3,7 @@
 -- Rows to update are found by their keys first, and then by where they are: a join the planner is free in would read a
 -- whole index where it believes the table to be small (docs/adr/0005). They are locked, so they stay where they are.
 
--- name: write_more
+-- name: write_special
 -- in:  $1 shard, $2 seq, $3 decided_at,
 --      transactions, all of the batch or none: $4 ids, $5 origins, $6 references, $7 types, $8 fingerprints,
 --      $9 metadata, $10 effective times, $11 holds, $12 originals, $13 details;

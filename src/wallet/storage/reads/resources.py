@@ -1,8 +1,8 @@
 """Users, wallets and assets, and all that edges may ask of a shard: small values, read on connections that are not the
 writers'.
 
-Lists are keyset-paged: a method takes the key of the last row seen and answers up to `limit` rows after it. What a
-page is to a client, and what it may ask for, is service.reads.lists' business.
+Lists are keyset-paged: a method takes the key of the last row seen and answers up to `limit` rows after it.
+service/reads/lists makes pages for clients of them, and refuses those that a client may not ask for.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from wallet.errors import ensure
 from wallet.ledger.model import AssetId, WalletId, WalletKind
 from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
+from wallet.storage.reads.entries import EntryReads
 from wallet.storage.reads.holdings import HoldingReads
 from wallet.storage.reads.listings import ListingReads
 
@@ -33,7 +34,7 @@ class User:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wallet:
-    """What a wallet is and may do. What is in it is a Balance. `version` is None on unlocked wallets.
+    """A wallet and its rules, without its balance. `version` is None on unlocked wallets.
 
     metadata: canonical JSON text. limit_*: what may be spent per rolling 24 hours and per calendar month (UTC).
     is_due: something may be due here that is not posted yet.
@@ -85,7 +86,7 @@ class AssetSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserFilter:
-    """Which users. At most one of them is given; none: all."""
+    """A filter of users. At most one field is given; none: all users."""
 
     name: str | None = None
     member: tuple[str, str] | None = None
@@ -93,14 +94,14 @@ class UserFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WalletFilter:
-    """Which wallets. At most one of them is given; none: all."""
+    """A filter of wallets. At most one field is given; none: all wallets."""
 
     user_id: UUID | None = None
     label: str | None = None
     member: tuple[str, str] | None = None
 
 
-class ReadStore(ListingReads, HoldingReads):
+class ReadStore(ListingReads, EntryReads, HoldingReads):
     """All of these reads in one: what edges ask for by id, and by the page."""
 
     async def user(self, user_id: UUID) -> User | None:
@@ -119,9 +120,16 @@ class ReadStore(ListingReads, HoldingReads):
     async def wallet(self, wallet_id: WalletId) -> Wallet | None:
         return await self._pool.ask(lambda shard: find_wallet(shard, wallet_id))
 
-    async def wallets(self, wanted: WalletFilter, *, before: WalletId | None, limit: int) -> Sequence[Wallet]:
-        """By descending id: newest first, but for ids that were not made by the service."""
-        name, along = _wallets_along(wanted)
+    async def wallets(
+        self,
+        wanted: WalletFilter,
+        *,
+        own: Sequence[WalletId] | None = None,
+        before: WalletId | None,
+        limit: int,
+    ) -> Sequence[Wallet]:
+        """By descending id: newest first, but for ids that were not made by the service. `own`: only of these."""
+        name, along = _wallets_along(wanted, own)
 
         async def read(shard: Shard) -> Sequence[Wallet]:
             ids = await shard.fetch(_SQL[f"list_wallet_ids{name}"], *along, before, limit)
@@ -170,8 +178,10 @@ async def find_asset(shard: Shard, asset_id: AssetId) -> AssetSummary | None:
     return None if row is None else _asset(row)
 
 
-def _wallets_along(wanted: WalletFilter) -> tuple[str, tuple[object, ...]]:
-    """Which list of ids (the rest of its name), and what it goes along."""
+def _wallets_along(wanted: WalletFilter, own: Sequence[WalletId] | None) -> tuple[str, tuple[object, ...]]:
+    """The statement that lists the ids (the rest of its name), and the values that it goes along."""
+    if own is not None:
+        return "_among", (own, wanted.user_id, wanted.label, *(wanted.member or (None, None)))
     if wanted.member is not None:
         return "_by_metadata", wanted.member
     if wanted.label is not None:

@@ -1,4 +1,4 @@
--- What edges may ask of users, wallets and assets. Every list is keyset-paged: a null key is its beginning, and one row
+-- Users, wallets and assets, as edges ask for them. Each list is keyset-paged: a null key is its beginning, and one row
 -- more than a page holds tells whether there is a next one. Each filter is a statement of its own, along an index that
 -- has its rows in the order of the list: docs/filters.md.
 
@@ -129,6 +129,24 @@ SELECT owner_id AS id
    AND ($4::uuid IS NULL OR owner_id < $4::uuid)
  ORDER BY owner_id DESC
  LIMIT $5;
+
+-- name: list_wallet_ids_among
+-- in:  $1 shard smallint, $2 wallets uuid[]; filters, each or null: $3 user uuid, $4 label, $5 key and $6 value of
+--      metadata; $7 last id seen uuid or null, $8 rows at most
+-- out: ids of those of these wallets that fit, descending
+SELECT w.id
+  FROM wallets AS w
+ WHERE w.shard = $1
+   AND w.id = ANY($2::uuid[])
+   AND ($3::uuid IS NULL OR w.user_id = $3)
+   AND ($4::text IS NULL OR w.label = $4)
+   AND ($5::text IS NULL OR EXISTS (
+        SELECT FROM metadata_members AS m
+         WHERE m.shard = $1 AND m.owner_kind = 'w' AND m.key = $5 AND m.value = $6 AND m.owner_id = w.id
+       ))
+   AND ($7::uuid IS NULL OR w.id < $7)
+ ORDER BY w.id DESC
+ LIMIT $8;
 
 -- name: list_assets
 -- in:  $1 shard smallint, $2 the one wanted integer or null, $3 last id seen integer or null, $4 rows at most
