@@ -17,7 +17,7 @@ IDS_PER_QUERY_MAX: Final = 1_000
 
 
 class BalanceReceiver(Protocol):
-    """Where a balance goes: a future, or an object in its place where no task waits."""
+    """Receives a balance: a future, or an object in its place if no task waits."""
 
     def done(self) -> bool: ...
 
