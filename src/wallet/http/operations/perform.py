@@ -1,4 +1,4 @@
-"""The movements, from a body's bytes to a whole answer. Both lanes call this code, so they cannot differ."""
+"""The movements, from a body's bytes to a whole answer. All lanes call this code, so they cannot differ."""
 
 from collections.abc import Iterable
 from typing import Any, Final, Protocol, TypeVar
