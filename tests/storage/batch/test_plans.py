@@ -82,7 +82,14 @@ def _reads_too_much(plan: str) -> list[str]:
     return whole
 
 
-UNTIL_ANALYSED: Final = {"write_batch", "load_spent"}
+UNTIL_ANALYSED: Final = {
+    "write_batch",
+    "load_spent",
+    "write_more",
+    "name_wallets",
+    "move_attachments",
+    "advance_attachments",
+}
 """What reads a whole index while nothing at all is known of a table: the server takes a shard for a small part of it.
 Its own ANALYZE, a minute after the first rows at the latest, ends such plans."""
 
@@ -114,6 +121,32 @@ async def test_plans_made_when_there_was_hardly_a_row_find_rows_by_key(
     assert not wrong, "\n".join(plans[name] for name in wrong)
     assert "Index Cond: ((shard = $1) AND (id = ANY ($2)))" in plans["lock_wallets"]
     assert "transactions_reference_uq" in plans["load"]
+
+
+@pytest.mark.parametrize("is_analysed", [True, False], ids=["known to be small", "nothing is known"])
+async def test_what_is_due_is_read_at_the_beginning_of_its_index(
+    connection: asyncpg.Connection, writing: asyncpg.Connection, is_analysed: bool
+) -> None:
+    await insert_ledger(connection, make_ledger(2))
+    await connection.execute(GROW.format(rows=ROWS_FEW))
+    if is_analysed:
+        await connection.execute("VACUUM ANALYZE")
+    sql = load_statements("upkeep/due.sql")
+    looks = {
+        "look_ahead": (["smallint"], ["wallets_due_ix", "programme_wallets_due_ix"] * 2),
+        "find_due_wallets": (["smallint", "uuid[]", "bigint"], ["wallets_due_ix"]),
+        "find_due_grants": (["smallint", "uuid[]", "bigint"], ["programme_wallets_due_ix"]),
+    }
+    prepared = {name: await writing.prepare(sql[name]) for name in looks}
+    for name, (types, _) in looks.items():
+        await _plan(writing, prepared[name].get_name(), types)
+    await connection.execute(GROW.format(rows=ROWS_MANY))
+    for name, (types, indexes) in looks.items():
+        plan = await _plan(writing, prepared[name].get_name(), types)
+        assert (
+            re.findall(r"Limit\n(?:.*(?:InitPlan \d+|Result)\n)* *->  Index (?:Only )?Scan using (\w+)", plan)
+            == indexes
+        ), plan
 
 
 def test_a_plan_that_reads_too_much_is_told() -> None:

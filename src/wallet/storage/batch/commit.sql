@@ -84,13 +84,13 @@ SELECT id, origin, reference_id, fingerprint, type, metadata, created_at, effect
 -- out: their entries, in order of leg within each
 -- why: only where a reference came back; its first answer is given again whole
 SELECT e.transaction_id, e.leg, e.wallet_id, e.asset_id, e.direction, e.amount, e.position, e.balance_after
-  FROM (
-        SELECT shard, transaction_id, leg, wallet_id, asset_id, direction, amount, position, balance_after
+  FROM unnest($2::uuid[]) AS wanted (id)
+ CROSS JOIN LATERAL (
+        SELECT transaction_id, leg, wallet_id, asset_id, direction, amount, position, balance_after
           FROM ledger_entries
-         WHERE transaction_id = ANY($2::uuid[])
+         WHERE shard = $1 AND transaction_id = wanted.id
         OFFSET 0
        ) AS e
- WHERE e.shard = $1
  ORDER BY e.transaction_id, e.leg;
 
 -- name: write_batch

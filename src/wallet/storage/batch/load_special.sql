@@ -16,13 +16,13 @@ WITH RECURSIVE pointed AS (
      WHERE holds.shard = $1 AND holds.id = ANY($2::uuid[])
     UNION ALL
     SELECT entered.transaction_id, entered.wallet_id
-      FROM (
-            SELECT e.shard, e.transaction_id, e.wallet_id
+      FROM unnest($3::uuid[]) AS asked (id)
+     CROSS JOIN LATERAL (
+            SELECT e.transaction_id, e.wallet_id
               FROM ledger_entries AS e
-             WHERE e.transaction_id = ANY($3::uuid[])
+             WHERE e.shard = $1 AND e.transaction_id = asked.id
             OFFSET 0
            ) AS entered
-     WHERE entered.shard = $1
     UNION ALL
     SELECT asked.id AS named_id, asked.id AS wallet_id FROM unnest($4::uuid[]) AS asked (id)
 ),

@@ -148,7 +148,7 @@ SELECT a.id, a.code, a.scale, a.max_supply, a.draw_order, a.on_refund_to_expired
                        w.balance + coalesce(latest.balance, 0) + coalesce((
                            SELECT sum(d.amount)
                              FROM system_deltas AS d
-                            WHERE d.shard = w.shard
+                            WHERE d.shard = $1
                               AND d.wallet_id = w.id
                               AND d.seq > coalesce(latest.upto_seq, 0)
                        ), 0) AS balance
@@ -156,7 +156,7 @@ SELECT a.id, a.code, a.scale, a.max_supply, a.draw_order, a.on_refund_to_expired
                   LEFT JOIN LATERAL (
                         SELECT snapshot.upto_seq, snapshot.balance
                           FROM system_snapshots AS snapshot
-                         WHERE snapshot.shard = w.shard AND snapshot.wallet_id = w.id
+                         WHERE snapshot.shard = $1 AND snapshot.wallet_id = w.id
                          ORDER BY snapshot.upto_seq DESC
                          LIMIT 1
                        ) AS latest ON true

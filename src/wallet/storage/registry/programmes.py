@@ -107,7 +107,7 @@ class ProgrammeStore(Store):
         """Let no further period start. Ended already: as it is. Raises NotFound."""
 
         async def end(shard: Shard) -> Programme:
-            await shard.fetchrow(_SQL["end_programme"], programme_id)
+            await shard.fetchrow(_SQL["end_programme"], programme_id, await _read_clock(shard))
             return await find_programme(shard, programme_id)
 
         return await in_transaction(self._pool, end)
@@ -126,7 +126,7 @@ class ProgrammeStore(Store):
             )
             if refused is not None:
                 return refused
-            made = await shard.fetchrow(_SQL["attach"], programme_id, wallet_id)
+            made = await shard.fetchrow(_SQL["attach"], programme_id, wallet_id, await _read_clock(shard))
             attached = await find_attached(shard, programme_id, wallet_id)
             return Created(resource=attached, existed=made is None)
 
@@ -137,7 +137,7 @@ class ProgrammeStore(Store):
 
         async def detach(shard: Shard) -> Attached:
             await shard.fetchrow(_SQL["lock_wallet"], wallet_id)
-            await shard.fetchrow(_SQL["detach"], programme_id, wallet_id)
+            await shard.fetchrow(_SQL["detach"], programme_id, wallet_id, await _read_clock(shard))
             return await find_attached(shard, programme_id, wallet_id)
 
         return await in_transaction(self._pool, detach)
@@ -191,6 +191,11 @@ async def find_attached(shard: Shard, programme_id: ProgrammeId, wallet_id: Wall
     if row is None:
         raise NotFound("programme_not_found", f"wallet {wallet_id} is not attached to programme {programme_id}")
     return Attached(**row)
+
+
+async def _read_clock(shard: Shard) -> datetime:
+    now: datetime = await shard.connection.fetchval(_SQL["read_clock"])
+    return now
 
 
 def _programme(row: Any) -> Programme:

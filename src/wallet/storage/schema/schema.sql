@@ -100,7 +100,7 @@ CREATE TABLE wallets (
 
 CREATE INDEX wallets_user_ix ON wallets (shard, user_id, id) WHERE user_id IS NOT NULL;
 CREATE INDEX wallets_label_ix ON wallets (shard, label, id) WHERE label IS NOT NULL;
-CREATE INDEX wallets_due_ix ON wallets (next_due_at) WHERE next_due_at IS NOT NULL;
+CREATE INDEX wallets_due_ix ON wallets (shard, next_due_at) WHERE next_due_at IS NOT NULL;
 CREATE INDEX wallets_merged_ix ON wallets (shard, merged_into) WHERE merged_into IS NOT NULL;
 
 -- As a wallet with an id of the client's was made, where it can be changed later.
@@ -337,7 +337,7 @@ CREATE TABLE wallet_events (
     changes text NOT NULL,
     CONSTRAINT wallet_events_pk PRIMARY KEY (shard, wallet_id, position),
     CONSTRAINT wallet_events_id_uq UNIQUE (shard, id, wallet_id),
-    CONSTRAINT wallet_events_kind_ck CHECK (kind IN ('change', 'close', 'reopen', 'merge_out', 'merge_in'))
+    CONSTRAINT wallet_events_kind_ck CHECK (kind IN ('change', 'close', 'reopen', 'merge_out'))
 );
 
 CREATE INDEX wallet_events_seq_ix ON wallet_events USING brin (seq) WITH (pages_per_range = 16, autosummarize = on);
@@ -378,7 +378,7 @@ CREATE TABLE programme_wallets (
     CONSTRAINT programme_wallets_ended_ck CHECK (ended_at IS NULL OR next_at IS NULL)
 );
 
-CREATE INDEX programme_wallets_due_ix ON programme_wallets (next_at) WHERE next_at IS NOT NULL;
+CREATE INDEX programme_wallets_due_ix ON programme_wallets (shard, next_at) WHERE next_at IS NOT NULL;
 CREATE INDEX programme_wallets_wallet_ix ON programme_wallets (shard, wallet_id);
 
 -- The members of metadata that can be filtered by: those at the top that are text, numbers or booleans, as text, up to
@@ -521,7 +521,7 @@ CREATE TABLE declines (
     code text COLLATE "C" NOT NULL,
     required numeric,
     available numeric,
-    CONSTRAINT declines_pk PRIMARY KEY (id)
+    CONSTRAINT declines_pk PRIMARY KEY (shard, id)
 );
 
 CREATE INDEX declines_reference_ix ON declines (shard, reference_id);

@@ -12,14 +12,14 @@ SELECT mark.seq, clock_timestamp(), mark.shard, wallet.id, coalesce(latest.balan
   LEFT JOIN LATERAL (
         SELECT upto_seq, balance
           FROM system_snapshots
-         WHERE shard = mark.shard AND wallet_id = wallet.id
+         WHERE shard = $1 AND wallet_id = wallet.id
          ORDER BY upto_seq DESC
          LIMIT 1
        ) AS latest ON true
  CROSS JOIN LATERAL (
         SELECT count(*) AS deltas, sum(amount) AS amount
           FROM system_deltas
-         WHERE shard = mark.shard AND wallet_id = wallet.id
+         WHERE shard = $1 AND wallet_id = wallet.id
            AND seq > coalesce(latest.upto_seq, 0) AND seq <= mark.seq
        ) AS later
  WHERE mark.shard = $1 AND later.deltas >= $2
