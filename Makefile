@@ -1,4 +1,4 @@
-# Needs Python >= 3.11 with venv, and make. Everything else is fetched into .uv and .venv, nothing outside this folder.
+# You need Python >= 3.11 with venv, and make. Everything else is fetched into .uv and .venv, nothing outside this folder.
 
 UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' tools/uv.txt)
 BIN := .venv/bin
@@ -7,7 +7,7 @@ PYTEST ?= -n 2 --dist loadfile
 
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := .venv
-# What is built is built by what is locked: a package whose builder would have to be fetched by name only is refused.
+# Only locked tools build packages: a package whose builder would have to be fetched by name only is refused.
 export UV_REQUIRE_BUILD_HASHES := 1
 export UV_PREVIEW_FEATURES := build-dependency-hashes
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
@@ -59,13 +59,13 @@ openapi: .venv/.dev     ## Write docs/openapi.json anew
 audit: .venv/.dev     ## Ask the advisory database about all dependencies; fails if it cannot be asked
 	@$(BIN)/python -m tools.advisories --required
 
-sbom: .venv/.dev     ## Write dist/sbom.cdx.json: what the service is made of, as CycloneDX
+sbom: .venv/.dev     ## Write dist/sbom.cdx.json: the components of the service, as CycloneDX
 	@$(BIN)/python -m tools.components dist/sbom.cdx.json
 
 clean:     ## Remove what make fetched and built, and what the tools cached; no data
 	@rm -rf .venv .uv src/wallet/http/open/static/guide .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-# The first Python >= 3.11 there is; `python3.12` may be a shim that only says no, so each is tried.
+# The first Python >= 3.11 that works; `python3.12` may be a shim that only refuses, so each is tried.
 define find_python
 python=; for each in "$$PYTHON" python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	python=$$("$$each" -c 'import sys; sys.version_info >= (3, 11) and print(sys.executable)' 2>/dev/null) || python=; \
@@ -74,7 +74,7 @@ done; \
 [ -n "$$python" ] || { echo "Python 3.11 or newer is needed, and none is on the PATH: install one, or name it with PYTHON=..." >&2; exit 1; }
 endef
 
-# A uv on the PATH is used if it is the locked version, else that one is fetched, by its hash.
+# A uv on the PATH is used if it is the locked version; otherwise the locked one is fetched, by its hash.
 define find_uv
 uv=uv; case "$$(uv --version 2>/dev/null)" in "uv $(UV_VERSION)"|"uv $(UV_VERSION) "*) ;; *) uv=.uv/bin/uv;; esac; \
 [ $$uv = uv ] || [ -e .uv/$(UV_VERSION) ] || { \
@@ -86,7 +86,7 @@ uv=uv; case "$$(uv --version 2>/dev/null)" in "uv $(UV_VERSION)"|"uv $(UV_VERSIO
 }
 endef
 
-# A home that cannot be written to (a service account's) gets its cache here.
+# If the home folder is read-only, as that of a service account is, the cache is here.
 define find_cache
 cache="$${UV_CACHE_DIR:-$${XDG_CACHE_HOME:-$$HOME/.cache}/uv}"; \
 mkdir -p "$$cache" 2>/dev/null && [ -w "$$cache" ] || cache=.uv/cache

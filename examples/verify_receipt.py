@@ -1,6 +1,7 @@
-"""Check a receipt of the wallet service with nothing but Python: python verify_receipt.py receipt.json [PUBLIC_KEY]
+"""Check a receipt of the wallet service, with nothing but Python: python verify_receipt.py receipt.json [PUBLIC_KEY]
 
-Prints what is proved, or ends with the reason why nothing is. What the bytes mean: docs/receipts.md.
+The script prints what the receipt proves, or ends with the reason why it proves nothing. docs/receipts.md explains the
+bytes.
 """
 
 import hashlib
@@ -66,7 +67,7 @@ def main(receipt, trusted=None):
     ensure(receipt["format"] == 1, "it is of another format")
     raw, head, link, chain = bytes.fromhex, bytes.fromhex(receipt["head"]), receipt["link"], receipt["chain"]
     parts = [(raw(p["salt"]), raw(p["content"])) if "content" in p else raw(p["hash"]) for p in receipt["parts"]]
-    lengths = struct.unpack(">4i", head[68:84])  # what follows must not be counted to the parts, or the other way round
+    lengths = struct.unpack(">4i", head[68:84])  # no text of the head may be taken for a part, or a part for a text
     ensure(head[:2] == b"\1T" and len(head) == 84 + sum(max(each, 0) for each in lengths), "the head is not whole")
     sizes = [len(part) == 32 if isinstance(part, bytes) else len(part[0]) == 16 for part in parts]
     ensure(all(sizes), "a hash is not of 32 bytes, or a salt not of 16")

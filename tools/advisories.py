@@ -1,7 +1,7 @@
-"""`python -m tools.advisories`: asks the advisory database (osv.dev) about every package of uv.lock, by `uv audit`.
+"""`python -m tools.advisories` asks the advisory database (osv.dev) about every package of uv.lock, by `uv audit`.
 
 Without --required, a database that cannot be asked is one line and no failure, so that checks work without a network.
-A known vulnerability is a failure always. What else is given goes to `uv audit`.
+A known vulnerability is always a failure. Other options are passed on to `uv audit`.
 """
 
 import os
@@ -13,7 +13,7 @@ from typing import Final
 
 REQUIRED: Final = "--required"
 SECONDS_MAX: Final = 60.0
-"""For all of it, whatever the network does."""
+"""The bound on the whole audit, however slow the network is."""
 
 _UV: Final = Path(sys.executable).with_name("uv")
 _PREVIEW: Final = ("--preview-features", "audit-command,build-dependency-hashes")
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def audit(options: Sequence[str]) -> tuple[int, str]:
-    """The exit code of `uv audit`, and what it said. More than 1 is: not found out."""
+    """The exit code of `uv audit`, and its output. A code above 1 means that the database could not be asked."""
     command = [str(_UV), "audit", "--locked", "--no-progress", *_PREVIEW, *options]
     try:
         ended = subprocess.run(

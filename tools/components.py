@@ -1,4 +1,4 @@
-"""`python -m tools.components FILE`: what the service is made of, as CycloneDX JSON, by `uv export`, and validated.
+"""`python -m tools.components FILE` writes the list of the service's components, as validated CycloneDX JSON.
 
 The packages of uv.lock that the container image has, with the hashes of their files: neither what only development
 needs, nor the PostgreSQL of `make run`.
@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def components() -> str:
-    """Raises CalledProcessError, for one, if uv.lock does not fit pyproject.toml."""
+    """The list, made with uv. Raises CalledProcessError if, for instance, uv.lock does not fit pyproject.toml."""
     return subprocess.run([_UV, *_EXPORT, *_FORMAT], stdout=subprocess.PIPE, text=True, check=True).stdout
 
 

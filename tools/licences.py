@@ -1,6 +1,6 @@
-"""`python -m tools.licences`: names the installed packages whose licence the policy in licences.toml does not have.
+"""`python -m tools.licences` names the installed packages whose licence the policy in licences.toml does not allow.
 
-What is installed is what uv.lock has for this machine, so nothing is asked over the network.
+The installed packages are those that uv.lock has for this machine, so the tool asks nothing over the network.
 """
 
 import sys
@@ -19,14 +19,14 @@ _SPDX = get_spdx_licensing()
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """licences.toml. `excepted`: what single packages may have besides."""
+    """The contents of licences.toml. `excepted` has further licences that single packages may have."""
 
     permissive: Sequence[str]
     spelled: Mapping[str, str]
     excepted: Mapping[str, str]
 
     def allows(self, package: str, expression: str) -> bool:
-        """Whether all that the package's user is bound by is allowed; of alternatives one is enough."""
+        """Whether all licences that bind a user of the package are allowed; of alternatives, one is enough."""
         allowed = {*self.permissive, self.excepted.get(package.lower(), "MIT")}
         symbols = _SPDX.license_symbols(expression)
         given = {symbol: _SPDX.TRUE if symbol.key in allowed else _SPDX.FALSE for symbol in symbols}
@@ -38,14 +38,14 @@ def read_policy() -> Policy:
 
 
 def licence_of(package: Distribution, policy: Policy) -> str | None:
-    """The licence as an SPDX expression, from the best that the package declares; None if nothing is understood.
+    """The licence as an SPDX expression, from the best declaration of the package; None if none can be read.
 
-    Of several classifiers all are taken to bind: whether they are alternatives is not said there.
+    All of several classifiers are taken to bind, because classifiers do not say whether they are alternatives.
     """
     declared = package.metadata
     for expression in declared.get_all("License-Expression") or ():
         return str(expression)
-    # Some have the whole text in this field: its title is the name.
+    # Some packages have the whole text in this field: its title is the name.
     title = "".join(declared.get_all("License") or ()).strip().partition("\n")[0].strip()
     if title in policy.spelled:
         return policy.spelled[title]

@@ -30,7 +30,7 @@ from wallet.service.wallet_service import WalletService
 from wallet.service.writes.bulk import CHUNKS_QUEUED_MAX, QUEUE_ITEMS_MAX, Bulk
 from wallet.service.writes.commands import Commands
 from wallet.service.writes.committer import Committer
-from wallet.service.writes.ordered_committer import LANES, LaneCommitter
+from wallet.service.writes.ordered_committer import BATCHES_AT_ONCE, OrderedCommitter
 from wallet.service.writes.ordered_committer import PORTIONS_MAX as BULK_PORTIONS_MAX
 from wallet.settings import Settings
 from wallet.storage.batch.aside import GROUP_LINES_AT_ONCE_MAX, SizedWriter, WriterAside
@@ -62,18 +62,18 @@ def make_service(settings: Settings) -> WalletService:
         make_writers(settings.batches_in_flight_max),
         queue_depth_max=settings.queue_depth_max,
         batch_items_max=settings.batch_items_max,
-        wait_seconds_max=settings.step_seconds_max,
+        wait_seconds_max=settings.stage_seconds_max,
         observe_depth=telemetry.queue_depth.set,
     )
     # A writer of its own, so that a large batch does not occupy one of the writers of small movements.
     aside = WriterAside(*make_writers(1, BULK_PORTIONS_MAX, is_aside=True))
-    lanes = make_writers(LANES, BULK_PORTIONS_MAX, group_lines_at_once=GROUP_LINES_AT_ONCE_MAX)
-    bulk = LaneCommitter(
-        [SizedWriter(each, aside) for each in lanes],
+    bulk_writers = make_writers(BATCHES_AT_ONCE, BULK_PORTIONS_MAX, group_lines_at_once=GROUP_LINES_AT_ONCE_MAX)
+    bulk = OrderedCommitter(
+        [SizedWriter(each, aside) for each in bulk_writers],
         queue_depth_max=max(QUEUE_ITEMS_MAX, CHUNKS_QUEUED_MAX * settings.bulk_items_max),
         batch_items_max=settings.bulk_items_max,
         wallets_of=lambda request: wallets_locked(request, assets),
-        wait_seconds_max=settings.step_seconds_max,
+        wait_seconds_max=settings.stage_seconds_max,
     )
     return WalletService(
         database,

@@ -197,9 +197,9 @@ class Settings:
     log_level: str = _setting("info", "WALLET_LOG_LEVEL", "debug, info, warning or error.")
 
     @property
-    def step_seconds_max(self) -> float:
-        """How long one step of an answer may take. It is less than answer_seconds_max, so that a slow step ends by its
-        own limit: only the step knows whether anything was applied.
+    def stage_seconds_max(self) -> float:
+        """How long one stage of an answer may take. It is less than answer_seconds_max, so that a slow stage ends by
+        its own limit: only the stage knows whether anything was applied.
         """
         return 0.75 * self.answer_seconds_max
 

@@ -79,7 +79,7 @@ class Telemetry:
             "wallet_leader", "Processes that run the keepers.", multiprocess_mode="livesum", registry=registry
         )
         self.watermark = Gauge(
-            "wallet_watermark_seq", "Every batch up to here is settled.", multiprocess_mode="livemax", registry=registry
+            "wallet_watermark_seq", "Every batch up to here is stable.", multiprocess_mode="livemax", registry=registry
         )
         self.fence_age_seconds = Gauge(
             "wallet_fence_age_seconds", "How long the watermark has been behind.", multiprocess_mode="livemax",

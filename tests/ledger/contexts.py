@@ -24,7 +24,8 @@ from wallet.ledger.requests import ChangeWallet, Request
 if TYPE_CHECKING:
     from tests.ledger.worlds import World
 
-NOT_COUNTED = {"topup", "bonus", "refund", "expiry", "merge", "grant", "hold", "void", "increase", "extend"}
+NOT_COUNTED = {"topup", "bonus", "refund", "expiry", "merge", "grant", "hold", "void", "increase", "extend",
+               "claim_place", "claim_cancel"}  # fmt: skip
 """Types of transactions whose debits do not count for spending limits."""
 
 
@@ -44,6 +45,8 @@ def whole_context(world: "World", batch: Sequence[Request]) -> Context:
         attachments=world.attachments,
         **_counted_holds(world, world.wallets),
         bounds=world.bounds,
+        users=world.users,
+        redeemed=world.redeemed,
     )
 
 
@@ -91,6 +94,12 @@ def _loaded(world: "World", batch: Sequence[Request], ids: Iterable[WalletId]) -
         },
         **_counted_holds(world, (*asked.reserving, *asked.merging)),
         bounds=world.bounds,
+        users={id_: world.users[id_] for _, id_ in asked.redeeming if id_ in world.users},
+        redeemed={
+            key: world.redeemed[key]
+            for claim_id, id_ in asked.redeeming
+            if (key := (claim_id, world.users.get(id_))) in world.redeemed
+        },
     )
 
 

@@ -8,6 +8,9 @@
     t1: topup alice 50 lot paid in 3600 priority 10
     r1: refund s1 3 forced
     s2: spend alice 3 to bob bound
+    k1: claim alice 5 uses 3 in 60 once
+    k2: redeem k1 bob
+    k3: cancel k1
     x1: change alice overdraft_limit=5 limit_day=-
 
 A wallet is its name, a hold or an original the reference it was accepted under. `bound`: as a bound caller asks it.
@@ -16,6 +19,7 @@ A wallet is its name, a hold or an original the reference it was accepted under.
 import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from itertools import count
 from typing import Any
 from uuid import UUID
@@ -28,6 +32,7 @@ from wallet.ledger.outcomes import Outcome, Refused
 from wallet.ledger.requests import (
     NO_OPTIONS,
     ORIGIN_WALLET,
+    CancelClaim,
     Capture,
     ChangeWallet,
     Condition,
@@ -39,8 +44,10 @@ from wallet.ledger.requests import (
     LotTerms,
     Merge,
     Options,
+    PlaceClaim,
     PlaceHold,
     Post,
+    RedeemClaim,
     Refund,
     Request,
     Settle,
@@ -75,7 +82,7 @@ def ask(line: str, here: World, *, try_number: int = 1) -> Single:
         "metadata": words.get("meta"),
         "options": _options(verb, words, here),
     }
-    if "bound" in words:
+    if "bound" in words and verb not in TYPES:
         common["carries_lots"] = True
     if verb in _MOVEMENTS:
         return _movement(verb, arguments, words, common, here)
@@ -131,7 +138,8 @@ def batch_of(script: str, here: World) -> list[Single]:
 
 _COUNTS = {"in": 1, "till": 1, "upto": 0, "to": 1, "from": 1, "lot": 1, "priority": 1, "effective": 1, "asset": 1,
            "final": 0, "forced": 0, "dry": 0, "meta": 1, "origin": 1, "on-expiry-capture": 0, "version": 1, "least": 1,
-           "when": 3, "period": 1, "rollover": 1, "starts": 1, "bound": 0}  # fmt: skip
+           "when": 3, "period": 1, "rollover": 1, "starts": 1, "bound": 0, "uses": 1, "once": 0}  # fmt: skip
+TYPES = {"claim": "claim_place", "redeem": "claim_redeem", "cancel": "claim_cancel"}
 _UNPRINTED = {"dry": 0, "when": 3, "bound": 0}
 
 
@@ -161,8 +169,9 @@ def _fingerprint(verb: str, tokens: list[str]) -> bytes:
             skip = _UNPRINTED[token]
         else:
             meant.append(token)
-    layout = layout_of(verb)
-    values = [verb.encode(), " ".join(meant).encode(), *([None] * (len(layout) - 2))]
+    type_ = TYPES.get(verb, verb)
+    layout = layout_of(type_)
+    values = [type_.encode(), " ".join(meant).encode(), *([None] * (len(layout) - 2))]
     return fingerprint(layout, values)
 
 
@@ -248,6 +257,19 @@ def _hold(arguments: list[str], words: Words, common: Words, here: World) -> Pla
     )
 
 
+def _claim(arguments: list[str], words: Words, common: Words, here: World) -> PlaceClaim:
+    return PlaceClaim(
+        wallet_id=wallet_id(arguments[0]),
+        asset_code=words.get("asset") or _asset_code(arguments[0], here),
+        amount=number(arguments[1]) or 0,
+        uses=int(words.get("uses", 1)),
+        once_per_user="once" in words,
+        expires_in_seconds=int(words.get("in", 30 * 24 * 3600)),
+        code_hash=sha256(common["id"].bytes).digest(),
+        **common,
+    )
+
+
 def _found(reference: str, here: World) -> TransactionId:
     """The id of what was accepted under a reference; of the first try, if nothing was yet."""
     for origin in ("api", ORIGIN_SERVICE):
@@ -297,6 +319,11 @@ _OTHERS = {
     "refund": lambda arguments, words, common, here: Refund(
         original_id=_found(arguments[0], here), amount=_second(arguments), force="forced" in words, **common
     ),
+    "claim": _claim,
+    "redeem": lambda arguments, words, common, here: RedeemClaim(
+        claim_id=_found(arguments[0], here), wallet_id=wallet_id(arguments[1]), **common
+    ),
+    "cancel": lambda arguments, words, common, here: CancelClaim(claim_id=_found(arguments[0], here), **common),
     "merge": lambda arguments, words, common, here: Merge(
         source=wallet_id(arguments[0]), target=wallet_id(arguments[1]), **common
     ),

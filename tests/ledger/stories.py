@@ -9,7 +9,7 @@ from itertools import permutations, product
 from hypothesis import strategies as st
 
 from tests.ledger.scripts import programme_id
-from tests.ledger.worlds import World, wallet_id, world
+from tests.ledger.worlds import World, user_id, wallet_id, world
 from wallet.ledger.batch import DEFAULT_BOUNDS, Bounds
 from wallet.ledger.model import Attachment, OnRefundToExpired, Policy
 
@@ -23,6 +23,8 @@ emil   COIN  0       3               -
 """
 GOLD, COIN = ("alice", "bob", "cyd"), ("dora", "emil")
 USERS = (*GOLD, *COIN)
+# Two wallets of one asset have one user, and one wallet has none.
+USER_OF = {"alice": "ann", "bob": "ben", "cyd": "ben", "dora": "dan"}
 PAIRS = (*permutations(GOLD, 2), *permutations(COIN, 2))
 AMOUNTS = (1, 2, 3, 5, 8)
 SECONDS = (5, 10, 30, 100)
@@ -48,6 +50,7 @@ def _world(policy_of: dict[int, Policy], bounds: Bounds = DEFAULT_BOUNDS) -> Wor
         bounds=bounds,
         attachments={(each.programme_id, each.wallet_id): each for each in attachments},
         holds={},
+        users={wallet_id(name): user_id(user) for name, user in USER_OF.items()},
     )
 
 
@@ -147,6 +150,23 @@ _hold_steps = st.sampled_from(
     + [f"extend {{hold}} {seconds}" for seconds in (*SECONDS, 34559999, 34560000)]
 )  # fmt: skip
 hold_steps = st.builds(_by, _hold_steps, _callers)
+claims = st.builds(
+    lambda ends, amount, uses, *rest: "claim {} {} uses {}{}{}{}".format(ends, amount, uses, *rest),
+    st.sampled_from(USERS),
+    st.sampled_from((1, 2, 3)),
+    st.sampled_from((1, 2, 3)),
+    st.sampled_from(["", " once", " once"]),
+    st.sampled_from(["", " in 5", " in 10", " in 30"]),
+    st.sampled_from(["", "", "", " dry", " when alice version 2", " when dora balance 0.."]),
+)
+claim_steps = st.sampled_from(
+    [f"redeem {{claim}} {name}{words}" for name, words in product((*USERS, *GOLD), ("", "", "", " dry"))]
+    + [f"redeem {{claim}} {name}" for name in ("nobody", "GOLD.revenue")]
+    + ["redeem {claim} bob when bob balance ..3", "redeem {claim} bob when alice version 3", "redeem {hold} alice"]
+    + ["cancel {claim}"] * 4
+    + ["cancel {claim} dry", "cancel {claim} when alice version 3", "cancel {hold}"]
+    + ["void {claim}", "capture {claim}", "capture {claim} 1 final", "increase {claim} 2", "extend {claim} 30"]
+)  # fmt: skip
 refunds = st.sampled_from(
     [f"refund {{original}}{amount}{words}" for amount, words in product(
         ("", "", " 1", " 2", " 3"), ("", "", "", " forced", " dry", " effective -60", " effective 3"))]
@@ -180,6 +200,7 @@ class Story:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.holds: list[str] = []
+        self.claims: list[str] = []
         self.originals: list[str] = []
         self.periods: dict[str, int] = {}
 
@@ -192,6 +213,8 @@ class Story:
             step = "hold alice 3 in 30"
         if "{original}" in step and not self.originals:
             step = "spend alice 1"
+        if "{claim}" in step and not self.claims:
+            step = "claim dora 1 uses 2 once" if "emil" in step else "claim alice 2 uses 3 once in 30"
         number = len(self.lines) + 1
         verb, *words = step.split()
         reference = f"{verb[0]}{number}"
@@ -199,9 +222,13 @@ class Story:
             wallet = words[1]
             step = step.format(period=self.periods.get(wallet, 0))
             self.periods[wallet] = self.periods.get(wallet, 0) + 1
-        line = f"{reference}: " + step.format(hold=_back(self.holds, pick), original=_back(self.originals, pick))
+        line = f"{reference}: " + step.format(
+            hold=_back(self.holds, pick), claim=_back(self.claims, pick), original=_back(self.originals, pick)
+        )
         if verb == "hold":
             self.holds.append(reference)
+        if verb == "claim":
+            self.claims.append(reference)
         if "dry" not in words:
             self.originals.append(reference)
         self.lines.append(line)

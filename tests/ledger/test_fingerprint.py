@@ -23,6 +23,7 @@ from wallet.ledger.transaction_types import (
     WALLET_MOVEMENT_FIELDS,
     layout_of,
 )
+from wallet.service.writes.claim_commands import EXPIRES_IN_SECONDS_DEFAULT, ClaimCommands
 from wallet.service.writes.commands import Commands
 
 A, B = UUID("aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"), UUID("bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb")
@@ -89,6 +90,11 @@ def test_the_layouts_of_the_second_release_never_change_but_by_growing() -> None
         "void": ("type", "hold_id", "metadata"),
         "increase": ("type", "hold_id", "amount", "metadata"),
         "extend": ("type", "hold_id", "expires_in_seconds", "metadata"),
+        "claim_place": (
+            "type", "wallet_id", "asset_code", "amount", "uses", "once_per_user", "expires_in_seconds", "metadata",
+        ),
+        "claim_redeem": ("type", "code", "wallet_id", "metadata"),
+        "claim_cancel": ("type", "claim_id", "metadata"),
         "refund": ("type", "transaction_id", "amount", "force", "effective_at", "metadata"),
         "merge": ("type", "source_wallet_id", "target_wallet_id", "effective_at", "metadata"),
     }  # fmt: skip
@@ -183,7 +189,7 @@ def test_marks_alone_make_no_difference() -> None:
 
 C, D = UUID(int=3), UUID(int=4)
 AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
-COMMANDS = Commands()
+COMMANDS, CLAIM_COMMANDS = Commands(), ClaimCommands()
 REQUIRED: dict[str, dict[str, Any]] = {
     "topup": {"wallet_id": A, "asset_code": "GOLD", "amount": 1000},
     "bonus": {"wallet_id": A, "asset_code": "GOLD", "amount": 1000},
@@ -195,6 +201,9 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "void": {"hold_id": A},
     "increase": {"hold_id": A, "amount": 1000},
     "extend": {"hold_id": A, "expires_in_seconds": 60},
+    "claim_place": {"wallet_id": A, "asset_code": "GOLD", "amount": 1000, "code_hash": bytes(32)},
+    "claim_redeem": {"claim_id": A, "wallet_id": B},
+    "claim_cancel": {"claim_id": A},
     "refund": {"transaction_id": A},
     "merge": {"source": A, "target": B},
 }
@@ -203,7 +212,7 @@ PAID = LotTerms(LotCategory.PAID)
 
 def request_of(type_: str, **fields: Any) -> Single:
     """A request of this type with what it must have, but for the fields given."""
-    make: Any = getattr(COMMANDS, type_, None)
+    make: Any = getattr(COMMANDS, type_, None) or getattr(CLAIM_COMMANDS, type_, None)
     if make is None:
         make = partial(COMMANDS.transaction if type_ == "exchange" else COMMANDS.wallet_movement, type_)
     made: Single = make(**{"reference_id": "r", "metadata": None, **REQUIRED[type_], **fields})
@@ -267,6 +276,15 @@ SECOND_GOLDEN: list[tuple[str, dict[str, Any], str]] = [
         {"amount": 5, "force": True, "options": Options(effective_at=AT)},
         "018e6e63dac43a07ed7f8df5c68bde157a6f85087db0604a8b20ec0000",
     ),
+    ("claim_place", {}, "01985e1d626c19c794193710f98a23b27600dd087d622357400000000000000000"),
+    (
+        "claim_place",
+        {"uses": 3, "once_per_user": True, "expires_in_seconds": 60, "metadata": "{}"},
+        "01c65cd484d942e1b404f640a7cf2fc8bd00dd087d62235740fc6e4a8ba14462eb",
+    ),
+    ("claim_redeem", {}, "01d5e8c41bfd8a72c254163cc13274031ba02c087d80d70000"),
+    ("claim_redeem", {"metadata": "{}"}, "0121d22ca5f8ed12e2df34bb8ced0b3ecda02c087d80d762eb"),
+    ("claim_cancel", {}, "011f491eea01c6146e15504e2eb56c062335d3087d0000"),
     ("merge", {}, "01c4bc66751e8469fba0aeb901c9b8e2fe82c4087d80d700000000"),
 ]
 
@@ -300,6 +318,10 @@ VARIED: dict[str, list[dict[str, Any]]] = {
     "effective_at": [{"options": Options(effective_at=AT + timedelta(microseconds=each))} for each in (0, 1)],
     "amount_mode": [{"options": Options(up_to=True)}],
     "min_amount": [{"options": Options(up_to=True, min_amount=each)} for each in (5, 55)],
+    "uses": [{"uses": 2}, {"uses": 10_000}],
+    "once_per_user": [{"once_per_user": True}],
+    "code": [{"claim_id": C}, {"claim_id": D}],
+    "claim_id": [{"claim_id": C}, {"claim_id": D}],
     "final": [{"final": True}],
     "force": [{"force": True}],
     "on_expiry": [{"capture_at_expiry": True}],
@@ -338,6 +360,8 @@ def test_a_dry_run_and_conditions_are_no_part_of_it(type_: str) -> None:
 def test_a_default_that_is_said_is_one_that_is_not() -> None:
     said = request_of("spend", options=Options(up_to=True, min_amount=1))
     assert said.fingerprint == request_of("spend", options=Options(up_to=True)).fingerprint
+    said = request_of("claim_place", uses=1, once_per_user=False, expires_in_seconds=EXPIRES_IN_SECONDS_DEFAULT)
+    assert said.fingerprint == request_of("claim_place").fingerprint
     said = request_of("topup", options=Options(lot=PAID._replace(priority=50)))
     assert said.fingerprint == request_of("topup", options=Options(lot=PAID)).fingerprint
 
@@ -349,6 +373,11 @@ def test_absent_fields_at_a_grown_layouts_end_leave_no_trace() -> None:
 
 def test_requests_without_options_carry_none() -> None:
     assert all(request_of(type_).options is NO_OPTIONS for type_ in REQUIRED)
+
+
+def test_the_code_of_a_claim_is_no_part_of_it() -> None:
+    # It is made anew in each try, and so the same claim asked for again is a replay.
+    assert request_of("claim_place", code_hash=b"x" * 32).fingerprint == request_of("claim_place").fingerprint
 
 
 # Naming what differs.
@@ -478,4 +507,5 @@ def test_no_type_has_the_layout_of_another_by_accident() -> None:
     # layout_of falls back to GENERAL, so a new verb without a line in LAYOUTS would name the wrong fields.
     assert LAYOUTS.keys() == {
         "topup", "bonus", "spend", "transfer", "hold", "capture", "void", "increase", "extend", "refund", "merge",
+        "claim_place", "claim_redeem", "claim_cancel",
     }  # fmt: skip

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.ledger.scripts import answer, ask, in_columns, lines_of, programme_id, seen, told
+from tests.ledger.scripts import TYPES, answer, ask, in_columns, lines_of, programme_id, seen, told
 from tests.ledger.worlds import LAYOUTS, NOON, World, named, wallet_id, world
 from wallet.ledger.instants import DAY, rfc3339
 from wallet.ledger.model import ORIGIN_SERVICE, Attachment, Policy
@@ -117,6 +117,9 @@ h: hold alice 5               | x: capture h
 h: hold alice 5               | x: void h
 h: hold alice 5               | x: increase h 5
 h: hold alice 5               | x: extend h 5
+                              | x: claim alice 5 uses 2
+k: claim alice 5 uses 2       | x: redeem k bob
+k: claim alice 5 uses 2       | x: cancel k
 s: spend alice 5              | x: refund s
                               | x: merge alice bob
                               | x: grant gym alice 5 period 0
@@ -142,7 +145,7 @@ def test_a_change_of_a_wallet_is_no_transaction(here: World) -> None:
 
 
 def test_every_kind_with_a_fingerprint_of_its_own_is_accepted_by_some_row() -> None:
-    accepted = {row[1].split()[1] for row in in_columns(EACH_KIND)}
+    accepted = {TYPES.get(verb, verb) for _, asked in in_columns(EACH_KIND) for verb in [asked.split()[1]]}
     assert LAYOUTS.keys() <= accepted
 
 
@@ -217,6 +220,10 @@ a: move alice-6,bob+6; b: spend alice 5           -> limit_exceeded
 a: hold alice 6; b: spend alice 5                 -> limit_exceeded
 a: hold alice 6; b: capture a; c: spend alice 5   -> limit_exceeded
 a: hold alice 6; b: void a; c: spend alice 10     -> applied
+a: claim alice 3 uses 2; b: spend alice 5         -> limit_exceeded
+a: claim alice 3 uses 2; b: redeem a bob; c: spend alice 5 -> limit_exceeded
+a: claim alice 3 uses 2; b: redeem a bob; c: cancel a; d: spend alice 7 -> applied
+a: claim alice 3 uses 2; b: redeem a bob; c: cancel a; d: spend alice 8 -> limit_exceeded
 a: spend alice 6; b: refund a; c: spend alice 5   -> limit_exceeded
 a: topup alice 6; b: refund a; c: spend alice 10  -> applied
 a: bonus bob 6 from alice; b: spend alice 10      -> applied

@@ -26,8 +26,10 @@ from wallet.ledger.model import (
     Policy,
     Posted,
     ProgrammeId,
+    RedemptionKey,
     ReferenceKey,
     TransactionId,
+    UserId,
     WalletEvent,
     WalletId,
     WalletKind,
@@ -47,6 +49,10 @@ _ids = count(1)
 def wallet_id(name: str) -> WalletId:
     """Every name is the name of a wallet; whether it exists is the world's affair."""
     return UUID(bytes=name.encode().ljust(16, b"\0"))
+
+
+def user_id(name: str) -> UserId:
+    return UUID(bytes=(b"@" + name.encode()).ljust(16, b"\0"))
 
 
 def asset(code: str, *, max_supply: int | None = None) -> Asset:
@@ -87,6 +93,8 @@ class World:
     lots: Mapping[LotId, Lot] = field(default_factory=dict)
     refunded: Mapping[TransactionId, tuple[int, int]] = field(default_factory=dict)
     attachments: Mapping[tuple[ProgrammeId, WalletId], Attachment] = field(default_factory=dict)
+    users: Mapping[WalletId, UserId] = field(default_factory=dict)
+    redeemed: Mapping[RedemptionKey, TransactionId] = field(default_factory=dict)
     history: tuple[Posted, ...] = ()
     steps: tuple[HoldStep, ...] = ()
     lot_moves: tuple[LotMove, ...] = ()
@@ -129,6 +137,7 @@ class World:
             lots={**self.lots, **changes.lots},
             refunded={**self.refunded, **changes.refunded},
             attachments=attachments,
+            redeemed={**self.redeemed, **changes.redemptions},
             history=(*self.history, *decision.posted),
             steps=(*self.steps, *changes.steps),
             lot_moves=(*self.lot_moves, *changes.lot_moves),

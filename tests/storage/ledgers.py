@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from hashlib import sha256
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -16,20 +17,24 @@ from wallet.ledger.audit import Salts
 from wallet.ledger.model import ORIGIN_SERVICE, Asset, LotCategory, WalletKind, WalletState
 from wallet.ledger.outcomes import Applied, Outcome
 from wallet.ledger.requests import (
+    CancelClaim,
     Capture,
     ChangeWallet,
     Group,
     LotTerms,
     Merge,
     Options,
+    PlaceClaim,
     PlaceHold,
     Post,
+    RedeemClaim,
     Refund,
     Request,
     Settle,
     Single,
     Void,
 )
+from wallet.service.writes.claim_commands import ClaimCommands
 from wallet.service.writes.commands import Commands
 from wallet.settings import Settings
 from wallet.storage.batch.writer import BatchWriter
@@ -45,6 +50,7 @@ SECONDS_MAX: Final = 20.0
 Result = TypeVar("Result")
 _IDS: Final = IdSource()
 _COMMANDS: Final = Commands()
+_CLAIM_COMMANDS: Final = ClaimCommands()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +162,21 @@ def capture(hold_id: UUID, reference_id: str, **more: Any) -> Capture:
 
 def void(hold_id: UUID, reference_id: str) -> Void:
     return _COMMANDS.void(hold_id=hold_id, reference_id=reference_id, metadata=None)
+
+
+def claim(wallet: UUID, amount: int, reference_id: str, **more: Any) -> PlaceClaim:
+    hash_ = sha256(reference_id.encode()).digest()
+    fields: dict[str, Any] = {"reference_id": reference_id, "metadata": None, "code_hash": hash_, **more}
+    return _CLAIM_COMMANDS.claim_place(wallet_id=wallet, asset_code="GOLD", amount=amount, **fields)
+
+
+def redeem(claim_id: UUID, wallet: UUID, reference_id: str, **more: Any) -> RedeemClaim:
+    fields: dict[str, Any] = {"reference_id": reference_id, "metadata": None, **more}
+    return _CLAIM_COMMANDS.claim_redeem(claim_id=claim_id, wallet_id=wallet, **fields)
+
+
+def cancel(claim_id: UUID, reference_id: str) -> CancelClaim:
+    return _CLAIM_COMMANDS.claim_cancel(claim_id=claim_id, reference_id=reference_id, metadata=None)
 
 
 def refund(transaction_id: UUID, reference_id: str, **more: Any) -> Refund:

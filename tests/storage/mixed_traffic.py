@@ -20,6 +20,7 @@ from wallet.ledger.outcomes import Applied, Grouped, Outcome, Refused
 from wallet.ledger.requests import (
     NO_OPTIONS,
     ORIGIN_WALLET,
+    CancelClaim,
     Capture,
     ChangeWallet,
     Condition,
@@ -30,8 +31,10 @@ from wallet.ledger.requests import (
     LotTerms,
     Merge,
     Options,
+    PlaceClaim,
     PlaceHold,
     Post,
+    RedeemClaim,
     Refund,
     Request,
     Settle,
@@ -56,6 +59,7 @@ class MixedTraffic:
         self.outcomes: Counter[str] = Counter()
         self.wallets: dict[str, list[UUID]] = {}
         self.holds: list[UUID] = []
+        self.claims: list[UUID] = []
         self.posted: list[UUID] = []
 
     async def begin(self) -> None:
@@ -117,7 +121,10 @@ class MixedTraffic:
         if isinstance(answer, Refused):
             self.outcomes[answer.code.value] += 1
         if isinstance(answer, Applied):
-            (self.holds if isinstance(request, PlaceHold) else self.posted).append(answer.posted.id)
+            made = self.posted
+            if isinstance(request, PlaceHold | PlaceClaim):
+                made = self.holds if isinstance(request, PlaceHold) else self.claims
+            made.append(answer.posted.id)
 
     def _request(self) -> Request:
         if self.chance.random() < 0.1:
@@ -134,6 +141,8 @@ class MixedTraffic:
             self._general: 2,
             self._hold: 5,
             self._on_hold: 9,
+            self._claim: 1.5,
+            self._on_claim: 5,
             self._refund: 5,
             self._change: 3,
             self._merge: 0.5,
@@ -233,6 +242,27 @@ class MixedTraffic:
         if kind == "i":
             return Increase(**common, hold_id=hold, amount=self._amount())
         return Extend(**common, hold_id=hold, expires_in_seconds=self.chance.choice((1, 3000)))
+
+    def _claim(self, common: dict[str, Any]) -> PlaceClaim:
+        code = self._code()
+        return PlaceClaim(
+            **common,
+            wallet_id=self._wallet(code),
+            asset_code=code,
+            amount=self.chance.choice((1, 2, 5)),
+            code_hash=sha256(common["id"].bytes).digest(),
+            expires_in_seconds=self.chance.choice((20, 2000, 40_000)),
+            uses=self.chance.choice((1, 2, 5)),
+            once_per_user=self.chance.random() < 0.5,
+        )
+
+    def _on_claim(self, common: dict[str, Any]) -> Any:
+        if not self.claims:
+            return self._claim(common)
+        claim = self.chance.choice(self.claims[-6:])
+        if self.chance.random() < 0.4:
+            return CancelClaim(**common, claim_id=claim)
+        return RedeemClaim(**common, claim_id=claim, wallet_id=self._wallet(self._code()))
 
     def _refund(self, common: dict[str, Any]) -> Any:
         if not self.posted:

@@ -10,7 +10,7 @@ from wallet.storage.connections.shard import Shard
 from wallet.storage.upkeep.watermark import move_watermark, read_progress, set_fence
 
 
-async def settle_all(connection: asyncpg.Connection) -> None:
+async def make_all_stable(connection: asyncpg.Connection) -> None:
     """Move the watermark to the last seq."""
     fence = await set_fence(connection, seq=(await read_progress(Shard(connection))).last_seq)
     async with asyncio.timeout(60):
@@ -20,7 +20,7 @@ async def settle_all(connection: asyncpg.Connection) -> None:
 
 async def seal_all(connection: asyncpg.Connection) -> None:
     """Settle and seal all batches that there are."""
-    await settle_all(connection)
+    await make_all_stable(connection)
     salts = await read_salts(connection)
     while await seal(Shard(connection), salts=salts):
         pass

@@ -1,4 +1,4 @@
-"""`wallet checkpoint`: where the audit chain ends, to be kept where nobody who can change the ledger can change it."""
+"""`wallet checkpoint`: prints the end of the audit chain, to be kept where nobody who changes the ledger may write."""
 
 import asyncio
 import json
@@ -23,10 +23,11 @@ from wallet.storage.connections.database import close
 @click.command("checkpoint")
 @with_settings(*DATABASE, *EMBEDDED)
 def command(settings: Settings) -> int:
-    """Print where the audit chain ends, one JSON object in a line per shard.
+    """Print the end of the audit chain, one line with a JSON object per shard.
 
-    Kept elsewhere, it proves with `wallet verify --against FILE` that history up to there is what it was. The file may
-    have many lines, of one cron job after the other. Changes nothing. Exits with 1 if nothing is sealed yet.
+    Keep the lines elsewhere: `wallet verify --against FILE` then proves that history up to there is unchanged. The
+    file may have many lines, for example those of a daily cron job. Changes nothing. Exits with 1 if nothing is
+    sealed yet.
 
     \b
     Examples:
@@ -58,7 +59,7 @@ def as_object(checkpoint: Checkpoint) -> dict[str, object]:
 
 
 def read_checkpoints(path: str) -> Sequence[Checkpoint]:
-    """The checkpoints of a file that this command has written. Raises SettingsInvalid for any other."""
+    """The checkpoints of a file that this command has written. Raises SettingsInvalid for any other file."""
     try:
         lines = Path(path).read_text("utf-8").splitlines()
         checkpoints = [_checkpoint(json.loads(line)) for line in lines if line.strip()]

@@ -1,4 +1,4 @@
-"""Which database a command works on, and waiting until it answers."""
+"""Finds the database that a command works on, and waits until it answers."""
 
 import signal
 import sys
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, assert_never
 
 import click
 from tenacity import (
@@ -30,9 +30,9 @@ _RETRY_SECONDS_MAX = 1.0
 
 @contextmanager
 def database_or_embedded(settings: Settings) -> Iterator[Settings]:
-    """Yield settings whose `database_url` is set: the given one, else the embedded server's, made if need be.
+    """Yield settings whose `database_url` is set: the given one, else the embedded server's, made unless it exists.
 
-    A server that was started here is stopped here, last of all; SIGTERM until then ends the command in order.
+    A server that this function started is stopped at the end, last of all. SIGTERM ends the command in order.
     """
     if settings.database_url:
         with orderly_end():
@@ -45,9 +45,9 @@ def database_or_embedded(settings: Settings) -> Iterator[Settings]:
 
 @contextmanager
 def existing_database(settings: Settings) -> Iterator[Settings]:
-    """As `database_or_embedded`, but never a new and empty one.
+    """As `database_or_embedded`, but never a new and empty database.
 
-    Whoever forgets DATABASE_URL must not be told that a ledger just made for them is in order.
+    An operator who forgets DATABASE_URL must not read that a ledger that was made a moment ago is in order.
     """
     if not settings.database_url and not _embedded_exists(settings):
         raise SettingsInvalid(
@@ -59,8 +59,7 @@ def existing_database(settings: Settings) -> Iterator[Settings]:
 
 
 async def ensure_set_up(settings: Settings) -> None:
-    """Wait for the database as `wait_for_missing`, and raise SettingsInvalid unless `wallet migrate` has done its work
-    there."""
+    """Wait for the database as `wait_for_missing` does. Raise SettingsInvalid unless `wallet migrate` has set it up."""
     match await wait_for_missing(settings):
         case Missing.MIGRATIONS:
             raise SettingsInvalid("the database's schema is not up to date: run `wallet migrate` first")
@@ -71,10 +70,12 @@ async def ensure_set_up(settings: Settings) -> None:
             )
         case None:
             pass
+        case never:
+            assert_never(never)
 
 
 async def wait_for_missing(settings: Settings) -> Missing | None:
-    """What `wallet migrate` has to do at the database of `settings.database_url`.
+    """The work that `wallet migrate` still has at the database of `settings.database_url`; None if there is none.
 
     Waits for the database up to `database_wait_seconds`, then raises StorageUnavailable.
     """
@@ -98,7 +99,7 @@ async def wait_for_missing(settings: Settings) -> Missing | None:
 
 
 def database_of(settings: Settings) -> Database:
-    """The database of settings that have one; raises SettingsInvalid for those that do not."""
+    """The database of these settings. Raises SettingsInvalid if DATABASE_URL is not set."""
     if not settings.database_url:
         raise SettingsInvalid(
             "set DATABASE_URL to the database, like postgresql://user:password@host/database; "
@@ -114,14 +115,15 @@ def data_dir_of(settings: Settings) -> Path:
 def _embedded_exists(settings: Settings) -> bool:
     try:
         return major_of(data_dir_of(settings).expanduser()) is not None
-    except OSError:  # a folder that is closed to us is not ours to start
+    except OSError:  # this process may not start a server in a folder that it cannot read
         return False
 
 
 @contextmanager
 def orderly_end() -> Iterator[None]:
-    """Let SIGTERM unwind the stack, as Ctrl-C does, so that what was started is ended: the embedded server, and as
-    process 1 of a container, whose default is to ignore it, the command itself.
+    """Let SIGTERM unwind the stack, as Ctrl-C does, so that the embedded server is stopped.
+
+    Process 1 of a container ignores SIGTERM by default, so without this the command would not end there.
     """
 
     def end(number: int, _frame: FrameType | None) -> NoReturn:

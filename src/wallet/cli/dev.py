@@ -1,4 +1,4 @@
-"""`wallet dev`: what `make run` runs."""
+"""`wallet dev`, which `make run` runs."""
 
 import asyncio
 from dataclasses import replace
@@ -19,11 +19,11 @@ from wallet.settings import Settings
 @click.command("dev")
 @with_settings(*(name for name in SETTING_NAMES if name != "development"), log_level="warning")
 def command(settings: Settings) -> int:
-    """Try the service: a database of its own, the schema, demo data, and HTTP on 127.0.0.1:8080.
+    """Try the service: an embedded database, the schema, demo data, and HTTP on 127.0.0.1:8080.
 
-    Needs no database server: it starts an embedded PostgreSQL, and stops it at the end. What is in it is there
-    again the next time; each clone has data of its own, in the folder that is printed. With DATABASE_URL it uses
-    that database instead. No key is asked for, so it is served on loopback only. Ctrl-C ends it.
+    Needs no database server: it starts an embedded PostgreSQL, and stops it at the end. It keeps the data for the
+    next time, in the folder that it prints; each clone has data of its own. With DATABASE_URL it uses that database
+    instead. Requests need no key, so it serves on loopback only. Ctrl-C ends it.
 
     \b
     Examples:
@@ -32,7 +32,7 @@ def command(settings: Settings) -> int:
       DATABASE_URL=postgresql://wallet:secret@localhost/wallet wallet dev
     """
     settings = replace(settings, development=True)
-    # Before a database is started for nothing. Freed again, because nothing could be answered yet.
+    # Check the ports before a database is started in vain. Free them again, since no request can be answered yet.
     listen(settings).close()
     if (for_metrics := listen_for_metrics(settings)) is not None:
         for_metrics.close()
@@ -51,6 +51,6 @@ def _say_where(place: str, url: str) -> None:
     click.echo(f"Wallet service: {url}")
     click.echo(f"Documentation:  {url}/docs")
     click.echo(f"Data:           {place}")
-    # On its own, so that the whole line can be copied.
+    # On a line of its own, so that it can be copied.
     click.echo(f"curl {url}/wallets/{MIKASA_WALLET}/balance")
     click.echo("DEVELOPMENT MODE: no key is asked for; every program on this machine may do everything.")

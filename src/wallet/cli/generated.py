@@ -1,4 +1,4 @@
-"""Files that are generated from the code and checked in."""
+"""Writes or checks the files that are generated from the code and kept in the repository."""
 
 from pathlib import Path
 
@@ -10,7 +10,10 @@ check_option = flag("--check", "check", env="WALLET_CHECK", meaning="Write nothi
 
 
 def write_or_check(path: Path, content: bytes, *, check: bool, again: str) -> None:
-    """Write `content`, or with `check` raise ClickException, naming the command `again`, unless it is there."""
+    """Write `content`. With `check`, raise ClickException instead, unless the file already has this content.
+
+    `again`: the command that writes the file, for the message.
+    """
     if not check:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -27,21 +27,21 @@ def _option(option: str, name: str, env: str, meaning: str, **kind: Any) -> Call
 
 
 _DESCRIPTION = (
-    _option("--name", "name", "WALLET_KEY_NAME", "What people call it."),
+    _option("--name", "name", "WALLET_KEY_NAME", "The key's name, for people."),
     _option(
         "--scope",
         "scopes",
         "WALLET_KEY_SCOPES",
-        "What it may do; several times. None implies another.",
+        "A scope of the key; may be given several times. No scope implies another.",
         type=click.Choice([scope.value for scope in Scope]),
         multiple=True,
     ),
-    _option("--user", "user_id", "WALLET_KEY_USER", "Bind it to this user's wallets.", type=click.UUID),
+    _option("--user", "user_id", "WALLET_KEY_USER", "Bind the key to this user's wallets.", type=click.UUID),
     _option(
         "--wallet",
         "wallet_ids",
         "WALLET_KEY_WALLETS",
-        "Bind it to these wallets; several times.",
+        "Bind the key to this wallet; may be given several times.",
         type=click.UUID,
         multiple=True,
     ),
@@ -49,25 +49,25 @@ _DESCRIPTION = (
         "--expires-in-days",
         "expires_in_days",
         "WALLET_KEY_EXPIRES_IN_DAYS",
-        "Without, it never expires.",
+        "Days until the key expires. Unset: it never expires.",
         type=click.INT,
     ),
     _option(
         "--requests-per-second",
         "requests_per_second",
         "WALLET_KEY_REQUESTS_PER_SECOND",
-        "All workers together. Without: WALLET_REQUESTS_PER_SECOND_MAX of the service.",
+        "The key's rate, all workers together. Unset: WALLET_REQUESTS_PER_SECOND_MAX of the service.",
         type=click.INT,
     ),
     _option(
         "--replaces",
         "replaces",
         "WALLET_KEY_REPLACES",
-        "A key whose name, scopes, binding and origin are copied. It stays valid until it is revoked.",
+        "The key whose name, scopes, binding and origin are copied. It stays valid until it is revoked.",
         type=click.UUID,
     ),
 )
-"""The options that say what a key is to be."""
+"""The options that describe a new key."""
 
 
 def _described(function: Function) -> Function:
@@ -78,9 +78,9 @@ def _described(function: Function) -> Function:
 
 @click.group("keys")
 def command() -> None:
-    """Make, list and revoke the keys that programs come in with.
+    """Make, list and revoke the keys that programs authenticate with.
 
-    A key is shown once, when it is made. Each use of this command is written to the administrative acts.
+    A key is shown once, when it is made. Each use of this command is recorded as an administrative act.
 
     \b
     Examples:
@@ -95,7 +95,7 @@ def command() -> None:
 @_described
 @json_option
 def create(settings: Settings, as_json: bool, wallet_ids: Sequence[UUID], scopes: Sequence[str], **given: Any) -> None:
-    """Make a key, and print it: it is not shown again.
+    """Make a key and print it. It is not shown again.
 
     A key that is bound to a user or to wallets can have the scopes read and spend only.
 
@@ -125,7 +125,7 @@ def create(settings: Settings, as_json: bool, wallet_ids: Sequence[UUID], scopes
 @with_settings(*DATABASE, *EMBEDDED)
 @json_option
 def list_(settings: Settings, as_json: bool) -> None:
-    """List all keys, newest first, those that were revoked or have expired included.
+    """List all keys, newest first, revoked and expired ones included.
 
     \b
     Examples:
@@ -145,14 +145,14 @@ def list_(settings: Settings, as_json: bool) -> None:
 @click.argument("key")
 @json_option
 def revoke(settings: Settings, key: str, as_json: bool) -> None:
-    """Revoke KEY, an id or a prefix, for good: within a second nobody gets in with it.
+    """Revoke KEY, an id or a prefix, for ever: within a second no request is accepted with it.
 
     \b
     Examples:
       wallet keys revoke abcdefghij23
       wallet keys revoke 01890a5d-ac96-774b-bcce-b302099a8057 --json
     """
-    # Whoever has the key at hand and nothing else may say all of it; what is written down has the prefix only.
+    # KEY may also be a whole key, for an operator who has nothing else. The act records the prefix only.
     named = key.split("_")[1] if key.startswith("wlt_") else key
 
     async def do(keys: Keys) -> ApiKey:
@@ -209,7 +209,7 @@ def _as_object(key: ApiKey) -> dict[str, object]:
 def _show(keys: Sequence[ApiKey]) -> None:
     if not keys:
         click.echo("there are no keys")
-    # Not in a table, which would cut or fold the ids.
+    # No table: it would cut or fold the ids.
     for key in keys:
         bound = f"user {key.user_id}" if key.user_id is not None else ""
         if key.wallet_ids is not None:

@@ -1,4 +1,4 @@
-"""The keys of the database that a command works on, and what is done with them, written down as acts."""
+"""Gives commands access to the keys in their database, and records what they do as administrative acts."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 _DONE = 200
 _STATUSES: Mapping[type[WalletError], int] = {Malformed: 400, NotFound: 404}
-"""What HTTP would have answered; anything else 503."""
+"""The statuses that HTTP would answer. For other errors 503 is recorded."""
 
 
 async def act_on_keys(
@@ -30,7 +30,7 @@ async def act_on_keys(
     subject: str | None = None,
     asked: Mapping[str, Any] | None = None,
 ) -> Result:
-    """Do `work`, which is written as an administrative act before it is done. Raises what it raises."""
+    """Do `work`, after writing it as an administrative act. Raises what `work` raises."""
     await ensure_set_up(settings)
     async with _opened(settings) as (keys, acts):
         text = None if asked is None else json.dumps(asked, sort_keys=True, separators=(",", ":"))
@@ -45,7 +45,7 @@ async def act_on_keys(
 
 
 async def ensure_a_key(settings: Settings) -> None:
-    """Raise SettingsInvalid unless somebody could come in. The schema is up to date."""
+    """Raise SettingsInvalid unless the database has a valid key. The schema must be up to date."""
     async with _opened(settings) as (keys, _):
         if not await keys.is_any_usable():
             raise SettingsInvalid(

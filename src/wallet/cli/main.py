@@ -1,6 +1,6 @@
-"""The command `wallet`: the list of commands, and how what goes wrong is said. What they do is in their own files.
+"""The command `wallet`: the list of its commands, and the reporting of errors. Each command is in its own module.
 
-A command's module is imported when the command is used, so that none pays for another's libraries.
+A command's module is imported when the command is used, so that no command pays for another's libraries.
 """
 
 import sys
@@ -17,24 +17,24 @@ WRONG_USAGE: Final = 2
 INTERRUPTED: Final = 130
 
 COMMANDS: Final = {
-    "dev": "Try it: a database of its own, demo data, and the service. Needs nothing.",
-    "reset": "Remove the data that dev has made.",
+    "dev": "Try the service: an embedded database, demo data, and HTTP. Needs nothing.",
+    "reset": "Remove the data that `wallet dev` has made.",
     "serve": "Serve HTTP on the database of DATABASE_URL.",
     "migrate": "Bring the database's schema up to date.",
-    "keys": "Make, list and revoke the keys that programs come in with.",
+    "keys": "Make, list and revoke the keys that programs authenticate with.",
     "seed": "Make the demo data, by real transactions.",
     "verify": "Check the whole ledger and name the first wrong row.",
-    "checkpoint": "Print where the audit chain ends, to be kept elsewhere.",
+    "checkpoint": "Print the end of the audit chain, to be kept elsewhere.",
     "receipt": "Check a receipt offline.",
     "openapi": "Write the OpenAPI document.",
     "configuration": "Write the table of all settings.",
-    "version": "Say which version this is.",
+    "version": "Print the version of the service.",
 }
-"""Each in the module of its name, as `command`."""
+"""Each command is in the module of its name, as `command`."""
 
 
 class LazyGroup(click.Group):
-    """Knows its commands by name and one line each, and imports the one that is used."""
+    """Lists its commands from COMMANDS, and imports only the one that is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -63,13 +63,13 @@ def cli() -> None:
       wallet keys create --name backend --scope read --scope spend
       wallet serve
 
-    Every option can be set by the environment variable that its help names; an option given wins.
-    `wallet COMMAND --help` explains a command.
+    Every option can also be set by the environment variable that its help names; the option wins over the
+    variable. `wallet COMMAND --help` explains a command.
     """
 
 
 def all_commands() -> Iterator[tuple[str, click.Command]]:
-    """Every command by the words that it is called by, those of groups included."""
+    """Every command with the words that call it, the commands of groups included."""
     context = click.Context(cli)
     for name in COMMANDS:
         found = cli.get_command(context, name)
@@ -80,10 +80,10 @@ def all_commands() -> Iterator[tuple[str, click.Command]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run `wallet` with these arguments, or the process's, and exit.
+    """Run `wallet` with these arguments, or those of the process, and exit.
 
-    0: done. 1: failed. 2: used or set up wrongly. 130: interrupted. What is expected to go wrong is one line on
-    standard error; a traceback is a fault of ours.
+    0: done. 1: failed. 2: wrong usage or settings. 130: interrupted. An expected error is one line on standard error; a
+    traceback is a fault of the service.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:

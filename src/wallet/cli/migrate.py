@@ -21,10 +21,10 @@ from wallet.storage.schema.setup import login_of, sequences_behind
 def command(settings: Settings, as_json: bool) -> None:
     """Bring the database's schema up to date.
 
-    Waits for the database, applies the migrations it lacks, and prints their names; makes the role that the
-    service takes there, and gives it its grants; moves sequences forward that are behind their tables, as after a
-    logical copy. Safe to run by several starts at once, and again at any time. Without DATABASE_URL it works on
-    the data of `wallet dev`.
+    Waits for the database, applies the missing migrations, and prints their names; makes the role that the
+    service takes, and gives it its grants; moves sequences forward that are behind their tables, as after a
+    logical copy. Several processes may run it at once, and it may run again at any time. Without DATABASE_URL it
+    works on the data of `wallet dev`.
 
     \b
     Examples:
@@ -43,7 +43,7 @@ def command(settings: Settings, as_json: bool) -> None:
 
 
 class Migrated(NamedTuple):
-    """The names of the migrations applied, and the sequences that were moved forward, as they were before."""
+    """The names of the applied migrations, and the sequences that were moved forward, with their state before."""
 
     applied: Sequence[str]
     moved: Sequence[Behind]

@@ -1,6 +1,6 @@
-"""How settings become options of a command, and the few options that several commands share.
+"""Turns settings into options of a command, and holds the few other options that several commands share.
 
-An option's name, environment variable, default and help are the setting's; nothing is said twice.
+An option takes its name, environment variable, default and help from the setting.
 """
 
 import os
@@ -17,21 +17,21 @@ from wallet.settings import Settings
 
 Function = Callable[..., Any]
 
-# bool stays the flag's own business: --x/--no-x.
+# bool is not among them: such an option is a flag, --x/--no-x.
 _TYPES: Final[dict[Any, click.ParamType[Any]]] = {int: click.INT, float: click.FLOAT}
 SETTING_NAMES: Final = tuple(each.name for each in fields(Settings))
 
 DATABASE: Final = ("database_url", "database_role", "database_wait_seconds", "connect_seconds_max")
-"""What any command needs that talks to a database."""
+"""The settings of every command that works on a database."""
 
 EMBEDDED: Final = ("data_dir", "pg_bindir")
-"""What a command needs in addition to start the embedded database."""
+"""The further settings of a command that can start the embedded database."""
 
 
 def with_settings(*names: str, **defaults: Any) -> Callable[[Function], Function]:
-    """Give a command an option per setting named, and hand its function one `Settings` made of them.
+    """Give a command an option for each named setting, and pass its function one `Settings` made of them.
 
-    `defaults` are this command's own, where they differ from the setting's. Settings not named keep theirs.
+    `defaults`: those of this command, if they differ from the setting's. Other settings keep their defaults.
     """
 
     def decorate(function: Function) -> Function:
@@ -55,7 +55,7 @@ def with_settings(*names: str, **defaults: Any) -> Callable[[Function], Function
 
 
 def is_secret(setting: str) -> bool:
-    """Whether it can be given as a file, by `file_variable` or the option of the same name."""
+    """Whether the setting can also be given as a file, by `file_variable` or the option of the same name."""
     return any(each.name == setting and each.metadata["is_secret"] for each in fields(Settings))
 
 
@@ -83,7 +83,7 @@ def option_name(setting: str) -> str:
 
 
 def flag(declaration: str, name: str, *, env: str, meaning: str) -> Callable[[Function], Function]:
-    """An option that is on or off and belongs to single commands, not to the service's settings."""
+    """An option that is on or off, and belongs to single commands instead of the service's settings."""
     return click.option(
         declaration,
         name,
@@ -100,7 +100,7 @@ json_option = flag("--json", "as_json", env="WALLET_JSON", meaning="Print the re
 
 
 class _EmptyIsAValue(click.Option):
-    """An option whose variable may be set and empty, which means something."""
+    """An option for which an empty environment variable is a value, and not the same as none."""
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
         variable = str(self.envvar)

@@ -23,11 +23,11 @@ def command() -> None:
     default=None,
     envvar="WALLET_RECEIPT_PUBLIC_KEY",
     show_envvar=True,
-    help="The key you trust. Unset: the receipt's own, for you to compare.",
+    help="The public key that you trust. Unset: the receipt's own key, which you must compare.",
 )
 @json_option
 def verify(file: str, public_key: str | None, as_json: bool) -> int:
-    """Check a receipt without asking anybody: its proof, and its signature. Exits with 1 if it proves nothing.
+    """Check the proof and the signature of a receipt, offline. Exits with 1 if the receipt proves nothing.
 
     \b
     Examples:

@@ -13,7 +13,7 @@ from wallet.storage.embedded.server import remove_embedded_data
 def command(settings: Settings) -> None:
     """Remove the data of `wallet dev`, so that the next start makes the demo data anew.
 
-    Refused while a command uses it. A database of DATABASE_URL is never touched.
+    Refused while a command uses the data. A database of DATABASE_URL is never touched.
 
     \b
     Examples:

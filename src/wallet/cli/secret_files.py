@@ -1,4 +1,4 @@
-"""Settings that are secrets, read from files: what orchestrators mount, and what no list of processes shows."""
+"""Reads secret settings from files: orchestrators mount such files, and no list of processes shows their content."""
 
 from pathlib import Path
 from typing import Final
@@ -11,7 +11,7 @@ _BYTES_MAX: Final = 65_536
 def read_secret(file: str, *, named: str) -> str:
     """The one line in `file`, without the newline at its end. `named`: the variable that names the file.
 
-    Raises SettingsInvalid, which names both and repeats nothing of what is in it.
+    Raises SettingsInvalid, which names both and repeats nothing of the content.
     """
     try:
         with Path(file).open("rb") as opened:

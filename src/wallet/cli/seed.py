@@ -22,7 +22,7 @@ _WALLETS: Final = {"Mikasa Akerman": (GOLD, MIKASA_WALLET), "Eren Yeager": (DIAM
 def command(settings: Settings, as_json: bool) -> None:
     """Make the demo data: two assets, two users, a wallet for each, and some money in them.
 
-    The money comes by real transactions, so the ledger adds up. A second time changes nothing. Without
+    Real transactions move the money, so the ledger adds up. A second run changes nothing. Without
     DATABASE_URL it works on the data of `wallet dev`.
 
     \b

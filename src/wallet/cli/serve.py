@@ -23,9 +23,8 @@ from wallet.storage.schema.setup import sequences_behind
 def command(settings: Settings, with_migrations: bool, with_demo_data: bool) -> int:
     """Serve HTTP on the database of DATABASE_URL.
 
-    Waits for the database, and does not start on a schema that is not up to date, nor where there is no key to
-    come in with. SIGTERM and Ctrl-C end it after everything that was accepted is answered; a second Ctrl-C ends
-    it at once.
+    Waits for the database. Does not start if the schema is not up to date, or if the database has no valid key.
+    After SIGTERM or Ctrl-C it answers all accepted requests and ends; a second Ctrl-C ends it at once.
 
     \b
     Examples:
@@ -44,7 +43,8 @@ async def _prepare(settings: Settings, *, with_migrations: bool, with_demo_data:
     else:
         await ensure_set_up(settings)
         if behind := await sequences_behind(database_of(settings)):
-            # Not moved forward by itself: a sequence is behind where rows were copied, and may still be on their way.
+            # The service does not move it forward: a sequence is behind after rows were copied, and the copy may still
+            # be under way.
             raise SettingsInvalid(f"{behind[0]}: run `wallet migrate` once no more rows are copied into this database")
     if with_demo_data:
         await make_demo_data(database_of(settings))

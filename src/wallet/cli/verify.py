@@ -34,12 +34,12 @@ OnProgress = Callable[[VerifyProgress], None]
 )
 @json_option
 def command(settings: Settings, with_chain: bool, against_file: str, as_json: bool) -> int:
-    """Check the whole ledger: that nothing was lost, made up or changed. Names the first wrong row.
+    """Check the whole ledger: that nothing was lost, invented or changed. Names the first wrong row.
 
-    1: per asset all wallets sum to zero, and each transaction's credits equal its debits. 2: each balance is
-    the sum of its entries, what is held the sum of its open holds, and lots add up. 3: no movement took more
-    than there was. 4: versions have no gap, and times never run backwards. 7: every state is what its history
-    says, and with --chain, history is what was hashed when it was written.
+    Law 1: for each asset all balances sum to zero, and each transaction's credits equal its debits. Law 2: each
+    balance is the sum of its entries, the amount held is the sum of the open holds, and lots add up. Law 3: no
+    movement took more than was available. Law 4: versions have no gap, and times never run backwards. Law 7:
+    every state agrees with its history, and with --chain, history agrees with the hashes made when it was written.
 
     Changes nothing and may run beside the service. Exits with 1 if a row is wrong. Without DATABASE_URL it
     works on the data of `wallet dev`.
@@ -72,33 +72,33 @@ async def _verify(
 
 @contextmanager
 def _progress_shown() -> Iterator[OnProgress]:
-    """A bar per step on a terminal, a line per step elsewhere; on standard error, which is not the result."""
+    """Show progress on standard error, apart from the result: a bar for each stage on a terminal, else a line."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _line_per_step()
+        yield _line_per_stage()
         return
     columns = (TextColumn("{task.description:>12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         bars: dict[str, TaskID] = {}
 
         def show(seen: VerifyProgress) -> None:
-            if seen.step not in bars:
-                bars[seen.step] = progress.add_task(seen.step, total=None)
-            progress.update(bars[seen.step], completed=seen.rows_done, total=seen.rows_expected or None)
+            if seen.stage not in bars:
+                bars[seen.stage] = progress.add_task(seen.stage, total=None)
+            progress.update(bars[seen.stage], completed=seen.rows_done, total=seen.rows_expected or None)
 
         yield show
         for bar in bars.values():
             progress.update(bar, total=progress.tasks[bar].completed)
 
 
-def _line_per_step() -> OnProgress:
+def _line_per_stage() -> OnProgress:
     begun: set[str] = set()
 
     def show(seen: VerifyProgress) -> None:
-        if seen.step not in begun:
-            begun.add(seen.step)
+        if seen.stage not in begun:
+            begun.add(seen.stage)
             expected = f" (about {seen.rows_expected} rows)" if seen.rows_expected else ""
-            click.echo(f"checking {seen.step}{expected}", err=True)
+            click.echo(f"checking {seen.stage}{expected}", err=True)
 
     return show
 
@@ -124,7 +124,7 @@ def _show(report: VerifyReport, chain: ChainReport | None, against: Sequence[Che
     first = "" if report.is_sound else "; the first wrong row of each check:"
     click.echo(f"the ledger is {state} (rows checked: {checked}; {_of_chain(chain, against)}){first}")
     for each in report.findings:
-        # Not in a table, which would cut or fold the key.
+        # No table: it would cut or fold the key.
         click.echo(f"law {each.law}, {each.check}: {each.where}: expected {each.expected}, found {each.found}")
 
 

@@ -1,4 +1,4 @@
-"""`wallet version`. Imports next to nothing: it is how people test that the command is there."""
+"""`wallet version`. Imports next to nothing, so that it is quick: operators use it to test the installation."""
 
 import json
 import platform
@@ -12,7 +12,7 @@ from wallet.cli.options import json_option
 @click.command("version")
 @json_option
 def command(as_json: bool) -> None:
-    """Say which version of the service this is, and on which Python it runs.
+    """Print the version of the service, and that of the Python it runs on.
 
     \b
     Examples:

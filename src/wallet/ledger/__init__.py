@@ -1,6 +1,9 @@
-"""The money rules. PURE: standard library only; no clock, no ids, no randomness, no logging, no await.
+"""The money rules, pure: values in, values out. Standard library only; no clock, ids, randomness, logging or await.
 
-Everything enters as values and leaves as values, so that every rule can be read, tested and proved without a
-database or a socket. Rows that pass through here by the thousand are NamedTuples: immutable like a frozen
-dataclass, and a fraction of its price to make (docs/adr/0004).
+apply decides a batch: it finds replays by reference, posts due steps, asks rules/ for the first refusal, and lets
+movements/ change the book. kinds has one record for each kind of request; lots has the draw order; fingerprint compares
+requests with one reference; audit and receipt have the hashed forms. Begin with apply, then model and requests.
+
+Rows that pass through here by the thousand are NamedTuples: immutable like a frozen dataclass, and a fraction of its
+price to make (docs/adr/0004).
 """

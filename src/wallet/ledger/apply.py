@@ -46,7 +46,7 @@ def _decide(request: Request, book: Book) -> Outcome:
         return _decide_post(request, book)
     if type(request) is Group:
         return _decide_group(request, book)
-    return _decide_dry_or_not(request, book)  # type: ignore[arg-type]  # all others are single
+    return _decide_dry_or_not(request, book)
 
 
 def _decide_post(post: Post, book: Book) -> SingleOutcome:

@@ -20,8 +20,10 @@ from wallet.ledger.model import (
     Policy,
     Posted,
     ProgrammeId,
+    RedemptionKey,
     ReferenceKey,
     TransactionId,
+    UserId,
     WalletEvent,
     WalletId,
     WalletState,
@@ -67,6 +69,8 @@ class Context(NamedTuple):
     grants name, and all of a wallet that is to be merged, and of its target. holds_placed, holds_aimed: of wallets that
     the batch places a hold on or aims one at, and of those that it merges, how many open holds are placed there or are
     captured into them at their expiry. Where there are none, they may be missing.
+    users: of wallets that claims are redeemed into, the users that they belong to. redeemed: of claims that each user
+    may redeem once, which of these users have redeemed which, and by which transaction.
 
     due_until: where more is due than one batch posts, the last step that this one does. Then the batch settles and asks
     nothing else, and of lots and holds there are only those due by then and the lots that such holds reserve; if one of
@@ -94,13 +98,16 @@ class Context(NamedTuple):
     holds_placed: Mapping[WalletId, int] = {}
     holds_aimed: Mapping[WalletId, int] = {}
     bounds: Bounds = DEFAULT_BOUNDS
+    users: Mapping[WalletId, UserId] = {}
+    redeemed: Mapping[RedemptionKey, TransactionId] = {}
 
 
 class Changes(NamedTuple):
     """What a batch changed besides balances: each row once, in its final state; lines of history in order.
 
     refunded: of originals, in amount and number, now. moved: attachments that went to another wallet (old, new; None:
-    it ended there). declines: refusals that no caller hears, of captures at expiry.
+    it ended there). declines: refusals that no caller hears, of captures at expiry. redemptions: new ones, of claims
+    that each user may redeem once.
     """
 
     holds: Mapping[HoldId, Hold] = {}
@@ -112,6 +119,7 @@ class Changes(NamedTuple):
     granted: Sequence[Attachment] = ()
     moved: Sequence[tuple[Attachment, WalletId | None]] = ()
     declines: Sequence[tuple[Single, Refused]] = ()
+    redemptions: Mapping[RedemptionKey, TransactionId] = {}
 
 
 NO_CHANGES = Changes()

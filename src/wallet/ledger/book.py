@@ -28,8 +28,10 @@ from wallet.ledger.model import (
     Original,
     Policy,
     Posted,
+    RedemptionKey,
     Slice,
     TransactionId,
+    UserId,
     WalletEvent,
     WalletId,
     WalletKind,
@@ -68,6 +70,8 @@ class Book:
         self.originals = dict(context.originals)
         self.attachments = dict(context.attachments)
         self.next_due = dict(context.next_due)
+        self.users: Mapping[WalletId, UserId] = context.users
+        self.redeemed = dict(context.redeemed)
         # Ids in order, without values: a wallet may have tens of thousands, and each is found at once. Lots with
         # nothing left are not among them: a batch may fill and empty a wallet many times.
         self._holds_at: dict[WalletId, dict[HoldId, None]] = {}
@@ -101,6 +105,7 @@ class Book:
         self.granted: list[Attachment] = []
         self.moved: list[tuple[Attachment, WalletId | None]] = []
         self.declines: list[tuple[Single, Refused]] = []
+        self.redemptions: dict[RedemptionKey, TransactionId] = {}
 
     def copy(self) -> "Book":
         """A book that goes its own way from here."""
@@ -131,6 +136,7 @@ class Book:
             self.granted,
             self.moved,
             self.declines,
+            self.redemptions,
         )
 
     def lines(self) -> int:

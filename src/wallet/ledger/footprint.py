@@ -16,7 +16,7 @@ class Footprint(NamedTuple):
 
     ending: wallets that are to be closed or merged: all their open holds are needed, and whether they are the target
     of one. merging: wallets whose attachments are needed. reserving: wallets whose holds are counted, and of those
-    merging, too.
+    merging, too. redeeming: claims that are redeemed, and into which wallets: whose these are is needed.
     """
 
     wallets: list[WalletId]
@@ -26,6 +26,7 @@ class Footprint(NamedTuple):
     ending: list[WalletId]
     merging: list[WalletId]
     reserving: list[WalletId]
+    redeeming: list[tuple[HoldId, WalletId]]
 
 
 def wallet_of(leg: Leg, asset: Asset | None) -> WalletId | None:
@@ -46,7 +47,7 @@ def singles(batch: Iterable[Request]) -> Iterable[Single]:
         if type(request) is Group:
             yield from request.items
         else:
-            yield request  # type: ignore[misc]  # all others are single
+            yield request
 
 
 def is_plain(request: Request) -> bool:

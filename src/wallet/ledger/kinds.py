@@ -15,26 +15,31 @@ from wallet.ledger import transaction_types
 from wallet.ledger.book import Book
 from wallet.ledger.footprint import Footprint, singles, wallets_of_legs
 from wallet.ledger.model import Asset, Posted, WalletId
+from wallet.ledger.movements.claims import move_cancel, move_place_claim, move_redeem
 from wallet.ledger.movements.holds import move_capture, move_extend, move_increase, move_place_hold, move_void
 from wallet.ledger.movements.posts import move_post
 from wallet.ledger.movements.refunds import move_refund
 from wallet.ledger.movements.wallets import move_change, move_grant, move_merge, move_settle
 from wallet.ledger.outcomes import Refused
 from wallet.ledger.requests import (
+    CancelClaim,
     Capture,
     ChangeWallet,
     Extend,
     Grant,
     Increase,
     Merge,
+    PlaceClaim,
     PlaceHold,
     Post,
+    RedeemClaim,
     Refund,
     Request,
     Settle,
     Single,
     Void,
 )
+from wallet.ledger.rules.claims import first_refusal_cancel, first_refusal_place_claim, first_refusal_redeem
 from wallet.ledger.rules.holds import (
     first_refusal_capture,
     first_refusal_extend,
@@ -92,6 +97,21 @@ def _names_of_hold_step(request: Capture | Void | Increase | Extend, _: Assets, 
     found.holds.append(request.hold_id)
 
 
+def _names_of_place_claim(request: PlaceClaim, _: Assets, found: Footprint) -> None:
+    found.wallets.append(request.wallet_id)
+    found.reserving.append(request.wallet_id)
+
+
+def _names_of_redeem(request: RedeemClaim, _: Assets, found: Footprint) -> None:
+    found.holds.append(request.claim_id)
+    found.wallets.append(request.wallet_id)
+    found.redeeming.append((request.claim_id, request.wallet_id))
+
+
+def _names_of_cancel(request: CancelClaim, _: Assets, found: Footprint) -> None:
+    found.holds.append(request.claim_id)
+
+
 def _names_of_refund(request: Refund, _: Assets, found: Footprint) -> None:
     found.originals.append(request.original_id)
 
@@ -128,6 +148,15 @@ def _ends_of_hold(request: Capture | Void | Increase | Extend, book: Book) -> Se
         return ()
     home = book.at_home(hold.wallet_id)
     return (home,) if hold.target is None else (home, book.at_home(hold.target))
+
+
+def _ends_of_redemption(request: RedeemClaim, book: Book) -> Sequence[WalletId]:
+    return [*_home_of_claim(request, book), request.wallet_id]
+
+
+def _home_of_claim(request: RedeemClaim | CancelClaim, book: Book) -> Sequence[WalletId]:
+    hold = book.holds.get(request.claim_id)
+    return () if hold is None else (book.at_home(hold.wallet_id),)
 
 
 def _wallets_of_original(request: Refund, book: Book) -> Sequence[WalletId]:
@@ -180,6 +209,32 @@ EXTEND: Final = Kind(
     move=move_extend,
     names=_names_of_hold_step,
     judged_on=_ends_of_hold,
+)
+PLACE_CLAIM: Final = Kind(
+    PlaceClaim,
+    types=(transaction_types.CLAIM_PLACE,),
+    first_refusal=first_refusal_place_claim,
+    move=move_place_claim,
+    names=_names_of_place_claim,
+    may_be_an_item=False,
+)
+REDEEM_CLAIM: Final = Kind(
+    RedeemClaim,
+    types=(transaction_types.CLAIM_REDEEM,),
+    first_refusal=first_refusal_redeem,
+    move=move_redeem,
+    names=_names_of_redeem,
+    judged_on=_ends_of_redemption,
+    may_be_an_item=False,
+)
+CANCEL_CLAIM: Final = Kind(
+    CancelClaim,
+    types=(transaction_types.CLAIM_CANCEL,),
+    first_refusal=first_refusal_cancel,
+    move=move_cancel,
+    names=_names_of_cancel,
+    judged_on=_home_of_claim,
+    may_be_an_item=False,
 )
 REFUND: Final = Kind(
     Refund,
@@ -238,6 +293,12 @@ def kind_of(request: Single) -> Kind[Any]:
             return INCREASE
         case Extend():
             return EXTEND
+        case PlaceClaim():
+            return PLACE_CLAIM
+        case RedeemClaim():
+            return REDEEM_CLAIM
+        case CancelClaim():
+            return CANCEL_CLAIM
         case Refund():
             return REFUND
         case Merge():
@@ -252,6 +313,13 @@ def kind_of(request: Single) -> Kind[Any]:
             assert_never(request)
 
 
+def has_reference(request: Single) -> bool:
+    """Whether a request leaves a transaction, by whose reference it is found again. Two of the others are never the
+    same request.
+    """
+    return type(request) is Post or bool(kind_of(request).types)
+
+
 def wallets_named(request: Request, assets: Assets) -> list[WalletId]:
     """Every wallet that a request names itself, in the order of its legs."""
     if type(request) is Post:
@@ -261,7 +329,7 @@ def wallets_named(request: Request, assets: Assets) -> list[WalletId]:
 
 def footprint_of(batch: Iterable[Request], assets: Assets) -> Footprint:
     """All that a batch names."""
-    found = Footprint([], [], [], [], [], [], [])
+    found = Footprint([], [], [], [], [], [], [], [])
     for request in singles(batch):
         kind_of(request).names(request, assets, found)
     return found

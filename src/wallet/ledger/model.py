@@ -17,6 +17,7 @@ DueKey: TypeAlias = tuple[datetime, int, HoldId | LotId]
 """The place of a due step among others: its instant, 0 for a hold and 1 for a lot, and which one."""
 ProgrammeId: TypeAlias = UUID
 TransactionId: TypeAlias = UUID
+UserId: TypeAlias = UUID
 WalletId: TypeAlias = UUID
 
 ORIGIN_API = "api"
@@ -177,12 +178,24 @@ class HoldStatus(Enum):
     EXPIRED = "expired"
 
 
+class Claim(NamedTuple):
+    """What makes a hold claimable: it reserves `uses` times `amount` for the holders of a code, of which only the hash
+    is known. None of it changes. once_per_user: no user redeems twice, whichever of their wallets they redeem into.
+    """
+
+    amount: int
+    uses: int
+    once_per_user: bool
+    code_hash: bytes
+
+
 class Hold(NamedTuple):
     """Funds reserved until captured, voided or expired. Its id is that of the transaction that placed it.
 
     amount: all that was ever reserved, increases included; amount = captured + released + remaining, always.
     target: None for the asset's revenue wallet. slices: what remains, in the order it was reserved in. carries_lots:
-    whoever captures it, lots go along to a user's wallet.
+    whoever captures it, lots go along to a user's wallet. claim: the hold is a claim. It has no target then, and is
+    captured by redemptions only, one use at a time.
     """
 
     id: HoldId
@@ -198,6 +211,7 @@ class Hold(NamedTuple):
     created_at: datetime
     slices: tuple[Slice, ...]
     carries_lots: bool = False
+    claim: Claim | None = None
 
     @property
     def remaining(self) -> int:
@@ -318,6 +332,9 @@ class WalletEvent(NamedTuple):
     kind: str
     changes: tuple[tuple[str, str | int | bool | None], ...]
 
+
+RedemptionKey: TypeAlias = tuple[HoldId, UserId]
+"""A claim that each user may redeem once, and a user who has."""
 
 ReferenceKey: TypeAlias = tuple[str, str]
 """(origin, reference_id): what is unique per shard."""

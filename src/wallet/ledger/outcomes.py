@@ -19,6 +19,8 @@ class RefusalCode(Enum):
     HOLD_NOT_FOUND = "hold_not_found"
     TRANSACTION_NOT_FOUND = "transaction_not_found"
     PROGRAMME_NOT_FOUND = "programme_not_found"
+    CLAIM_NOT_FOUND = "claim_not_found"
+    HOLD_IS_CLAIM = "hold_is_claim"
     ASSET_MISMATCH = "asset_mismatch"
     SYSTEM_WALLET = "system_wallet"
     LEGS_UNBALANCED = "legs_unbalanced"
@@ -26,6 +28,9 @@ class RefusalCode(Enum):
     WALLET_CLOSED = "wallet_closed"
     WALLET_FROZEN = "wallet_frozen"
     HOLD_CLOSED = "hold_closed"
+    CLAIM_CLOSED = "claim_closed"
+    WALLET_WITHOUT_USER = "wallet_without_user"
+    ALREADY_REDEEMED = "already_redeemed"
     NOT_REFUNDABLE = "not_refundable"
     EFFECTIVE_IN_FUTURE = "effective_in_future"
     EFFECTIVE_BEFORE_ORIGINAL = "effective_before_original"
@@ -72,7 +77,8 @@ class Settled(NamedTuple):
 class Refused(NamedTuple):
     """Nothing happened. `available` and `required` are what was compared; `differs` names request fields.
 
-    members: what else the problem says, by name: hold_status, merged_into, direction, limit, used, resets_at, version.
+    members: what else the problem says, by name: hold_status, claim_status, merged_into, direction, limit, used,
+    resets_at, version.
     """
 
     code: RefusalCode

@@ -8,7 +8,7 @@ part of a fingerprint: an origin is of bound callers or of others, never of both
 """
 
 from datetime import datetime
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias, final
 
 from wallet.ledger import transaction_types
 from wallet.ledger.model import (
@@ -164,6 +164,52 @@ class Extend(NamedTuple):
     type: str = transaction_types.EXTEND.name
 
 
+class PlaceClaim(NamedTuple):
+    """Reserve `uses` times an amount of a wallet for the holders of a code. Its id becomes the claim's."""
+
+    id: TransactionId
+    origin: str
+    reference_id: str
+    fingerprint: bytes
+    wallet_id: WalletId
+    asset_code: str
+    amount: int
+    code_hash: bytes
+    expires_in_seconds: int
+    uses: int = 1
+    once_per_user: bool = False
+    metadata: str | None = None
+    options: Options = NO_OPTIONS
+    type: str = transaction_types.CLAIM_PLACE.name
+
+
+class RedeemClaim(NamedTuple):
+    """Move one use of a claim to a user's wallet. The service knows from the code which claim it is."""
+
+    id: TransactionId
+    origin: str
+    reference_id: str
+    fingerprint: bytes
+    claim_id: HoldId
+    wallet_id: WalletId
+    metadata: str | None = None
+    options: Options = NO_OPTIONS
+    type: str = transaction_types.CLAIM_REDEEM.name
+
+
+class CancelClaim(NamedTuple):
+    """Release what is left of a claim."""
+
+    id: TransactionId
+    origin: str
+    reference_id: str
+    fingerprint: bytes
+    claim_id: HoldId
+    metadata: str | None = None
+    options: Options = NO_OPTIONS
+    type: str = transaction_types.CLAIM_CANCEL.name
+
+
 class Refund(NamedTuple):
     """Mirror an earlier transaction, in part or whole; `amount` None: all that is left to refund."""
 
@@ -256,10 +302,24 @@ class Settle(NamedTuple):
 
 
 Single: TypeAlias = (
-    Post | PlaceHold | Capture | Void | Increase | Extend | Refund | Merge | ChangeWallet | Grant | Settle
+    Post
+    | PlaceHold
+    | Capture
+    | Void
+    | Increase
+    | Extend
+    | PlaceClaim
+    | RedeemClaim
+    | CancelClaim
+    | Refund
+    | Merge
+    | ChangeWallet
+    | Grant
+    | Settle
 )
 
 
+@final
 class Group(NamedTuple):
     """All of these, in order, or none. Dry if `options` says so, whatever its items say."""
 
@@ -285,7 +345,7 @@ def weight(request: Request) -> int:
     """About how many wallets a request locks, or what deciding it costs, counted in these."""
     if type(request) is Group:
         return sum(map(legs_of, request.items))
-    return legs_of(request) * DRY_WEIGHT if request.options.dry_run else legs_of(request)  # type: ignore[arg-type]
+    return legs_of(request) * DRY_WEIGHT if request.options.dry_run else legs_of(request)
 
 
 def legs_of(request: Single) -> int:

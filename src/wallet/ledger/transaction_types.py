@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Final, NamedTuple
 
+from wallet.ledger.model import Posted
+
 
 class Refunds(Enum):
     """How a transaction is refunded."""
@@ -38,7 +40,8 @@ class TransactionType(NamedTuple):
     counts_for_limits: its debits count for spending limits. layout: the names of the fields that two requests with one
     reference are compared by, in the order of their marks in a fingerprint; a layout grows at its end only.
     issues: it brings value into circulation. steps: the kinds of hold steps that it leaves. has_entries: False where it
-    moves nothing, ever.
+    moves nothing, ever. was_free: general transactions of earlier releases may have the name. Those are told from its
+    own by having no hold.
     """
 
     name: str
@@ -48,6 +51,7 @@ class TransactionType(NamedTuple):
     issues: bool = False
     steps: tuple[str, ...] = ()
     has_entries: bool = True
+    was_free: bool = False
 
 
 TOPUP: Final = TransactionType(
@@ -106,6 +110,32 @@ EXTEND: Final = TransactionType(
     steps=("extend",),
     has_entries=False,
 )
+CLAIM_PLACE: Final = TransactionType(
+    "claim_place",
+    counts_for_limits=True,
+    refunds=Refunds.NEVER,
+    layout=("type", "wallet_id", "asset_code", "amount", "uses", "once_per_user", "expires_in_seconds", "metadata"),
+    steps=("place",),
+    has_entries=False,
+    was_free=True,
+)
+CLAIM_REDEEM: Final = TransactionType(
+    "claim_redeem",
+    counts_for_limits=True,
+    refunds=Refunds.BY_AMOUNT,
+    layout=("type", "code", "wallet_id", "metadata"),
+    steps=("capture",),
+    was_free=True,
+)
+CLAIM_CANCEL: Final = TransactionType(
+    "claim_cancel",
+    counts_for_limits=True,
+    refunds=Refunds.NEVER,
+    layout=("type", "claim_id", "metadata"),
+    steps=("void",),
+    has_entries=False,
+    was_free=True,
+)
 REFUND: Final = TransactionType(
     "refund",
     counts_for_limits=False,
@@ -127,7 +157,8 @@ RELEASE: Final = TransactionType("release", counts_for_limits=True, refunds=Refu
 BUILT_IN: Final[Mapping[str, TransactionType]] = {
     each.name: each
     for each in (
-        TOPUP, BONUS, SPEND, TRANSFER, HOLD, CAPTURE, VOID, INCREASE, EXTEND, REFUND, MERGE, GRANT, EXPIRY, RELEASE,
+        TOPUP, BONUS, SPEND, TRANSFER, HOLD, CAPTURE, VOID, INCREASE, EXTEND, CLAIM_PLACE, CLAIM_REDEEM, CLAIM_CANCEL,
+        REFUND, MERGE, GRANT, EXPIRY, RELEASE,
     )
 }  # fmt: skip
 """By name. A general transaction takes none of these names."""
@@ -145,7 +176,9 @@ def layout_of(transaction_type: str) -> tuple[str, ...]:
     return GENERAL_LAYOUT if built_in is None else built_in.layout
 
 
-def refunds_of(transaction_type: str) -> Refunds:
-    """How a transaction of this type is refunded."""
-    built_in = BUILT_IN.get(transaction_type)
-    return Refunds.BY_LEGS if built_in is None else built_in.refunds
+def refunds_of(posted: Posted) -> Refunds:
+    """How a transaction is refunded."""
+    built_in = BUILT_IN.get(posted.type)
+    if built_in is None or (built_in.was_free and posted.hold_id is None):
+        return Refunds.BY_LEGS
+    return built_in.refunds

@@ -1,6 +1,6 @@
 """The demo data: two assets, two users with a wallet each, and the three transactions that made their balances.
 
-Its ids and references are promised: examples and tutorials use them.
+Its ids and references never change, because examples and tutorials use them.
 """
 
 from typing import Final
@@ -38,10 +38,10 @@ _LAST_REFERENCE: Final = "eren_redeem_diamond"
 
 
 async def make_demo_data(database: Database) -> bool:
-    """Make what is missing of the demo data; answer whether anything was. Safe to run twice, also at once.
+    """Make the missing parts of the demo data, and return whether any was missing. Safe to run twice, even at once.
 
-    Raises AlreadyExists when something else has one of its ids, codes or references; what was made before that
-    stays. Raises StorageUnavailable and OutcomeUnknown as every writer does: run it again.
+    Raises AlreadyExists if another resource has one of its ids, codes or references; the parts made before stay.
+    Raises StorageUnavailable and OutcomeUnknown as every writer does: run it again.
     """
     seconds_max = database.settings.statement_timeout_ms / 1000
     async with await database.pool("demo data", connections_max=1) as connections:
@@ -54,7 +54,7 @@ async def make_demo_data(database: Database) -> bool:
 
 
 async def _is_made(reads: ReadStore) -> bool:
-    # The last transaction: an earlier run that was interrupted goes on where it was.
+    # The last transaction is looked up, so that a run after an interrupted one makes the rest.
     found = await reads.transactions(reference_id=_LAST_REFERENCE, before=None, limit=10, offset=0)
     return any(entry.wallet_id == EREN_WALLET for posted in found for entry in posted.entries)
 

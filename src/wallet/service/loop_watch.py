@@ -1,4 +1,4 @@
-"""How long the event loop of this process stands still. For as long nobody is served, whatever they ask."""
+"""Measures how long the event loop of this process stands still. Meanwhile the process serves no request at all."""
 
 import asyncio
 import logging
@@ -7,19 +7,19 @@ from collections.abc import Callable
 from typing import Final
 
 LOOK_SECONDS: Final = 0.02
-"""How often the watch looks at its clock. A stall is told from this much less to its full length."""
+"""How often the watch looks at its clock. A stall is measured up to this much too short."""
 
 STALL_SECONDS_MAX: Final = 0.1
-"""What no request is meant to cost others. A longer stall is logged."""
+"""The longest stall that one request should cost the others. A longer one is logged."""
 
 QUIET_SECONDS: Final = 60.0
-"""How long nothing is logged after a line."""
+"""How long the watch logs nothing after it has logged a line."""
 
 _log = logging.getLogger(__name__)
 
 
 class LoopWatch:
-    """Belongs to the event loop it is started in. `observe` is told how late each look was, in seconds."""
+    """Watches the event loop that it is started in. `observe` gets the seconds that each look was late."""
 
     def __init__(self, observe: Callable[[float], None]) -> None:
         self._observe = observe
@@ -35,7 +35,7 @@ class LoopWatch:
             self._look_later.cancel()
 
     def _wait(self) -> None:
-        # Not the loop's clock, which stands still with it.
+        # Not the loop's clock, which stands still with the loop.
         self._due_at = time.monotonic() + LOOK_SECONDS
         self._worked = time.thread_time()
         self._look_later = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
@@ -52,9 +52,9 @@ class LoopWatch:
 
     def _tell(self, now: float) -> None:
         if self._worst > STALL_SECONDS_MAX:
-            # The rest it waited: for the interpreter, which a thread of ours had, or for a processor.
+            # The rest of the time it waited: for the interpreter, held by another thread, or for a processor.
             _log.warning(
-                "the event loop stood still for %.0f ms, of which it worked %.0f ms",
+                "the event loop stood still for %.0f ms; for %.0f ms of them it worked",
                 self._worst * 1000,
                 self._worst_at_work * 1000,
             )

@@ -1,4 +1,4 @@
-"""Whether movements come to nothing because their writers get no connection, though the database may answer others."""
+"""Finds out whether movements fail because their writers get no connection, though other parts of the service may."""
 
 import time
 from collections.abc import Callable
@@ -7,13 +7,13 @@ from typing import Final
 from wallet.storage.connections.database import CannotConnect
 
 SECONDS_LEAST: Final = 1.0
-"""How long there must have been no connection: one that was lost is replaced sooner."""
+"""How long writers must have been without a connection: a lost one is normally replaced sooner."""
 SECONDS_MAX: Final = 5.0
-"""How old the last try may be: whoever is asked for nothing cannot find out that it would work again."""
+"""How old the last failed try may be: a writer without requests does not try again, so it misses the outage's end."""
 
 
 class Outage:
-    """Of the writers of one queue. Told what every batch came to."""
+    """The outage of the writers of one queue. It learns the result of every batch."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
@@ -21,7 +21,7 @@ class Outage:
         self._since = self._last = 0.0
 
     def note(self, error: Exception | None) -> None:
-        """What a batch as a whole ended with; None: with answers."""
+        """Note the error that ended a whole batch; None if the batch was answered."""
         if not isinstance(error, CannotConnect):
             self._why = None
             return
@@ -32,7 +32,7 @@ class Outage:
 
     @property
     def reason(self) -> str | None:
-        """Why no batch has had a connection for a while, if so."""
+        """The reason why no batch has had a connection for a while; None if there is no outage."""
         if self._why is None or self._last - self._since < SECONDS_LEAST or self._now() - self._last >= SECONDS_MAX:
             return None
         return str(self._why)

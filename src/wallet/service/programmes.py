@@ -1,4 +1,4 @@
-"""Programmes: credit that comes again every period, to every wallet attached. The use cases that edges call."""
+"""The use cases of programmes: credit that comes again every period, to every attached wallet."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +16,9 @@ from wallet.storage.rows.ids import parse_id
 
 
 class Programmes(Reads):
-    """Raises NotFound, Malformed (limit, cursor), StorageUnavailable, OutcomeUnknown. `submit` is Committer.submit."""
+    """Methods raise NotFound, Malformed (limit, cursor), StorageUnavailable and OutcomeUnknown. `submit` is
+    Committer.submit.
+    """
 
     def __init__(self, store: ReadStore, programmes: ProgrammeStore, cursors: Cursors, submit: Submit) -> None:
         super().__init__(store, cursors)
@@ -24,14 +26,14 @@ class Programmes(Reads):
         self._submit = submit
 
     async def create(self, terms: Terms, *, programme_id: ProgrammeId | None = None) -> Created[Programme]:
-        """Raises AlreadyExists, too, if the id is another programme's."""
+        """Create a programme. Raises AlreadyExists, too, if the id belongs to another programme."""
         return await self._programmes.create(terms, programme_id=programme_id)
 
     async def programme(self, programme_id: ProgrammeId) -> Programme:
         return await self._programmes.programme(programme_id)
 
     async def programmes(self, page: PageRequest = FIRST_PAGE) -> Page[Programme]:
-        """By id."""
+        """All programmes, by id."""
 
         async def fetch(key: Sequence[Any] | None, limit: int, _: int) -> Sequence[Programme]:
             return await self._programmes.programmes(after=parse_id(key[0]) if key else None, limit=limit)
@@ -39,27 +41,27 @@ class Programmes(Reads):
         return await self._page("programmes", {}, page, fetch, lambda last: (str(last.id),))
 
     async def end(self, programme_id: ProgrammeId) -> Programme:
-        """No period starts from now on, at any wallet. What was granted stays."""
+        """End a programme: from now on no period starts, at any wallet. Granted credit stays."""
         return await self._programmes.end(programme_id)
 
     async def attach(self, programme_id: ProgrammeId, wallet_id: WalletId) -> Created[Attached] | Refused:
         """Attach a wallet. Its first period starts now, and is granted when this returns.
 
-        Raises OutcomeUnknown where the wallet is attached and that could not be done: ask again, or leave it to the
-        keeper.
+        Raises OutcomeUnknown if the wallet is attached but the period could not be granted: the caller may ask again,
+        or the keeper grants it later.
         """
         made = await self._programmes.attach(programme_id, wallet_id)
         if isinstance(made, Refused):
             return made
         try:
             await self._grant_first(programme_id, wallet_id)
-            # Again: the first period has been granted meanwhile.
+            # Read again, because the first period has been granted meanwhile.
             return Created(resource=await self.attached(programme_id, wallet_id), existed=made.existed)
         except (Overloaded, StorageUnavailable, BadData) as error:
             raise OutcomeUnknown("the wallet is attached, and its first period may not have been granted") from error
 
     async def detach(self, programme_id: ProgrammeId, wallet_id: WalletId) -> Attached:
-        """No further period is granted to this wallet. What was granted stays."""
+        """Detach a wallet: it gets no further period. Granted credit stays."""
         return await self._programmes.detach(programme_id, wallet_id)
 
     async def attached(self, programme_id: ProgrammeId, wallet_id: WalletId) -> Attached:
@@ -68,7 +70,7 @@ class Programmes(Reads):
     async def attached_wallets(
         self, programme_id: ProgrammeId, page: PageRequest = FIRST_PAGE, *, among: Sequence[WalletId] | None = None
     ) -> Page[Attached]:
-        """By wallet, those that were detached included. `among`: only these wallets."""
+        """The wallets of a programme, detached ones included, by wallet id. `among`: only these wallets."""
 
         async def fetch(key: Sequence[Any] | None, limit: int, _: int) -> Sequence[Attached]:
             after = parse_id(key[0]) if key else None
@@ -83,5 +85,5 @@ class Programmes(Reads):
     async def _grant_first(self, programme_id: ProgrammeId, wallet_id: WalletId) -> None:
         due = await self._programmes.first_grant(programme_id, wallet_id)
         if due is not None and not due.is_over:
-            # Refused: somebody else has granted it, or detached the wallet.
+            # A refusal means that another request has granted the period, or detached the wallet.
             await self._submit(grant_request(due))

@@ -1,4 +1,4 @@
-"""Whether movements can be made now: what the database says of itself, or that it does not answer in time."""
+"""Finds out whether movements can be made now: asks the database, and notices if it does not answer in time."""
 
 import asyncio
 import time
@@ -12,25 +12,25 @@ from wallet.storage.schema.readiness import CHECKS, Check, Obstacle
 from wallet.storage.schema.role import login_owns_tables
 
 ANSWER_SECONDS_MAX: Final = 1.5
-"""How long who asks waits for a look that is under way. A probe usually waits for two seconds or more."""
+"""How long a caller waits for the look that is under way. A readiness probe usually waits two seconds or more."""
 LOOK_SECONDS_MAX: Final = 3.0
-"""How long one look may take, connecting included; then its connection is given up."""
+"""How long one look may take, with connecting; then its connection is closed."""
 FRESH_SECONDS: Final = 0.25
-"""How long a look counts. Anybody may ask, as often as they like."""
+"""How long the result of a look is used again. Readiness needs no key, so anybody may ask at any rate."""
 CLOCK_OFFSET_SECONDS_MAX: Final = 5.0
-"""How far this machine's clock may be off from the database's before it is warned of."""
+"""The largest difference between this machine's clock and the database's that causes no warning."""
 
 _OWNS_TABLES: Final = (
-    "the database login owns the ledger's tables, so whoever has it can rewrite them: "
-    "use one that owns nothing, and WALLET_MIGRATION_DATABASE_URL for migrations"
+    "the database login owns the ledger's tables, so anybody with this login can rewrite them: "
+    "use a login that owns nothing, and WALLET_MIGRATION_DATABASE_URL for migrations"
 )
 _NO_ANSWER: Final = Obstacle("database", "database_not_answering", "the database does not answer in time")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceReadiness:
-    """Whether movements can be made: there is no obstacle. `warnings`: what is in nobody's way, and should be changed
-    all the same. is_schema_known: whether the database could be asked for its schema.
+    """Movements can be made if there is no obstacle. `warnings`: stop nothing, but the operator should act on them.
+    is_schema_known: whether the database told its schema.
     """
 
     obstacles: tuple[Obstacle, ...] = ()
@@ -42,7 +42,7 @@ class ServiceReadiness:
         return not self.obstacles
 
     def state_of(self, part: str) -> str:
-        """`ok`, or what is in the way."""
+        """`ok`, or the obstacles of this part."""
         details = [each.detail for each in self.obstacles if each.part == part]
         if not details and part == "migrations" and not self.is_schema_known:
             return "unknown"
@@ -50,29 +50,29 @@ class ServiceReadiness:
 
 
 def clock_warnings(offset_seconds: float) -> Sequence[str]:
-    """What to say of a clock that is so far ahead of the database's."""
+    """The warning about a clock that is ahead of the database's by this much; negative: behind."""
     if abs(offset_seconds) <= CLOCK_OFFSET_SECONDS_MAX:
         return ()
     side = "ahead of" if offset_seconds > 0 else "behind"
     return (
-        f"this machine's clock is {abs(offset_seconds):.0f} s {side} the database's: set it right, since from five "
-        "minutes on lists by time leave out what it has posted",
+        f"this machine's clock is {abs(offset_seconds):.0f} s {side} the database's: correct it, since from five "
+        "minutes on lists by time leave out the movements that this machine has posted",
     )
 
 
 class Probe:
-    """Looks at the database on a connection of its own, for everybody who asks meanwhile."""
+    """Looks at the database on a connection of its own. Callers that ask meanwhile share one look."""
 
     def __init__(self, database: Database, checks: Sequence[Check] = CHECKS) -> None:
         self._database = database
         self._checks = checks
-        self._answer_seconds_max = min(ANSWER_SECONDS_MAX, database.settings.step_seconds_max)
+        self._answer_seconds_max = min(ANSWER_SECONDS_MAX, database.settings.stage_seconds_max)
         self._connection: Any = None
         self._looking: asyncio.Task[ServiceReadiness] | None = None
         self._looked_at = -FRESH_SECONDS
 
     async def look(self) -> ServiceReadiness:
-        """What the database says of itself, or that it says nothing."""
+        """The state of the database, or that it does not answer."""
         looking = self._looking
         if looking is None or (looking.done() and time.monotonic() - self._looked_at >= FRESH_SECONDS):
             looking = self._looking = asyncio.create_task(self._look())
@@ -109,7 +109,7 @@ class Probe:
         try:
             for check in self._checks:
                 if (obstacle := await check(connection)) is not None:
-                    # The next look connects anew: the URL may lead elsewhere by then, to what has changed meanwhile.
+                    # The next look makes a new connection: by then the URL may lead to another server.
                     connection.terminate()
                     return ServiceReadiness(obstacles=(obstacle,))
             return ServiceReadiness(warnings=(_OWNS_TABLES,) if await login_owns_tables(connection) else ())

@@ -1,6 +1,6 @@
-"""Long work in the event loop, in turns: others in the process are served in between.
+"""Long work in the event loop, done in turns, so that the process serves other requests in between.
 
-What bounds a turn is time or work, never a number of items: one item may be a hundred times as dear as another.
+A turn is bounded by time or by work, never by a number of items: one item may cost a hundred times as much as another.
 """
 
 import asyncio
@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
 TURN_SECONDS: Final = 0.002
-"""How long one caller works before others get their turn."""
+"""How long one task works before others get their turn."""
 
 Each = TypeVar("Each")
 
 
 class Turn:
-    """The turn of one caller, who calls `make_way` before each piece of work.
+    """The turn of one task, which calls `make_way` before each piece of work.
 
-    It lasts TURN_SECONDS, or with `work_max` as long as the pieces come to no more work than that: for pieces that are
-    weighed before they are begun. The unit is the caller's.
+    A turn lasts TURN_SECONDS, or with `work_max` until its pieces come to more work than that. The latter is for pieces
+    whose work is known before they begin; the task chooses the unit.
     """
 
     __slots__ = ("_until", "_work", "_work_max")
@@ -29,7 +29,7 @@ class Turn:
         self._until = time.perf_counter() + TURN_SECONDS
 
     async def make_way(self, work: int = 0) -> None:
-        """Let others have their turn first, if the next piece, which is so much work, is beyond this one."""
+        """Give other tasks their turn first, if the next piece, of this much work, does not fit into this turn."""
         self._work += work
         is_over = time.perf_counter() >= self._until if self._work_max is None else self._work > self._work_max
         if is_over:
@@ -39,7 +39,7 @@ class Turn:
 
 
 def parts(whole: Sequence[Each], *, weight_of: Callable[[Each], int], weight_max: int) -> Iterator[Sequence[Each]]:
-    """A sequence in parts of up to this weight each, but at least one element."""
+    """A sequence in parts, each of at most this weight, but of at least one element."""
     first = weight = 0
     for at, each in enumerate(whole):
         added = weight_of(each)

@@ -1,4 +1,6 @@
-"""The service as edges see it: one object that holds the use cases, starts their background work and ends it."""
+"""The service as HTTP and the command line see it: one object that holds all use cases, and starts and ends their
+background work.
+"""
 
 import asyncio
 import logging
@@ -20,7 +22,7 @@ from wallet.service.access.own_reads import OwnReads
 from wallet.service.access.ownership import Ownership
 from wallet.service.access.permissions import Permissions
 from wallet.service.due.sandbox_clock import SandboxClock, ensure_real_time
-from wallet.service.due.settling import Settling
+from wallet.service.due.settler import Settler
 from wallet.service.keepers.leader import Keepers
 from wallet.service.loop_watch import LoopWatch
 from wallet.service.programmes import Programmes
@@ -51,7 +53,7 @@ from wallet.storage.upkeep.clock import read_clock
 from wallet.telemetry import Telemetry
 
 POOL_CONNECTIONS_MAX: Final = 4
-"""For reads and creates, per process. Movements and balances have connections of their own."""
+"""Connections for reads and creates, per process. Movements and balances have connections of their own."""
 
 _log = logging.getLogger(__name__)
 
@@ -59,8 +61,7 @@ _log = logging.getLogger(__name__)
 class WalletService:
     """Built by bootstrap, not yet connected. Belongs to the event loop it is started in.
 
-    What is declared here is there once it is started. `clock` is None unless this is a sandbox. `ring`: the keys that
-    may come in.
+    The declared attributes exist once it is started. `clock` is None except in a sandbox. `ring` authenticates keys.
     """
 
     reads: Reads
@@ -102,18 +103,18 @@ class WalletService:
         self.clock = SandboxClock(database, committer.submit) if database.settings.sandbox else None
 
     @property
-    def step_seconds_max(self) -> float:
-        """How long one step towards an answer may take."""
-        return self._database.settings.step_seconds_max
+    def stage_seconds_max(self) -> float:
+        """How long one step of an answer may take."""
+        return self._database.settings.stage_seconds_max
 
     async def start(self) -> None:
         """Connect and begin. Waits for the database as long as settings say, then raises StorageUnavailable."""
         settings = self._database.settings
-        seconds_max = min(settings.statement_timeout_ms / 1000, self.step_seconds_max)
+        seconds_max = min(settings.statement_timeout_ms / 1000, self.stage_seconds_max)
         self._pool = await ShardPool.open(
             self._database, "reads", connections_max=POOL_CONNECTIONS_MAX, seconds_max=seconds_max
         )
-        # Connections of its own, so that no flood of wrong keys is in the way of reads, nor they of a revocation.
+        # Keys have connections of their own: a flood of wrong keys must not delay reads, nor reads a revocation.
         self._keys_pool = await ShardPool.open(
             self._database, "keys", connections_max=CONNECTIONS_MAX, seconds_max=QUESTION_SECONDS_MAX
         )
@@ -135,9 +136,9 @@ class WalletService:
         self.programmes = Programmes(store, programmes, cursors, self.committer.submit)
         self.resources = Resources(self._pool)
         history = HistoryStore(self._pool)
-        self._settling = Settling(history, self.committer.submit)
+        self._settler = Settler(history, self.committer.submit)
         lines = StatementStore(self._pool)
-        self.statements = Statements(history, lines, cursors, self._settling)
+        self.statements = Statements(history, lines, cursors, self._settler)
         self.receipts = Receipts(ReceiptStore(self._pool))
         self._start_administration(store, cursors)
         self.ring.start(KeyStore(self._keys_pool))
@@ -147,7 +148,7 @@ class WalletService:
         self._watch.start()
         if settings.development:
             _log.warning(
-                "DEVELOPMENT: whoever reaches %s:%d and brings no key may do everything. Never with real money.",
+                "DEVELOPMENT: a request to %s:%d without a key may do everything. Never with real money.",
                 settings.host,
                 settings.port,
             )
@@ -159,14 +160,17 @@ class WalletService:
         self.act_pages = ActPages(store, self.acts, cursors)
 
     async def submit(self, request: Request) -> Outcome:
-        """The outcome of a movement, once it is durable. Raises as Committer.submit does."""
+        """The outcome of a movement, once it is durable. Raises what Committer.submit raises."""
         outcome = await self.committer.submit(request)
         if isinstance(outcome, Refused):
             self.telemetry.refusals.labels(outcome.code.value).inc()
         return outcome
 
     async def perform(self, caller: Caller, request: Single) -> Outcome:
-        """The same of what a caller asks for, and as far as it is to know. Raises Forbidden, too."""
+        """The outcome of a caller's movement, if the caller may ask for it, with the parts that the caller may see.
+
+        Raises Forbidden, too.
+        """
         if self.permissions.admits_at_once(caller, request):
             return await self.submit(request)
         admitted = await self.permissions.admit(caller, request)
@@ -177,7 +181,7 @@ class WalletService:
         return await self.permissions.mask(caller, outcome) if caller.is_bound else outcome
 
     def reads_of(self, caller: Caller) -> Reads:
-        """What this caller may read, in the words that everybody reads in."""
+        """The reads for this caller. To a bound caller they answer as if all wallets but its own did not exist."""
         if not caller.is_bound:
             return self.reads
         return OwnReads(
@@ -190,25 +194,25 @@ class WalletService:
         )
 
     async def settle(self, wallet_id: WalletId) -> None:
-        """Have everything posted that is due at a wallet. Raises Overloaded and StorageUnavailable."""
-        await self._settling.settle(wallet_id)
+        """Post everything that is due at a wallet. Raises Overloaded and StorageUnavailable."""
+        await self._settler.settle(wallet_id)
 
     async def settle_if_due(self, wallet_id: WalletId) -> None:
-        """The same, if anything is: before a wallet is read. Nothing happens where there is none."""
-        await self._settling.settle_if_due(wallet_id)
+        """Post what is due at a wallet before it is read. Does nothing if nothing is due, or the wallet is unknown."""
+        await self._settler.settle_if_due(wallet_id)
 
     async def load_assets(self, ids: Iterable[AssetId]) -> None:
-        """See to it that these assets are in the cache, which another process may have made."""
+        """Load these assets into the cache unless they are there. Another process may have made them."""
         if missing := set(ids) - self.assets.by_id.keys():
             await self._pool.ask(lambda shard: self.assets.load_ids(shard.connection, missing))
 
     async def load_asset_code(self, code: str) -> None:
-        """See to it that the asset of this code is in the cache, if there is one."""
+        """Load the asset with this code into the cache, if it exists."""
         if code not in self.assets.by_code:
             await self._pool.ask(lambda shard: self.assets.load_codes(shard.connection, [code]))
 
     async def readiness(self) -> ServiceReadiness:
-        """Whether movements can be made now. Answered within two seconds, whatever the database does."""
+        """Whether movements can be made now. Answers within two seconds, even if the database does not."""
         seen = await self._probe.look()
         return replace(
             seen,
@@ -217,12 +221,12 @@ class WalletService:
         )
 
     def begin_shutdown(self) -> None:
-        """Readiness goes off; everything else goes on."""
+        """Turn readiness off. Everything else goes on."""
         self._closing = True
         self.bulk.begin_shutdown()
 
     async def drain(self, seconds_max: float) -> None:
-        """Answer everything that was accepted, within the time given; then accept nothing more."""
+        """Answer all accepted requests within this time; then accept no more."""
         await asyncio.gather(self.committer.drain(seconds_max), self.bulk.drain(seconds_max))
         await self.balances.drain(seconds_max)
 
@@ -237,7 +241,7 @@ class WalletService:
         self._pool.terminate()
 
     async def _check_clock(self) -> None:
-        """Raise SettingsInvalid where this service must not serve a database whose clock was advanced."""
+        """Raise SettingsInvalid if the database's clock was advanced and this service is no sandbox."""
         reading = await self._pool.ask(lambda shard: read_clock(shard.connection))
         if self.clock is None:
             ensure_real_time(reading)
@@ -248,7 +252,7 @@ class WalletService:
             )
 
     def _obstacles(self) -> Iterable[Obstacle]:
-        """What is in the way in this process."""
+        """The obstacles in this process."""
         if self._closing:
             yield Obstacle("committer", "shutting_down", "shutting down")
         committers = (self.committer, self.bulk.committer)
@@ -257,5 +261,5 @@ class WalletService:
         if why := next(filter(None, (each.outage.reason for each in committers)), None):
             yield Obstacle("committer", "writer_not_connected", f"the writer gets no connection: {why}")
         seconds = max(each.standstill_seconds for each in committers)
-        if seconds > self.step_seconds_max:
+        if seconds > self.stage_seconds_max:
             yield Obstacle("committer", "writer_not_moving", f"nothing has been decided for {seconds:.0f} s")

@@ -135,7 +135,7 @@ async def test_when_a_key_was_last_used_is_noted_in_the_background(guarded: Lane
     assert (await guarded["fast lane"].get(BALANCE, headers=bearer(made["key"]))).status_code == 200
     assert (await lanes["framework"].json(f"/keys/{made['id']}"))["last_used_at"] is None
     ring._upkeep_at = 0
-    await ring.step()
+    await ring.poll()
     assert (await lanes["framework"].json(f"/keys/{made['id']}"))["last_used_at"] is not None
     assert ring.known(made["key"].encode()) is not None, "it was read anew and is still held"
 

@@ -16,6 +16,7 @@ def check_facts(before: World, decision: Decision, after: World) -> None:
     lines_have_no_gap(before, decision)
     times_never_run_backwards(after)
     holds_add_up(after)
+    claims_add_up(after)
     lots_add_up(after)
     refunds_stay_within_originals(after)
     nothing_overdraws(before, decision)
@@ -109,6 +110,27 @@ def holds_add_up(after: World) -> None:
         assert steps[-1].expires_at == hold.expires_at
 
 
+def claims_add_up(after: World) -> None:
+    """All uses are of one amount and accounted for, and no user has two where each may have one."""
+    for hold in after.holds.values():
+        if hold.claim is None:
+            continue
+        amount, uses, once_per_user, _ = hold.claim
+        redeemed = [each for each in after.history if each.type == "claim_redeem" and each.hold_id == hold.id]
+        assert hold.amount == amount * uses == len(redeemed) * amount + hold.released + hold.remaining
+        assert len(redeemed) <= uses
+        assert all((each.entries[0].amount, each.entries[1].amount) == (amount, amount) for each in redeemed)
+        assert (hold.status is HoldStatus.CAPTURED) == (len(redeemed) == uses)
+        assert hold.expires_at is not None
+        assert all(hold.created_at <= each.created_at < hold.expires_at for each in redeemed)
+        users = [after.users.get(each.entries[1].wallet_id) for each in redeemed]
+        if once_per_user:
+            assert None not in users
+            assert len(set(users)) == len(users)
+        noted = {user: each for (claim_id, user), each in after.redeemed.items() if claim_id == hold.id}
+        assert noted == ({user: each.id for user, each in zip(users, redeemed, strict=True)} if once_per_user else {})
+
+
 def lots_add_up(after: World) -> None:
     reserved: Counter[object] = Counter()
     for hold in after.holds.values():
@@ -144,7 +166,7 @@ def refunds_stay_within_originals(after: World) -> None:
             assert refunded[posted.id] <= posted.entries[0].amount
 
 
-UNCHECKED = {"refund", "expiry", "capture", "merge"}
+UNCHECKED = {"refund", "expiry", "capture", "claim_redeem", "merge"}
 """What may leave less than nothing available: forced refunds, and what is not judged by funds."""
 
 

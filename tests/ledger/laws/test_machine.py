@@ -21,7 +21,9 @@ STEPS = int(os.environ.get("WALLET_STORY_STEPS", "25"))
 _picks = st.integers(0, 3)
 # Mostly decided at once; sometimes together with what follows.
 _waiting = st.sampled_from([False, False, False, True])
-_of_a_group = stories.movements | stories.placings | stories.hold_steps | stories.refunds
+_of_a_group = (
+    stories.movements | stories.placings | stories.hold_steps | stories.refunds | stories.claims | stories.claim_steps
+)
 
 
 class Told(RuleBasedStateMachine):
@@ -45,6 +47,14 @@ class Told(RuleBasedStateMachine):
 
     @rule(step=stories.hold_steps, pick=_picks, waits=_waiting)
     def step_hold(self, step: str, pick: int, waits: bool) -> None:
+        self.say(self.story.line(step, pick), waits=waits)
+
+    @rule(step=stories.claims, waits=_waiting)
+    def claim(self, step: str, waits: bool) -> None:
+        self.say(self.story.line(step), waits=waits)
+
+    @rule(step=stories.claim_steps, pick=_picks, waits=_waiting)
+    def step_claim(self, step: str, pick: int, waits: bool) -> None:
         self.say(self.story.line(step, pick), waits=waits)
 
     @rule(step=stories.refunds, pick=_picks, waits=_waiting)

@@ -28,6 +28,8 @@ _FAMILIES = (
     *[stories.movements] * 6,
     *[stories.placings] * 3,
     *[stories.hold_steps] * 4,
+    *[stories.claims] * 2,
+    *[stories.claim_steps] * 4,
     *[stories.refunds] * 2,
     *[stories.wallet_steps] * 2,
     stories.grants,

@@ -53,6 +53,11 @@ topup alice 5 lot paid; h: hold alice 8 bound; capture h 6                      
 topup alice 5 lot paid; hold alice 3 to bob in 9 on-expiry-capture bound; +9; settle bob -> 12 lots 2 | 3 lots 3
 topup alice 5 lot paid; hold alice 3 to bob in 9 on-expiry-capture; +9; settle bob -> 12 lots 2     | 3
 topup alice 5 lot paid; hold alice 3 to cyd in 9 on-expiry-capture bound; merge cyd bob; +9; settle bob -> 12 lots 2 | 3 lots 3
+topup alice 5 lot paid; k: claim alice 3 uses 2; redeem k bob                      -> 12 held 3 lots 2(2) | 3 lots 3
+topup alice 5 lot paid; k: claim alice 3 uses 2; redeem k bob; redeem k bob        -> 9             | 6 lots 5
+topup alice 5 lot paid; k: claim alice 3 uses 2; redeem k bob; cancel k            -> 12 lots 2     | 3 lots 3
+topup alice 5 lot paid; topup bob 2 lot paid; k: claim alice 3; redeem k bob       -> 12 lots 2     | 5 lots 5
+topup alice 5 lot paid; spend bob 3; k: claim alice 5; redeem k bob                -> 10            | 2 lots 5
 topup alice 5 lot paid; topup bob 2 lot paid; spend alice 3 to bob bound           -> 12 lots 2     | 5 lots 5
 topup alice 5 lot paid; topup bob 2 lot paid; move alice-3,bob+3 bound             -> 12 lots 2     | 5 lots 5
 topup alice 5 lot paid; topup bob 2 lot paid; h: hold alice 3 to bob bound; capture h -> 12 lots 2  | 5 lots 5
@@ -75,6 +80,11 @@ h: hold alice 3 to bob bound; +60; capture h                             -> 10  
 h: hold alice 3 to bob bound; +60; capture h 1                           -> 12 held 2 lots 2(2) | 0 | 3
 h: hold alice 3 to bob bound; +60; capture h 1 final                     -> 10            | 0   | 5
 h: hold alice 8 to bob bound; +60; capture h                             -> 7             | 3   | 5
+k: claim alice 3; +60; redeem k bob                                      -> 10            | 0   | 5
+k: claim alice 4 uses 2; +60; redeem k bob; redeem k bob                 -> 7             | 3   | 5
+k: claim alice 1 uses 3; +60; redeem k bob; cancel k                     -> 10            | 0   | 5
+k: claim alice 3 in 60; +60; settle alice                                -> 10            | 0   | 5
+k: claim alice 3; +59; redeem k bob; +1; settle bob; settle alice        -> 10            | 0   | 5
 h: hold alice 3 to bob; +60; capture h bound                             -> 10            | 0   | 5
 h: hold alice 3 to bob; +60; capture h                                   -> 10            | 3   | 2
 h: hold alice 3 bound; +60; capture h                                    -> 10            | 0   | 2
@@ -229,11 +239,11 @@ def _from_the_end(changes: dict[tuple[int, datetime], int]) -> list[tuple[tuple[
 
 
 LAW = settings(max_examples=500, deadline=None, phases=set(Phase) - {Phase.explain})
-_OF_BOUND = {"spend", "transfer", "move", "hold", "increase"}
-_BY_ANYBODY = {"capture", "void", "extend", "merge", "close", "reopen"}
+_OF_BOUND = {"spend", "transfer", "move", "hold", "increase", "claim", "redeem"}
+_BY_ANYBODY = {"capture", "void", "extend", "cancel", "merge", "close", "reopen"}
 _steps = (
     stories.movements | stories.placings | stories.placings | stories.hold_steps | stories.hold_steps
-    | stories.refunds | stories.wallet_steps | stories.waits
+    | stories.claims | stories.claim_steps | stories.refunds | stories.wallet_steps | stories.waits
 )  # fmt: skip
 _lots = st.lists(
     st.sampled_from(

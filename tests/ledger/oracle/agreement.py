@@ -22,7 +22,7 @@ class Pair:
 
     def __init__(self, here: World) -> None:
         self.here = here
-        self.oracle = Oracle(here.wallets, here.assets, here.policies, here.bounds)
+        self.oracle = Oracle(here.wallets, here.assets, here.policies, here.bounds, here.users)
         for key, attachment in here.attachments.items():
             self.oracle.books.attached[key] = attachment.period
 
@@ -178,6 +178,7 @@ def hold_view(hold: Hold, names: dict[LotId, str]) -> Answer:
         "id": hold.id, "wallet": hold.wallet_id, "amount": hold.amount, "captured": hold.captured,
         "released": hold.released, "status": hold.status.value, "expires_at": hold.expires_at,
         "slices": merged([(names[each.lot_id] if each.lot_id else None, each.amount) for each in hold.slices]),
+        "claim": hold.claim and hold.claim[:3],
     }  # fmt: skip
 
 

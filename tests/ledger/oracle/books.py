@@ -39,6 +39,16 @@ class LotFact:
 
 
 @dataclass
+class ClaimFact:
+    """What a code stands for. redeemers: the wallets that uses went to, in order."""
+
+    amount: int
+    uses: int
+    is_once_per_user: bool
+    redeemers: list[WalletId] = field(default_factory=list)
+
+
+@dataclass
 class HoldFact:
     """What was reserved, slice by slice, and how it ended, amount by amount."""
 
@@ -50,6 +60,7 @@ class HoldFact:
     expiries: list[datetime | None]
     reserved: list[tuple[str | None, int]]
     is_carrying: bool = False
+    claim: "ClaimFact | None" = None
     ends: list[tuple[str, int]] = field(default_factory=list)
 
     @property
@@ -136,6 +147,7 @@ class Books:
     attached: dict[tuple[UUID, WalletId], int] = field(default_factory=dict)
     declined: list[tuple[str, str]] = field(default_factory=list)
     lot_ids: dict[str, UUID] = field(default_factory=dict)
+    users: Mapping[WalletId, UUID] = field(default_factory=dict)
     bounds: Bounds = DEFAULT_BOUNDS
 
     # Wallets

@@ -4,18 +4,21 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from tests.ledger.oracle.books import Books, HoldFact, LotFact, Transaction, merged
+from tests.ledger.oracle.books import Books, ClaimFact, HoldFact, LotFact, Transaction, merged
 from tests.ledger.oracle.refusals import PRECEDENCE, Refusals, counts_for_limits
 from wallet.ledger.model import ORIGIN_SERVICE, OnRefundToExpired, WalletId, WalletKind
 from wallet.ledger.requests import (
+    CancelClaim,
     Capture,
     ChangeWallet,
     Extend,
     Grant,
     Increase,
     Merge,
+    PlaceClaim,
     PlaceHold,
     Post,
+    RedeemClaim,
     Refund,
     Single,
     Void,
@@ -76,6 +79,16 @@ class Effects:
                 until = now + timedelta(seconds=request.expires_in_seconds)
                 hold.expiries.append(None if last is None else max(last, until))
                 self.line(hold.homes[-1], 0)
+                self.snapshot(tx, hold)
+            case PlaceClaim():
+                self.place(tx, self.hold_of(request))
+                self.books.holds[request.id].claim = ClaimFact(request.amount, request.uses, request.once_per_user)
+                self.snapshot(tx, self.books.holds[request.id])
+            case RedeemClaim():
+                self.redeem(tx, self.books.holds[request.claim_id], request.wallet_id)
+            case CancelClaim():
+                hold = self.books.holds[request.claim_id]
+                self.release(tx, hold, "voided")
                 self.snapshot(tx, hold)
             case Refund():
                 self.refund(tx, request)
@@ -181,16 +194,34 @@ class Effects:
         self.line(request.wallet_id, 0)
         self.snapshot(tx, hold)
 
+    def hold_of(self, claim: PlaceClaim) -> PlaceHold:
+        """All uses of a claim, reserved at once: a hold that carries its lots, whoever redeems it."""
+        return PlaceHold(
+            claim.id, claim.origin, claim.reference_id, claim.fingerprint, claim.wallet_id, claim.asset_code,
+            sum(claim.amount for _ in range(claim.uses)), None, claim.expires_in_seconds, False, claim.metadata,
+            claim.options, claim.type, True,
+        )  # fmt: skip
+
+    def redeem(self, tx: Transaction, hold: HoldFact, wallet: WalletId) -> None:
+        """One use goes over, as the credit that was reserved first."""
+        assert hold.claim is not None
+        hold.claim.redeemers.append(wallet)
+        self.capture(tx, hold, hold.claim.amount, is_final=False, is_carried=True, target=wallet)
+
     def snapshot(self, tx: Transaction, hold: HoldFact) -> None:
         tx.hold = {
             "id": hold.id, "wallet": hold.homes[-1], "amount": hold.amount, "captured": hold.captured,
             "released": hold.released, "status": hold.status, "expires_at": hold.expiries[-1],
             "slices": merged(hold.slices),
+            "claim": hold.claim and (hold.claim.amount, hold.claim.uses, hold.claim.is_once_per_user),
         }  # fmt: skip
 
-    def capture(self, tx: Transaction, hold: HoldFact, amount: int, *, is_final: bool, is_carried: bool) -> None:
+    def capture(
+        self, tx: Transaction, hold: HoldFact, amount: int, *, is_final: bool, is_carried: bool,
+        target: WalletId | None = None,
+    ) -> None:  # fmt: skip
         home = hold.homes[-1]
-        target = Refusals(self.books, tx.at).target_of(hold)
+        target = target or Refusals(self.books, tx.at).target_of(hold)
         taken: list[tuple[str | None, int]] = []
         for name, size in hold.slices:
             part = min(size, amount - sum(each for _, each in taken))

@@ -17,6 +17,7 @@ from tests.ledger.oracle.refusals import PRECEDENCE, Refusals
 from wallet.ledger.batch import DEFAULT_BOUNDS, Bounds
 from wallet.ledger.model import Asset, Policy, WalletId, WalletKind, WalletState
 from wallet.ledger.requests import (
+    CancelClaim,
     Capture,
     ChangeWallet,
     Extend,
@@ -24,8 +25,10 @@ from wallet.ledger.requests import (
     Group,
     Increase,
     Merge,
+    PlaceClaim,
     PlaceHold,
     Post,
+    RedeemClaim,
     Refund,
     Request,
     Settle,
@@ -43,8 +46,10 @@ class Oracle(Effects):
         assets: Mapping[str, Asset],
         policies: Mapping[int, Policy] | None = None,
         bounds: Bounds = DEFAULT_BOUNDS,
+        users: Mapping[WalletId, UUID] | None = None,
     ) -> None:
-        super().__init__(Books(dict(openings), dict(assets), dict(policies or {}), bounds=bounds))
+        books = Books(dict(openings), dict(assets), dict(policies or {}), bounds=bounds, users=dict(users or {}))
+        super().__init__(books)
         self.accepted: dict[tuple[str, str], tuple[Single, Answer]] = {}
         self.alias: dict[UUID, tuple[str, str]] = {}
 
@@ -137,6 +142,12 @@ class Oracle(Effects):
                 refusals.place(request)
             case Capture() | Void() | Increase() | Extend():
                 refusals.step(request, self.books.holds.get(request.hold_id))
+            case PlaceClaim():
+                refusals.place(self.hold_of(request))
+            case RedeemClaim():
+                refusals.redeem(request, self.books.holds.get(request.claim_id))
+            case CancelClaim():
+                refusals.cancel(request, self.books.holds.get(request.claim_id))
             case Refund():
                 refusals.refund(request, request.original_id)
             case Merge():

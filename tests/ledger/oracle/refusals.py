@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from tests.ledger.oracle.books import MOST, Books, HoldFact
+from tests.ledger.oracle.books import MOST, Books, HoldFact, cut
 from wallet.ledger.model import WalletId, WalletKind
 from wallet.ledger.requests import (
+    CancelClaim,
     Capture,
     ChangeWallet,
     Extend,
@@ -17,6 +18,7 @@ from wallet.ledger.requests import (
     Merge,
     PlaceHold,
     Post,
+    RedeemClaim,
     Refund,
     Single,
     Void,
@@ -26,12 +28,16 @@ PRECEDENCE = [
     "reference_reused",
     "same_wallet",
     "not_found",
+    "hold_is_claim",
     "asset_mismatch",
     "system_wallet",
     "legs_unbalanced",
     "ended",
     "wallet_frozen",
     "hold_closed",
+    "claim_closed",
+    "wallet_without_user",
+    "already_redeemed",
     "not_refundable",
     "effective_in_future",
     "effective_before_original",
@@ -49,9 +55,9 @@ PRECEDENCE = [
     "condition_failed",
     "group_refused",
 ]
-BY_AMOUNT = {"topup", "bonus", "grant", "spend", "transfer", "capture"}
-NEVER_REFUNDED = {"refund", "hold", "void", "increase", "extend", "expiry", "merge"}
-COUNTED = {"spend", "transfer", "capture"}
+BY_AMOUNT = {"topup", "bonus", "grant", "spend", "transfer", "capture", "claim_redeem"}
+NEVER_REFUNDED = {"refund", "hold", "void", "increase", "extend", "expiry", "merge", "claim_place", "claim_cancel"}
+COUNTED = {"spend", "transfer", "capture", "claim_redeem"}
 UNCOUNTED = {"topup", "bonus", "grant", "refund", "expiry", "merge"}
 HOLD_AT_MOST = timedelta(days=400)
 SKEW = timedelta(seconds=5)
@@ -194,7 +200,7 @@ class Refusals:
         self.lots(request, sides)
         self.conditions(request, sides)
 
-    def most(self, bound: int, request: Post | PlaceHold) -> int:
+    def most(self, bound: int, request: Post | PlaceHold | RedeemClaim) -> int:
         """The back end may fill all there is room for, any other caller half of it."""
         return bound if request.origin == "api" else bound // 2
 
@@ -254,6 +260,9 @@ class Refusals:
         if hold is None:
             self.refuse("hold_not_found", rank="not_found")
             return
+        if hold.claim is not None:
+            self.refuse("hold_is_claim")
+            return
         home = hold.homes[-1]
         sides: list[Side] = [(home, 0)]
         if isinstance(request, Capture):
@@ -293,6 +302,50 @@ class Refusals:
         if hold.target is None:
             return self.books.asset_of(hold.homes[-1]).revenue
         return self.books.followed(hold.target)
+
+    # Claims
+
+    def redeem(self, request: RedeemClaim, hold: HoldFact | None) -> None:
+        books, wallet = self.books, request.wallet_id
+        if hold is None or hold.claim is None:
+            self.refuse("claim_not_found", rank="not_found")
+            return
+        if self.missing(wallet):
+            return
+        home, amount = hold.homes[-1], hold.claim.amount
+        if home == wallet:
+            self.refuse("same_wallet")
+            return
+        if books.openings[wallet].asset_id != books.openings[home].asset_id:
+            self.refuse("asset_mismatch", wallet)
+            return
+        if not books.is_user(wallet):
+            self.refuse("system_wallet", wallet)
+            return
+        self.end_and_freezes([(home, -amount), (wallet, amount)])
+        if not hold.remaining:
+            self.refuse("claim_closed")
+            return
+        if hold.claim.is_once_per_user:
+            user = books.users.get(wallet)
+            if user is None:
+                self.refuse("wallet_without_user", wallet)
+            elif any(books.users.get(earlier) == user for earlier in hold.claim.redeemers):
+                self.refuse("already_redeemed", wallet)
+        self.room(wallet, amount)
+        kinds = books.kinds_carried(wallet, cut(hold.slices, 0, amount), repays=False)
+        opened = sum(books.lot_to_join(wallet, kind) is None for kind in kinds)
+        if opened and len(books.lots_of(wallet)) + opened > self.most(books.bounds.lots_max, request):
+            self.refuse("too_many_lots", wallet)
+        self.conditions(request, [(home, -amount), (wallet, amount)])
+
+    def cancel(self, request: CancelClaim, hold: HoldFact | None) -> None:
+        if hold is None or hold.claim is None:
+            self.refuse("claim_not_found", rank="not_found")
+            return
+        if not hold.remaining:
+            self.refuse("claim_closed")
+        self.conditions(request, [(hold.homes[-1], 0)])
 
     # Refunds
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.ledger.rules.test_refusals import ORDINARY_CODES
 from tests.ledger.scripts import answer, ask, group, in_columns, lines_of, programme_id, told
-from tests.ledger.worlds import World, named, wallet_id, world
+from tests.ledger.worlds import World, named, user_id, wallet_id, world
 from wallet.ledger.batch import Bounds
 from wallet.ledger.model import Attachment
 from wallet.ledger.outcomes import RefusalCode as Code
@@ -114,6 +114,102 @@ h: hold alice 5; v: void h                         | w: void h                  
 h: hold alice 5; c: capture h                      | v: void h                                    -> hold_closed
 h: hold alice 5 in 10; +9                          | c: capture h                                 -> applied
 h: hold alice 5 in 10; +10                         | c: capture h                                 -> hold_closed
+k: claim alice 5                                   | k: claim alice 5 (again)                     -> replayed
+k: claim alice 5; cancel k                         | k: claim alice 5 (again)                     -> replayed
+k: claim alice 5                                   | k: claim alice 5 uses 2                      -> reference_reused
+k: claim alice 5; c: redeem k bob                  | c: redeem k bob (again)                      -> replayed
+k: claim alice 5; c: redeem k bob                  | c: redeem k cyd                              -> reference_reused
+k: claim alice 5; c: cancel k                      | c: cancel k (again)                          -> replayed
+k: claim alice 5; l: claim bob 5; c: cancel k      | c: cancel l                                  -> reference_reused
+                                                   | k: claim nobody 5                            -> wallet_not_found
+                                                   | k: claim alice 5 asset SOUP                  -> asset_not_found
+                                                   | k: claim alice 5 asset COIN                  -> asset_mismatch
+                                                   | k: claim GOLD.revenue 5                      -> system_wallet
+                                                   | k: claim COIN.treasury 5                     -> system_wallet
+merge alice bob                                    | k: claim alice 5                             -> wallet_merged
+close eve                                          | k: claim eve 5                               -> wallet_closed
+change alice freeze_outgoing=yes                   | k: claim alice 5                             -> wallet_frozen
+change alice freeze_incoming=yes                   | k: claim alice 5                             -> applied
+change alice limit_day=9                           | k: claim alice 5 uses 2                      -> limit_exceeded
+change alice limit_day=10                          | k: claim alice 5 uses 2                      -> applied
+                                                   | k: claim alice 50 uses 2                     -> applied
+                                                   | k: claim alice 51 uses 2                     -> insufficient_funds
+                                                   | k: claim bob 35 uses 2                       -> applied
+                                                   | k: claim bob 36 uses 2                       -> insufficient_funds
+hold alice 1; hold alice 1; hold alice 1           | k: claim alice 1                             -> too_many_holds
+claim alice 1; claim alice 1; claim alice 1        | h: hold alice 1                              -> too_many_holds
+claim alice 1; claim alice 1; k: claim alice 1; cancel k | h: hold alice 1                        -> applied
+claim alice 1; claim alice 1; k: claim alice 1; redeem k bob | h: hold alice 1                    -> applied
+claim alice 1                                      | k: claim alice 1 origin ann                  -> too_many_holds
+                                                   | k: claim alice 5 when alice version 1        -> version_conflict
+                                                   | k: claim alice 5 when alice balance 101..    -> condition_failed
+                                                   | k: claim alice 5 when alice balance 100..100 -> applied
+                                                   | c: redeem k bob                              -> claim_not_found
+                                                   | c: redeem k nobody                           -> claim_not_found
+                                                   | c: cancel k                                  -> claim_not_found
+h: hold alice 5                                    | c: redeem h bob                              -> claim_not_found
+h: hold alice 5                                    | c: cancel h                                  -> claim_not_found
+s: spend alice 5                                   | c: redeem s bob                              -> claim_not_found
+k: claim alice 5                                   | c: capture k                                 -> hold_is_claim
+k: claim alice 5                                   | v: void k                                    -> hold_is_claim
+k: claim alice 5                                   | i: increase k 5                              -> hold_is_claim
+k: claim alice 5                                   | e: extend k 5                                -> hold_is_claim
+k: claim alice 5; cancel k                         | v: void k                                    -> hold_is_claim
+k: claim alice 5                                   | c: redeem k nobody                           -> wallet_not_found
+k: claim alice 5                                   | c: redeem k alice                            -> same_wallet
+k: claim alice 5; merge alice bob                  | c: redeem k bob                              -> same_wallet
+k: claim alice 5; merge bob alice                  | c: redeem k bob                              -> wallet_merged
+k: claim alice 5; merge alice bob                  | c: redeem k cyd                              -> applied
+k: claim alice 5; merge alice bob                  | c: cancel k                                  -> applied
+k: claim alice 5                                   | c: redeem k dora                             -> asset_mismatch
+k: claim alice 5                                   | c: redeem k COIN.treasury                    -> asset_mismatch
+k: claim alice 5                                   | c: redeem k GOLD.revenue                     -> system_wallet
+k: claim alice 5                                   | c: redeem k GOLD.treasury                    -> system_wallet
+k: claim alice 5; close eve                        | c: redeem k eve                              -> wallet_closed
+k: claim alice 5; change alice freeze_outgoing=yes | c: redeem k bob                              -> wallet_frozen
+k: claim alice 5; change alice freeze_incoming=yes | c: redeem k bob                              -> applied
+k: claim alice 5; change bob freeze_incoming=yes   | c: redeem k bob                              -> wallet_frozen
+k: claim alice 5; change bob freeze_outgoing=yes   | c: redeem k bob                              -> applied
+k: claim alice 5; change alice freeze_outgoing=yes | c: cancel k                                  -> applied
+k: claim alice 5; cancel k                         | c: redeem k bob                              -> claim_closed
+k: claim alice 5; cancel k                         | c: cancel k                                  -> claim_closed
+k: claim alice 5; redeem k bob                     | c: redeem k cyd                              -> claim_closed
+k: claim alice 5; redeem k bob                     | c: cancel k                                  -> claim_closed
+k: claim alice 5 uses 2; redeem k bob              | c: redeem k bob                              -> applied
+k: claim alice 5 uses 2; redeem k bob              | c: redeem k cyd                              -> applied
+k: claim alice 5 in 10; +9                         | c: redeem k bob                              -> applied
+k: claim alice 5 in 10; +10                        | c: redeem k bob                              -> claim_closed
+k: claim alice 5 in 10; +10                        | c: cancel k                                  -> claim_closed
+k: claim alice 5 uses 2 once; redeem k bob         | c: redeem k bob                              -> already_redeemed
+k: claim alice 5 uses 2 once; redeem k bob         | c: redeem k cyd                              -> already_redeemed
+k: claim bob 5 uses 2 once; redeem k cyd           | c: redeem k alice                            -> applied
+k: claim alice 5 uses 2 once; l: claim alice 5 uses 2 once; redeem k bob | c: redeem l bob        -> applied
+k: claim alice 5 uses 2 once; redeem k bob; r: transfer bob alice 5 | c: redeem k bob             -> already_redeemed
+k: claim alice 5 uses 2 once; c: redeem k bob; refund c | d: redeem k bob                         -> already_redeemed
+k: claim alice 5 uses 3 once; redeem k bob; merge bob eve | c: redeem k cyd                       -> already_redeemed
+k: claim alice 5 uses 2 once                       | c: redeem k eve                              -> wallet_without_user
+k: claim alice 5 uses 2                            | c: redeem k eve                              -> applied
+k: claim alice 5                                   | c: redeem k bob when bob version 1           -> version_conflict
+k: claim alice 5                                   | c: redeem k bob when alice version 0         -> version_conflict
+k: claim alice 5                                   | c: redeem k bob when cyd version 0           -> condition_failed
+k: claim alice 5                                   | c: redeem k bob when bob balance ..54        -> condition_failed
+k: claim alice 5                                   | c: redeem k bob when bob balance 55..55      -> applied
+k: claim alice 5                                   | c: redeem k bob when alice balance 95..95    -> applied
+k: claim alice 5                                   | c: cancel k when alice version 0             -> version_conflict
+k: claim alice 5                                   | c: cancel k when alice balance 101..         -> condition_failed
+k: claim alice 61                                  | c: redeem k cyd                              -> max_balance_exceeded
+k: claim alice 60                                  | c: redeem k cyd                              -> applied
+topup eve 1 lot paid; topup eve 1 lot paid; topup eve 1 lot paid; topup bob 9 lot promotional; k: claim bob 9 | c: redeem k eve -> too_many_lots
+topup eve 1 lot paid; topup eve 1 lot paid; topup eve 1 lot promotional; topup bob 9 lot promotional; k: claim bob 9 | c: redeem k eve -> applied
+topup eve 1 lot paid; topup eve 1 lot paid; topup eve 1 lot paid; k: claim bob 9 | c: redeem k eve -> applied
+topup eve 1 lot paid; topup eve 1 lot paid; topup bob 9 lot promotional; topup bob 9 lot promotional in 9; k: claim bob 9 uses 2 | c: redeem k eve -> applied
+topup eve 1 lot paid; topup bob 9 lot promotional; k: claim bob 9 | c: redeem k eve origin ann    -> too_many_lots
+k: claim alice 5                                   | x: close alice                               -> wallet_not_empty
+topup eve 5; k: claim eve 5; redeem k bob          | x: close eve                                 -> applied
+k: claim alice 5                                   | r: refund k                                  -> not_refundable
+k: claim alice 5; c: cancel k                      | r: refund c                                  -> not_refundable
+k: claim alice 5; c: redeem k bob                  | r: refund c 3                                -> applied
+k: claim alice 5; c: redeem k bob                  | r: refund c 6                                -> refund_exceeds_original
 h: hold alice 5                                    | r: refund h                                  -> not_refundable
 h: hold alice 5; v: void h                         | r: refund v                                  -> not_refundable
 h: hold alice 5; i: increase h 1                   | r: refund i                                  -> not_refundable
@@ -243,6 +339,16 @@ before                                              | asked                     
 merge alice bob                                     | x: move alice-5,eve+6                         | x: move alice-5,eve+5               -> legs_unbalanced          > wallet_merged
 merge alice bob; close eve                          | t: transfer alice eve 5                       | t: transfer bob eve 5               -> wallet_merged            > wallet_closed
 close eve; change alice freeze_outgoing=yes         | t: transfer alice eve 5                       | t: transfer alice cyd 5             -> wallet_closed            > wallet_frozen
+k: claim alice 5                                    | c: capture k when GOLD.revenue balance 0..    | h: hold GOLD.revenue 5              -> hold_is_claim            > system_wallet
+k: claim alice 5                                    | c: redeem k COIN.treasury                     | c: redeem k GOLD.treasury           -> asset_mismatch           > system_wallet
+k: claim alice 5; cancel k; close eve               | c: redeem k eve                               | c: redeem k cyd                     -> wallet_closed            > claim_closed
+k: claim alice 5; cancel k; change cyd freeze_incoming=yes | c: redeem k cyd                        | c: cancel k                         -> wallet_frozen            > claim_closed
+k: claim alice 5 once; redeem k bob                 | c: redeem k eve                               | r: refund k                         -> claim_closed             > not_refundable
+k: claim alice 5 once                               | c: redeem k eve when eve version 9            | d: redeem k bob when bob version 9  -> wallet_without_user      > version_conflict
+k: claim alice 5 uses 2 once; redeem k bob          | c: redeem k cyd when cyd version 9            | c: cancel k when alice version 9    -> already_redeemed         > version_conflict
+k: claim alice 61 once                              | c: redeem k cyd when cyd version 9            | c: redeem k cyd                     -> version_conflict         > max_balance_exceeded
+topup cyd 1 lot paid; topup cyd 1 lot paid; topup cyd 1 lot paid; topup bob 62 lot promotional; k: claim bob 61; l: claim bob 1 | c: redeem k cyd | c: redeem l cyd -> max_balance_exceeded > too_many_lots
+topup cyd 1 lot paid; topup cyd 1 lot paid; topup cyd 1 lot paid; topup bob 2 lot promotional; k: claim bob 1; topup alice 1; l: claim alice 1 | c: redeem k cyd when cyd balance ..1 | c: redeem l cyd when cyd balance ..1 -> too_many_lots > condition_failed
 h: hold alice 5; v: void h; change alice freeze_outgoing=yes | c: capture h                         | i: extend h 9                       -> wallet_frozen            > hold_closed
 h: hold alice 5; void h                             | c: capture h effective 9                      | s: spend alice 5 effective 9        -> hold_closed              > effective_in_future
 h: hold alice 5                                     | r: refund h effective 9                       | s: spend alice 5 effective 9        -> not_refundable           > effective_in_future
@@ -272,7 +378,9 @@ def here(request: pytest.FixtureRequest) -> World:
     """Told twice: with everything at hand, and with no more than storage loads."""
     attachment = Attachment(programme_id("gym"), wallet_id("alice"), 0)
     attachments = {(attachment.programme_id, attachment.wallet_id): attachment}
-    return replace(world(WALLETS), attachments=attachments, is_thrifty=request.param, bounds=Bounds(3, 3))
+    users = {wallet_id(name): user_id(user) for name, user in (("alice", "ann"), ("bob", "ben"), ("cyd", "ben"))}
+    start = replace(world(WALLETS), attachments=attachments, users=users)
+    return replace(start, is_thrifty=request.param, bounds=Bounds(3, 3))
 
 
 @pytest.mark.parametrize("row", in_columns(STORIES), ids=" | ".join)
@@ -333,6 +441,15 @@ def test_a_merged_wallet_names_the_one_it_was_merged_into(here: World) -> None:
 def test_a_closed_hold_says_how_it_ended(here: World, before: str, status: str) -> None:
     here = told(here, "h: hold alice 5 in 9", before)
     assert refusal(here, "c: capture h").members == (("hold_status", status),)
+
+
+@pytest.mark.parametrize(
+    ("before", "status"), [("cancel k", "cancelled"), ("redeem k bob", "redeemed"), ("+9", "expired")]
+)
+@pytest.mark.parametrize("asked", ["c: redeem k cyd", "c: cancel k"])
+def test_a_closed_claim_says_how_it_ended(here: World, before: str, status: str, asked: str) -> None:
+    here = told(here, "k: claim alice 5 in 9", before)
+    assert refusal(here, asked).members == (("claim_status", status),)
 
 
 def test_a_version_conflict_says_which_version_the_wallet_has(here: World) -> None:

@@ -94,7 +94,7 @@ def ring(source: Source) -> Ring:
 
 async def test_a_key_is_looked_up_once(ring: Ring, source: Source) -> None:
     found = source.add(key_text())
-    await ring.step()
+    await ring.poll()
     assert ring.known(key_text()) is None
     caller = await ring.found(key_text())
     assert (caller.key_id, caller.scopes) == (found.id, {Scope.READ})
@@ -104,7 +104,7 @@ async def test_a_key_is_looked_up_once(ring: Ring, source: Source) -> None:
 
 async def test_it_counts_only_while_the_last_poll_is_young(ring: Ring, source: Source) -> None:
     source.add(key_text())
-    await ring.step()
+    await ring.poll()
     await ring.found(key_text())
     ring.time += FRESH_SECONDS - 0.001
     assert ring.known(key_text()) is not None
@@ -112,7 +112,7 @@ async def test_it_counts_only_while_the_last_poll_is_young(ring: Ring, source: S
     assert ring.known(key_text()) is None
     await ring.found(key_text())
     assert len(source.asked) == 2
-    await ring.step()
+    await ring.poll()
     assert ring.known(key_text()) is not None
 
 
@@ -124,12 +124,12 @@ async def test_before_the_first_poll_nobody_is_let_in_unasked(ring: Ring, source
 
 async def test_when_polls_fail_it_is_asked_and_when_that_fails_nobody_is_let_in(ring: Ring, source: Source) -> None:
     source.add(key_text())
-    await ring.step()
+    await ring.poll()
     await ring.found(key_text())
     source.is_away = True
     ring.time += FRESH_SECONDS
     with pytest.raises(StorageUnavailable):
-        await ring.step()
+        await ring.poll()
     assert ring.known(key_text()) is None
     with pytest.raises(StorageUnavailable):
         await ring.found(key_text())
@@ -145,17 +145,17 @@ async def test_a_poll_that_is_answered_late_counts_from_when_it_was_asked(ring: 
         return await polled(clock)
 
     source.revoked_since = late  # type: ignore[method-assign]
-    await ring.step()
+    await ring.poll()
     assert ring.known(key_text()) is None
 
 
 async def test_a_revoked_key_is_dropped_by_the_next_poll(ring: Ring, source: Source) -> None:
     found = source.add(key_text())
-    await ring.step()
+    await ring.poll()
     await ring.found(key_text())
     source.add(key_text(), id=found.id, is_revoked=True)
     source.revoked.append(found.id)
-    await ring.step()
+    await ring.poll()
     assert ring.known(key_text()) is None
     with pytest.raises(Unauthenticated):
         await ring.found(key_text())
@@ -168,7 +168,7 @@ async def test_a_look_up_that_a_revocation_overtook_lets_nobody_in(ring: Ring, s
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     source.revoked.append(found.id)
-    await ring.step()
+    await ring.poll()
     source.gate.set()
     with pytest.raises(Unauthenticated):
         await look_up
@@ -176,7 +176,7 @@ async def test_a_look_up_that_a_revocation_overtook_lets_nobody_in(ring: Ring, s
 
 async def test_expiry_is_looked_at_on_each_use(ring: Ring, source: Source) -> None:
     source.add(key_text(), expires_in_seconds=0.5)
-    await ring.step()
+    await ring.poll()
     await ring.found(key_text())
     ring.time += 0.4
     assert ring.known(key_text()) is not None
@@ -216,7 +216,7 @@ async def test_a_wrong_key_that_comes_again_is_not_asked_for_again(ring: Ring, s
 async def test_what_is_remembered_has_a_bound(ring: Ring, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(key_ring, "KEYS_HELD_MAX", 3)
     monkeypatch.setattr(key_ring, "MISSES_HELD_MAX", 3)
-    await ring.step()
+    await ring.poll()
     for number in range(10):
         source.add(key_text(number))
         await ring.found(key_text(number))
@@ -228,7 +228,7 @@ async def test_what_is_remembered_has_a_bound(ring: Ring, source: Source, monkey
 
 async def test_many_who_bring_one_key_ask_once(ring: Ring, source: Source) -> None:
     source.add(key_text())
-    await ring.step()
+    await ring.poll()
     await asyncio.gather(*(ring.found(key_text()) for _ in range(50)))
     assert len(source.asked) == 1
 
@@ -258,7 +258,7 @@ async def test_a_flood_of_wrong_keys_waits_in_a_short_line(ring: Ring, source: S
 
 async def test_who_was_let_in_before_does_not_wait_behind_wrong_keys(ring: Ring, source: Source) -> None:
     source.add(key_text(LOOK_UPS_WAITING_MAX))
-    await ring.step()
+    await ring.poll()
     await ring.found(key_text(LOOK_UPS_WAITING_MAX))
     ring.time += FRESH_SECONDS
     source.gate = asyncio.Event()
@@ -274,20 +274,20 @@ async def test_who_was_let_in_before_does_not_wait_behind_wrong_keys(ring: Ring,
 async def test_who_stays_is_let_out_when_the_key_ends(ring: Ring, source: Source) -> None:
     revoked = source.add(key_text(1))
     source.add(key_text(2), expires_in_seconds=5.0)
-    await ring.step()
+    await ring.poll()
     one, two = await ring.found(key_text(1)), await ring.found(key_text(2))
     for caller in (one, two, DEVELOPER):
         await ring.ensure_still_in(caller)
     source.keys = {text: key for text, key in source.keys.items() if key is not revoked}
     source.add(key_text(1), id=revoked.id, is_revoked=True)
     source.revoked.append(revoked.id)
-    await ring.step()
+    await ring.poll()
     with pytest.raises(Unauthenticated):
         await ring.ensure_still_in(one)
     await ring.ensure_still_in(two)
     source.add(key_text(2), id=two.key_id, expires_in_seconds=-0.1)
     ring.time += 5
-    await ring.step()
+    await ring.poll()
     with pytest.raises(Unauthenticated):
         await ring.ensure_still_in(two)
     source.is_away = True
@@ -298,38 +298,38 @@ async def test_who_stays_is_let_out_when_the_key_ends(ring: Ring, source: Source
 
 async def test_what_was_changed_by_hand_is_read_in_time(ring: Ring, source: Source) -> None:
     found = source.add(key_text())
-    await ring.step()
+    await ring.poll()
     await ring.found(key_text())
     source.add(key_text(), id=found.id, scopes=["spend"])
     ring.time += UPKEEP_SECONDS
-    await ring.step()
+    await ring.poll()
     caller = ring.known(key_text())
     assert caller is not None
     assert caller.scopes == {Scope.SPEND}
     source.keys.clear()
     ring.time += UPKEEP_SECONDS
-    await ring.step()
+    await ring.poll()
     assert ring.known(key_text()) is None
 
 
 async def test_its_use_is_noted_in_time_and_once(ring: Ring, source: Source) -> None:
     used, unused = source.add(key_text(1)), source.add(key_text(2))
-    await ring.step()
+    await ring.poll()
     for number in (1, 2):
         await ring.found(key_text(number))
     ring.time += UPKEEP_SECONDS
-    await ring.step()
+    await ring.poll()
     assert set(source.noted) == {used.id, unused.id}
     source.noted.clear()
     assert ring.known(key_text(1)) is not None
     ring.time += UPKEEP_SECONDS
-    await ring.step()
+    await ring.poll()
     assert source.noted == [used.id]
 
 
 async def test_a_use_that_could_not_be_noted_is_noted_later(ring: Ring, source: Source) -> None:
     used = source.add(key_text())
-    await ring.step()
+    await ring.poll()
     await ring.found(key_text())
 
     async def fail(_: Sequence[UUID]) -> None:
@@ -338,10 +338,10 @@ async def test_a_use_that_could_not_be_noted_is_noted_later(ring: Ring, source: 
     ring.time += UPKEEP_SECONDS
     noting, source.note_use = source.note_use, fail  # type: ignore[method-assign]
     with pytest.raises(StorageUnavailable):
-        await ring.step()
+        await ring.poll()
     source.note_use = noting  # type: ignore[method-assign]
     ring.time += UPKEEP_SECONDS
-    await ring.step()
+    await ring.poll()
     assert source.noted == [used.id]
 
 
@@ -363,7 +363,7 @@ class TestRates:
     async def test_a_second_of_requests_is_let_in_at_once_and_then_as_many_per_second(self, source: Source) -> None:
         ring = Ring(source)
         source.add(key_text(), requests_per_second=10)
-        await ring.step()
+        await ring.poll()
         await ring.found(key_text())
         for _ in range(9):
             assert ring.known(key_text()) is not None
@@ -378,7 +378,7 @@ class TestRates:
     async def test_each_worker_lets_its_part_in_and_at_least_one(self, source: Source) -> None:
         ring = Ring(source, workers=4)
         source.add(key_text(), requests_per_second=2)
-        await ring.step()
+        await ring.poll()
         await ring.found(key_text())
         with pytest.raises(RateLimited) as limited:
             ring.known(key_text())
@@ -388,7 +388,7 @@ class TestRates:
         ring = Ring(source, requests_per_second_max=1)
         source.add(key_text(1))
         source.add(key_text(2), requests_per_second=2)
-        await ring.step()
+        await ring.poll()
         for number in (1, 2):
             await ring.found(key_text(number))
         with pytest.raises(RateLimited):
@@ -410,9 +410,9 @@ class TestRates:
 
 @pytest.mark.parametrize("ahead_seconds", [1200, -1200])
 async def test_each_poll_compares_the_clocks(ring: Ring, ahead_seconds: int) -> None:
-    await ring.step()
+    await ring.poll()
     ring.ahead_seconds = ahead_seconds
-    await ring.step()
+    await ring.poll()
     # While a question is under way nobody knows when it was that the database looked at its clock.
     assert [round(offset) for offset in ring.offsets] == [0, ahead_seconds]
     assert round(ring.clock_offset_seconds) == ahead_seconds

@@ -15,9 +15,10 @@ from wallet.service.access.permissions import Permissions
 from wallet.service.access.scopes import MOVES, scopes_of
 from wallet.service.due.keeper import settle_request
 from wallet.service.reads.lists import Reads
+from wallet.service.writes.claim_commands import ClaimCommands
 from wallet.service.writes.commands import Commands
 
-_COMMANDS, _WORDS = Commands(), {"reference_id": "r", "metadata": None}
+_COMMANDS, _CLAIMS, _WORDS = Commands(), ClaimCommands(), {"reference_id": "r", "metadata": None}
 TOP_UP = _COMMANDS.wallet_movement("topup", wallet_id=uuid4(), asset_code="GOLD", amount=5, **_WORDS)
 OF_EACH_KIND = (
     TOP_UP,
@@ -26,6 +27,9 @@ OF_EACH_KIND = (
     _COMMANDS.void(hold_id=uuid4(), **_WORDS),
     _COMMANDS.increase(hold_id=uuid4(), amount=5, **_WORDS),
     _COMMANDS.extend(hold_id=uuid4(), expires_in_seconds=5, **_WORDS),
+    _CLAIMS.claim_place(wallet_id=uuid4(), asset_code="GOLD", amount=5, code_hash=bytes(32), **_WORDS),
+    _CLAIMS.claim_redeem(claim_id=uuid4(), wallet_id=uuid4(), **_WORDS),
+    _CLAIMS.claim_cancel(claim_id=uuid4(), **_WORDS),
     _COMMANDS.refund(transaction_id=uuid4(), **_WORDS),
     _COMMANDS.merge(source=uuid4(), target=uuid4(), **_WORDS),
     _COMMANDS.change_wallet("close", wallet_id=uuid4()),

@@ -143,12 +143,12 @@ class Keeping:
             now=clock,
         )
 
-    async def step(self) -> float:
-        return await soon(self.keeper.step())
+    async def run_round(self) -> float:
+        return await soon(self.keeper.run_round())
 
-    async def steps(self) -> None:
+    async def rounds(self) -> None:
         """Step until there is nothing to do at once."""
-        while await self.step() == 0:
+        while await self.run_round() == 0:
             pass
 
 
@@ -241,9 +241,9 @@ async def test_what_is_due_is_settled_the_longest_due_first(
 ) -> None:
     for days, wallet in zip((3, 1, 0, 2), wallets, strict=True):
         await let_be_due(connection, wallet, THEN + days * DAY)
-    assert await keeping_two.step() == 0
+    assert await keeping_two.run_round() == 0
     assert books.wallets == [wallets[2], wallets[1]]
-    await keeping_two.steps()
+    await keeping_two.rounds()
     assert books.wallets[2:] == [wallets[3], wallets[0]]
     assert await count_due(connection) == 0
 
@@ -254,10 +254,10 @@ async def test_a_wallet_with_more_due_than_one_portion_is_settled_again_at_once(
     # The portions end at the instant they began at: all of it is due at once.
     await let_be_due(connection, wallets[0])
     books.answers[wallets[0]] = Settled(is_all=False)
-    assert [await keeping.step() for _ in range(4)] == [0] * 4
+    assert [await keeping.run_round() for _ in range(4)] == [0] * 4
     assert books.wallets == [wallets[0]] * 4
     del books.answers[wallets[0]]
-    await keeping.steps()
+    await keeping.rounds()
     assert await count_due(connection) == 0
     assert {report.posted.failed for report in keeping.reports} == {0}
 
@@ -267,8 +267,8 @@ async def test_a_grant_that_waits_for_what_is_due_is_tried_again_soon(
 ) -> None:
     await attach(connection, wallets[0])
     books.answers[wallets[0]] = MoreIsDue("more")
-    assert await keeping.step() == DUE_SECONDS
-    assert await keeping.step() == DUE_SECONDS
+    assert await keeping.run_round() == DUE_SECONDS
+    assert await keeping.run_round() == DUE_SECONDS
     assert books.wallets == [wallets[0]] * 2
 
 
@@ -276,9 +276,9 @@ async def test_what_is_not_due_yet_waits_and_so_does_the_keeper(
     keeping: Keeping, books: Books, connection: asyncpg.Connection, wallets: list[UUID]
 ) -> None:
     await let_be_due(connection, wallets[0], await now(connection) + DAY)
-    assert await keeping.step() == DUE_SECONDS
+    assert await keeping.run_round() == DUE_SECONDS
     await let_be_due(connection, wallets[0], await now(connection) + timedelta(seconds=0.5))
-    assert 0 < await keeping.step() <= 0.5
+    assert 0 < await keeping.run_round() <= 0.5
     assert books.seen == []
 
 
@@ -288,7 +288,7 @@ async def test_missed_periods_come_one_after_the_other_the_oldest_first(
     start = await now(connection) - 3 * DAY
     await attach(connection, wallets[0], start)
     await attach(connection, wallets[1], start + DAY / 2)
-    await keeping.steps()
+    await keeping.rounds()
     granted = [(request.wallet_id, request.period) for request in books.requests if isinstance(request, Grant)]
     assert sorted(granted) == sorted(
         [(wallets[0], period) for period in range(4)] + [(wallets[1], period) for period in range(3)]
@@ -304,7 +304,7 @@ async def test_a_programme_that_has_ended_is_granted_no_more_and_looked_at_once(
 ) -> None:
     await attach(connection, wallets[0])
     await connection.execute("UPDATE programmes SET ends_at = $1", THEN + 2 * DAY)
-    await keeping.steps()
+    await keeping.rounds()
     assert [request.period for request in books.requests if isinstance(request, Grant)] == [0, 1]
     assert await connection.fetchval("SELECT next_at FROM programme_wallets") is None
 
@@ -314,7 +314,7 @@ async def test_a_period_that_somebody_else_has_granted_is_none_of_its_business(
 ) -> None:
     await attach(connection, wallets[0])
     books.answers[wallets[0]] = Refused(RefusalCode.PROGRAMME_NOT_FOUND, "It was granted.")
-    assert await keeping.step() == 0
+    assert await keeping.run_round() == 0
     assert keeping.reports[-1].posted.failed == 0
 
 
@@ -330,14 +330,14 @@ async def test_a_wallet_that_cannot_be_settled_rests_and_the_others_do_not_wait(
     for days, wallet in enumerate(wallets):
         await let_be_due(connection, wallet, THEN + days * DAY)
     books.answers = {wallets[0]: trouble, wallets[1]: trouble}
-    assert await keeping_two.step() == DUE_SECONDS
-    await keeping_two.steps()
+    assert await keeping_two.run_round() == DUE_SECONDS
+    await keeping_two.rounds()
     assert books.wallets == wallets
     books.answers = {}
-    await keeping_two.steps()
+    await keeping_two.rounds()
     assert books.wallets == wallets, "they rest"
     clock.seconds += REST_SECONDS
-    await keeping_two.steps()
+    await keeping_two.rounds()
     assert books.wallets == wallets + wallets[:2]
     assert await count_due(connection) == 0
 
@@ -347,7 +347,7 @@ async def test_a_wallet_that_settling_does_not_move_on_is_not_settled_for_ever(
 ) -> None:
     await let_be_due(connection, wallets[0])
     books.answers[wallets[0]] = Settled()
-    await keeping.steps()
+    await keeping.rounds()
     assert len(books.seen) == 2
     assert keeping.reports[-1].posted.failed in (0, 1)
 
@@ -373,9 +373,9 @@ async def test_a_full_queue_is_waited_for_and_nobody_rests(
 ) -> None:
     await let_be_due(connection, wallets[0])
     books.for_all = Overloaded("full")
-    assert await keeping.step() == DUE_SECONDS
+    assert await keeping.run_round() == DUE_SECONDS
     books.for_all = None
-    assert await keeping.step() == 0
+    assert await keeping.run_round() == 0
     assert await count_due(connection) == 0
 
 
@@ -384,20 +384,20 @@ async def test_a_fault_under_a_settling_does_not_end_the_keeper(
 ) -> None:
     await let_be_due(connection, wallets[0])
     books.for_all = InvariantViolated("broken")
-    assert [await keeping.step() for _ in range(2)] == [DUE_SECONDS] * 2
+    assert [await keeping.run_round() for _ in range(2)] == [DUE_SECONDS] * 2
     books.for_all = None
-    await keeping.steps()
+    await keeping.rounds()
     assert await count_due(connection) == 0
 
 
 async def test_a_lost_connection_is_replaced(
     keeping: Keeping, connection: asyncpg.Connection, wallets: list[UUID]
 ) -> None:
-    await keeping.step()
+    await keeping.run_round()
     await let_be_due(connection, wallets[0])
     await connection.execute(f"SELECT pg_terminate_backend(pid, 60000) FROM ({DUE_SESSIONS}) AS session")
-    await keeping.step()
-    await keeping.steps()
+    await keeping.run_round()
+    await keeping.rounds()
     assert await count_due(connection) == 0
 
 
@@ -405,7 +405,7 @@ async def test_a_database_that_is_not_there_is_tried_again_and_logged_once(
     database_url: str, books: Books, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     keeping = Keeping(database_url.replace("/wallet_test_", "/wallet_test_no_"), books, clock)
-    assert [await keeping.step() for _ in range(3)] == [DUE_SECONDS] * 3
+    assert [await keeping.run_round() for _ in range(3)] == [DUE_SECONDS] * 3
     assert len([record for record in caplog.records if "what is due waits" in record.message]) == 1
 
 
@@ -414,7 +414,7 @@ async def test_the_lag_is_that_of_the_longest_due_and_none_when_nothing_is(
 ) -> None:
     await let_be_due(connection, wallets[0], await now(connection) - 2 * DAY)
     await let_be_due(connection, wallets[1], await now(connection) - DAY)
-    await keeping.steps()
+    await keeping.rounds()
     first, last = keeping.reports[0], keeping.reports[-1]
     assert 2 * 86_400 <= first.lag_seconds < 2 * 86_400 + 3600
     assert first.posted.settled == 2
@@ -426,8 +426,8 @@ async def test_what_rests_is_still_late(
 ) -> None:
     await let_be_due(connection, wallets[0])
     books.answers[wallets[0]] = StorageUnavailable("held")
-    await keeping.steps()
-    await keeping.steps()
+    await keeping.rounds()
+    await keeping.rounds()
     assert len(books.seen) == 1
     assert keeping.reports[-1].lag_seconds > 0
 
@@ -548,7 +548,7 @@ async def test_a_request_works_so_long_and_says_what_remains(
     await attach(connection, wallets[0], await now(connection) + DAY)
 
     def take_long(_: Request) -> None:
-        clock.seconds += Settings().step_seconds_max / 2
+        clock.seconds += Settings().stage_seconds_max / 2
 
     books.after = take_long
     advanced = await sandbox_clock(database_url, books, now=clock).advance(10 * 86_400)

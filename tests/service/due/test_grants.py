@@ -69,7 +69,7 @@ class Process:
         async with asyncio.timeout(120):
             while True:
                 self.reports.clear()
-                wait = await self.keeper.step()
+                wait = await self.keeper.run_round()
                 self.clock_seconds += DUE_SECONDS  # what rests gets up again, soon
                 if wait and self.reports and not self.reports[-1].lag_seconds:
                     return

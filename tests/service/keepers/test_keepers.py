@@ -53,7 +53,7 @@ async def until_leader(keepers: Keepers) -> None:
     """Step until it leads: a session that was closed a moment ago may still be ending."""
     async with asyncio.timeout(60):
         while not keepers.report.is_leader:
-            await keepers.step()
+            await keepers.run_round()
             await asyncio.sleep(0.01)
 
 
@@ -61,7 +61,7 @@ async def until_moved(keepers: Keepers, seq: int) -> None:
     """Step until the watermark is there: autovacuum, too, may hold the fence back for a moment."""
     async with asyncio.timeout(60):
         while keepers.report.watermark_seq < seq:
-            await keepers.step()
+            await keepers.run_round()
             await asyncio.sleep(0.01)
 
 
@@ -76,8 +76,8 @@ async def take_seq(connection: asyncpg.Connection) -> int:
 async def test_of_two_keepers_exactly_one_leads(database_url: str) -> None:
     async with two_keepers(database_url) as (first, second):
         for _ in range(3):
-            await first.step()
-            await second.step()
+            await first.run_round()
+            await second.run_round()
         assert (first.report.is_leader, second.report.is_leader) == (True, False)
 
 
@@ -85,18 +85,18 @@ async def test_the_second_takes_over_when_the_firsts_connection_is_terminated(
     database_url: str, connection: asyncpg.Connection
 ) -> None:
     async with two_keepers(database_url) as (first, second):
-        await first.step()
+        await first.run_round()
         await end_keeper_sessions(connection)
         await until_leader(second)
-        await first.step()
-        await first.step()
+        await first.run_round()
+        await first.run_round()
         assert (first.report.is_leader, second.report.is_leader) == (False, True)
 
 
 async def test_the_second_takes_over_when_the_first_is_closed(database_url: str) -> None:
     async with two_keepers(database_url) as (first, second):
-        await first.step()
-        await second.step()
+        await first.run_round()
+        await second.run_round()
         await first.close()
         await until_leader(second)
         assert not first.report.is_leader
@@ -104,9 +104,9 @@ async def test_the_second_takes_over_when_the_first_is_closed(database_url: str)
 
 async def test_a_leader_that_lost_its_connection_leads_again(database_url: str, connection: asyncpg.Connection) -> None:
     keepers = keepers_of(database_url)
-    await keepers.step()
+    await keepers.run_round()
     await end_keeper_sessions(connection)
-    assert await keepers.step() == LEAD_SECONDS
+    assert await keepers.run_round() == LEAD_SECONDS
     assert not keepers.report.is_leader
     await until_leader(keepers)
     await keepers.close()
@@ -114,8 +114,8 @@ async def test_a_leader_that_lost_its_connection_leads_again(database_url: str, 
 
 async def test_who_does_not_lead_asks_again_each_second(database_url: str) -> None:
     async with two_keepers(database_url) as (first, second):
-        await first.step()
-        assert await second.step() == LEAD_SECONDS
+        await first.run_round()
+        assert await second.run_round() == LEAD_SECONDS
 
 
 async def test_a_database_that_is_not_there_is_tried_again_and_logged_once(
@@ -123,7 +123,7 @@ async def test_a_database_that_is_not_there_is_tried_again_and_logged_once(
 ) -> None:
     reports: list[KeeperReport] = []
     keepers = keepers_of(database_url.replace("/wallet_test_", "/wallet_test_no_"), observe=reports.append)
-    assert [await keepers.step() for _ in range(3)] == [LEAD_SECONDS] * 3
+    assert [await keepers.run_round() for _ in range(3)] == [LEAD_SECONDS] * 3
     assert [report.is_leader for report in reports] == [False] * 3
     # What is wrong with it, and that the keepers pause.
     said = [record.name for record in caplog.records if record.levelno >= logging.WARNING]
@@ -169,7 +169,7 @@ async def test_an_idle_ledger_is_looked_at_and_nothing_is_written(
     await until_moved(keepers, await take_seq(connection))
     # The row's place and writer: any update changes them.
     before = await connection.fetchrow("SELECT ctid, xmin, moved_at FROM watermarks")
-    assert [await keepers.step() for _ in range(3)] == [INTERVAL] * 3
+    assert [await keepers.run_round() for _ in range(3)] == [INTERVAL] * 3
     assert await connection.fetchrow("SELECT ctid, xmin, moved_at FROM watermarks") == before
     await keepers.close()
 
@@ -183,9 +183,9 @@ async def test_a_fence_that_is_held_back_ages_and_its_blocker_is_named(
     async with connection.transaction():
         await connection.execute("SELECT pg_current_xact_id()")
         seq = await take_seq(connection)
-        await keepers.step()
+        await keepers.run_round()
         clock.seconds += 7
-        await keepers.step()
+        await keepers.run_round()
         report = keepers.report
     assert report.watermark_seq < seq
     assert report.fence_age_seconds >= 7
@@ -201,11 +201,11 @@ async def test_a_fence_that_was_held_back_is_young_again_once_it_is_passed(
     async with connection.transaction():
         await connection.execute("SELECT pg_current_xact_id()")
         seq = await take_seq(connection)
-        await keepers.step()
+        await keepers.run_round()
         clock.seconds += 7
-        await keepers.step()
+        await keepers.run_round()
     await until_moved(keepers, seq)
-    await keepers.step()
+    await keepers.run_round()
     assert (keepers.report.fence_age_seconds, keepers.report.blockers) == (0, ())
     await keepers.close()
 
@@ -218,10 +218,10 @@ async def test_a_fence_held_back_for_long_is_logged_once_with_its_blocker(
     async with connection.transaction():
         await connection.execute("SELECT pg_current_xact_id()")
         await take_seq(connection)
-        await keepers.step()
+        await keepers.run_round()
         clock.seconds += BLOCKED_LOG_SECONDS
-        await keepers.step()
-        await keepers.step()
+        await keepers.run_round()
+        await keepers.run_round()
     [message] = [record.message for record in caplog.records if "held back" in record.message]
     assert f"(pid {connection.get_server_pid()})" in message
     await keepers.close()
@@ -230,7 +230,7 @@ async def test_a_fence_held_back_for_long_is_logged_once_with_its_blocker(
 async def test_the_age_of_a_fence_is_told_by_the_leader_only(database_url: str) -> None:
     clock = Clock()
     keepers = keepers_of(database_url, clock=clock)
-    await keepers.step()
+    await keepers.run_round()
     await keepers.close()
     clock.seconds += 100
     assert keepers.report.fence_age_seconds == 0
@@ -241,22 +241,22 @@ async def test_a_fence_just_set_is_looked_at_again_soon(database_url: str, conne
     async with connection.transaction():
         await connection.execute("SELECT pg_current_xact_id()")
         await take_seq(connection)
-        assert await keepers.step() < INTERVAL
+        assert await keepers.run_round() < INTERVAL
     await keepers.close()
 
 
 async def test_old_declines_are_pruned_now_and_then(database_url: str, connection: asyncpg.Connection) -> None:
     clock = Clock()
     keepers = keepers_of(database_url, clock=clock)
-    await keepers.step()
+    await keepers.run_round()
     await connection.execute(
         "INSERT INTO declines (created_at, shard, origin, reference_id, type, code)"
         " VALUES ('2000-01-01', 0, 'api', 'r', 'spend', 'insufficient_funds')"
     )
-    await keepers.step()
+    await keepers.run_round()
     assert await connection.fetchval("SELECT count(*) FROM declines") == 1
     clock.seconds += PRUNE_SECONDS
-    await keepers.step()
+    await keepers.run_round()
     assert await connection.fetchval("SELECT count(*) FROM declines") == 0
     await keepers.close()
 
@@ -274,6 +274,6 @@ async def test_snapshots_follow_the_watermark(database_url: str, connection: asy
     )
     await until_moved(keepers, 1)
     clock.seconds += 10
-    await keepers.step()
+    await keepers.run_round()
     assert await connection.fetchval("SELECT balance FROM system_snapshots") == -5
     await keepers.close()

@@ -26,7 +26,7 @@ from tests.storage.ledgers import (
 from wallet.errors import BadData
 from wallet.ledger.outcomes import Applied, RefusalCode, Refused, Replayed
 from wallet.ledger.requests import Post, Request
-from wallet.service.writes.ordered_committer import LaneCommitter
+from wallet.service.writes.ordered_committer import OrderedCommitter
 from wallet.storage.batch.commit import WALLETS_READ_LEAST
 from wallet.storage.batch.wallets_to_lock import wallets_locked
 from wallet.storage.batch.write_by_copy import ENTRIES_LEAST
@@ -147,7 +147,7 @@ async def test_one_poisonous_request_of_a_large_batch_fails_alone(
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_lanes_whose_connections_are_killed_keep_the_order_and_lose_nothing(
+async def test_batches_whose_connections_are_killed_keep_the_order_and_lose_nothing(
     connection: asyncpg.Connection, ledger: Ledger, database_url: str, seed: int
 ) -> None:
     chance = random.Random(seed)
@@ -164,7 +164,7 @@ async def test_lanes_whose_connections_are_killed_keep_the_order_and_lose_nothin
         requests += (topup(chance.choice(ledger.wallets), 7, f"f {len(requests)} {n}") for n in range(4))
     assets = AssetCache()
     async with new_writer(database_url) as first, new_writer(database_url) as second:
-        committer = LaneCommitter(
+        committer = OrderedCommitter(
             [first, second],
             queue_depth_max=10_000,
             batch_items_max=150,

@@ -1,4 +1,4 @@
-"""Sealing: settled batches are linked in order, once, by whoever leads; and what is not linked yet is measured."""
+"""Sealing: stable batches are linked in order, once, by whoever leads; and what is not linked yet is measured."""
 
 import asyncio
 import threading
@@ -11,7 +11,7 @@ import pytest
 
 from tests.storage.mixed_traffic import MixedTraffic
 from tests.storage.posting import commit_all, make_asset, make_wallets, topup, writer_of
-from tests.storage.sealing import seal_all, settle_all
+from tests.storage.sealing import make_all_stable, seal_all
 from tests.storage.verify.test_verify import make_ledger
 from wallet.errors import StorageUnavailable
 from wallet.ledger.audit import NO_LINK, Salts, leaf_of, link_hash, merkle_root
@@ -40,7 +40,7 @@ async def connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
 
 @pytest.fixture
 async def ledger(database_url: str, connection: asyncpg.Connection) -> asyncpg.Connection:
-    """Five batches, of which four are settled."""
+    """Five batches, of which four are stable."""
     await make_ledger(database_url, connection)
     return connection
 
@@ -110,10 +110,10 @@ async def test_a_database_without_a_salt_is_not_set_up(connection: asyncpg.Conne
 # Links
 
 
-async def test_settled_batches_are_linked_in_order_and_no_others(ledger: asyncpg.Connection, salts: Salts) -> None:
+async def test_stable_batches_are_linked_in_order_and_no_others(ledger: asyncpg.Connection, salts: Salts) -> None:
     assert not await seal(Shard(ledger), salts=salts)
     assert await sealed(ledger) == [(1, 1), (2, 2), (3, 3), (4, 4)]
-    await settle_all(ledger)
+    await make_all_stable(ledger)
     assert not await seal(Shard(ledger), salts=salts)
     assert (await sealed(ledger))[4:] == [(5, 5)]
     assert not await seal(Shard(ledger), salts=salts)
@@ -129,7 +129,7 @@ async def test_each_link_is_made_of_the_one_before(ledger: asyncpg.Connection) -
 
 
 async def test_a_step_seals_so_many_and_says_that_there_are_more(ledger: asyncpg.Connection, salts: Salts) -> None:
-    await settle_all(ledger)
+    await make_all_stable(ledger)
     assert await seal(Shard(ledger), salts=salts, batches_max=2)
     assert await seal(Shard(ledger), salts=salts, batches_max=2)
     assert not await seal(Shard(ledger), salts=salts, batches_max=2)
@@ -156,7 +156,7 @@ async def test_links_are_append_only(ledger: asyncpg.Connection) -> None:
 
 
 async def test_of_two_leaders_at_once_each_link_is_written_once(database_url: str, ledger: asyncpg.Connection) -> None:
-    await settle_all(ledger)
+    await make_all_stable(ledger)
     salts = await read_salts(ledger)
 
     async def lead(batches_max: int) -> None:
@@ -172,7 +172,7 @@ async def test_of_two_leaders_at_once_each_link_is_written_once(database_url: st
 async def test_a_leader_that_wakes_up_late_changes_nothing(
     database_url: str, ledger: asyncpg.Connection, salts: Salts
 ) -> None:
-    await settle_all(ledger)
+    await make_all_stable(ledger)
 
     class Stopped:
         """Its connection stands still before links are written, while another leader seals all there is."""
@@ -194,7 +194,7 @@ async def test_a_leader_that_wakes_up_late_changes_nothing(
 async def test_what_a_leader_left_when_it_was_killed_the_next_one_goes_on_with(
     database_url: str, ledger: asyncpg.Connection, salts: Salts
 ) -> None:
-    await settle_all(ledger)
+    await make_all_stable(ledger)
     async with connected(database_url) as killed:
         await seal(Shard(killed), salts=salts, batches_max=2)
         await killed.execute("BEGIN")
@@ -231,7 +231,7 @@ async def test_batches_that_came_without_a_root_are_sealed_by_their_rows(
 async def test_few_rows_are_read_in_one_step(
     ledger: asyncpg.Connection, salts: Salts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await settle_all(ledger)
+    await make_all_stable(ledger)
     await ledger.execute("ALTER TABLE batches DISABLE TRIGGER ALL")
     await ledger.execute(FORGET_ROOTS)
     monkeypatch.setattr(chain, "READ_MAX", 5)
@@ -247,7 +247,7 @@ async def test_few_rows_are_read_in_one_step(
 async def test_rows_are_hashed_beside_the_event_loop(
     ledger: asyncpg.Connection, salts: Salts, monkeypatch: pytest.MonkeyPatch, work: tuple[Any, str]
 ) -> None:
-    await settle_all(ledger)
+    await make_all_stable(ledger)
     await ledger.execute("ALTER TABLE batches DISABLE TRIGGER ALL")
     await ledger.execute(FORGET_ROOTS)
     loop, do = asyncio.get_running_loop(), getattr(*work)
@@ -276,7 +276,7 @@ async def test_a_batch_of_nothing_is_sealed_as_such(database_url: str, connectio
 # Lag and head
 
 
-async def test_the_lag_is_what_is_not_sealed_whether_it_is_settled_or_not(ledger: asyncpg.Connection) -> None:
+async def test_the_lag_is_what_is_not_sealed_whether_it_is_stable_or_not(ledger: asyncpg.Connection) -> None:
     await ledger.execute("UPDATE sandbox_clock SET advanced = '10 minutes'")
     lag = await measure_lag(Shard(ledger))
     assert lag.batches == 5

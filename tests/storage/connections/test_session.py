@@ -16,7 +16,7 @@ from tests.storage.posting import commit_all, make_asset, make_wallets, topup, w
 from wallet.errors import SettingsInvalid
 from wallet.settings import SERVICE_ROLE, Settings
 from wallet.storage.connections.database import Database
-from wallet.storage.connections.session import settle
+from wallet.storage.connections.session import configure
 from wallet.storage.schema.migrate import migrate
 from wallet.storage.schema.setup import find_missing, sequences_behind
 from wallet.storage.verify.ledger import verify
@@ -157,7 +157,7 @@ async def test_a_setting_that_does_not_come_to_be_as_asked_for_is_a_reason_to_re
     connection: asyncpg.Connection, database_url: str
 ) -> None:
     with pytest.raises(SettingsInvalid, match=r"leaves out .*\(lock_timeout\)"):
-        await settle(connection, {"lock_timeout": "1s"}, dsn=database_url)  # the server calls it 1000
+        await configure(connection, {"lock_timeout": "1s"}, dsn=database_url)  # the server calls it 1000
 
 
 async def test_the_documented_line_names_every_setting_that_sessions_are_started_with(

@@ -10,7 +10,7 @@ import pytest
 
 from tests.storage.ledgers import assert_books_balance, soon, until_waiting
 from tests.storage.posting import commit_all, database_of, make_asset, make_wallets, spend, topup, transfer, writer_of
-from tests.storage.sealing import seal_all, settle_all
+from tests.storage.sealing import make_all_stable, seal_all
 from tests.storage.upkeep.test_keeping import slow_batch
 from wallet.errors import StorageUnavailable
 from wallet.ledger.outcomes import Applied, Refused
@@ -33,7 +33,7 @@ SEQUENCES = {"assets_id_seq": "assets.id", "batch_seq": "batches.seq", "declines
 
 @pytest.fixture
 async def wallets(connection: asyncpg.Connection, database_url: str) -> Sequence[UUID]:
-    """Three wallets of a ledger with a few batches, declines and snapshots; every batch is settled and sealed."""
+    """Three wallets of a ledger with a few batches, declines and snapshots; every batch is stable and sealed."""
     await make_asset(connection, "GOLD")
     made = await make_wallets(connection, "GOLD", 3)
     writer = writer_of(database_url)
@@ -42,7 +42,7 @@ async def wallets(connection: asyncpg.Connection, database_url: str) -> Sequence
     await connection.execute("SELECT nextval('batch_seq')")
     await commit_all(writer, [transfer(made[0], made[1], 30)])
     await writer.close()
-    await settle_all(connection)
+    await make_all_stable(connection)
     await append_snapshots(Shard(connection), deltas_min=1)
     await seal_all(connection)
     return made
@@ -113,7 +113,7 @@ async def test_the_watermark_counts_where_a_batch_was_rolled_back(
     connection: asyncpg.Connection, wallets: Sequence[UUID]
 ) -> None:
     await connection.execute("SELECT nextval('batch_seq')")
-    await settle_all(connection)
+    await make_all_stable(connection)
     last = (await read_progress(Shard(connection))).watermark_seq
     await set_back(connection, "batch_seq", last)
     assert await names_behind(connection) == ["batch_seq"], "no batch has this seq, and a snapshot may"
@@ -204,7 +204,7 @@ async def test_a_free_seq_below_the_watermark_is_never_used(
     assert await connection.fetchval("SELECT balance FROM wallets WHERE id = $1", wallets[0]) == 70
     await move_sequences(database_url)
     assert isinstance((await writer.commit([topup(wallets[0], 5_000)]))[0], Applied)
-    await settle_all(connection)
+    await make_all_stable(connection)
     await seal_all(connection)
     assert (await verify(database_url, on_progress=lambda seen: None)).is_sound
     await assert_books_balance(connection)

@@ -6,7 +6,7 @@ Nothing of the service takes part, so what verification says about it is not wha
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from hashlib import md5
+from hashlib import md5, sha256
 from typing import Any, Final
 from uuid import UUID
 
@@ -35,6 +35,7 @@ class Scribe:
         self.rows: dict[str, list[Row]] = {}
         self.wallets: dict[str, Row] = {}
         self.holds: dict[str, Row] = {}
+        self.claims: dict[str, Row] = {}
         self.lots: dict[str, Row] = {}
         self.asset()
 
@@ -47,12 +48,15 @@ class Scribe:
         for kind in kinds:
             self.wallet(kind, kind)
 
-    def wallet(self, name: str, kind: str = "user") -> None:
+    def user(self, name: str) -> None:
+        self._add("users", created_at=BEGIN, shard=0, id=id_of(name), name=name)
+
+    def wallet(self, name: str, kind: str = "user", *, user: str | None = None) -> None:
         self.wallets[name] = self._add(
             "wallets", id=id_of(name), kind=kind, locked=kind == "user", asset_id=GOLD, shard=0, created_at=BEGIN,
             balance=0, held=0, version=0, lot_balance=0, overdraft_limit=0, max_balance=None, limit_day=None,
             limit_month=None, freeze_outgoing=False, freeze_incoming=False, closed_at=None, merged_into=None,
-            next_due_at=None, last_entry_at=None, label=None,
+            next_due_at=None, last_entry_at=None, label=None, user_id=id_of(user) if user else None,
         )  # fmt: skip
 
     def begin(self, transactions: int = 1) -> None:
@@ -103,10 +107,14 @@ class Scribe:
 
     def place(
         self, hold: str, wallet: str, amount: int, slices: Sequence[tuple[str | None, int]] = (), *,
-        days: int | None = None, target: str | None = None, carries_lots: bool = False,
+        days: int | None = None, target: str | None = None, carries_lots: bool = False, claim: Row | None = None,
     ) -> None:  # fmt: skip
-        """A hold, placed by a transaction of its name; captured at its expiry if it has a target."""
-        self.transaction(hold, "hold", hold=hold)
+        """A hold, placed by a transaction of its name; captured at its expiry if it has a target. Or a claim."""
+        self.transaction(hold, "claim_place" if claim else "hold", hold=hold)
+        if claim:
+            self.claims[hold] = claim
+            code_hash = sha256(hold.encode()).digest()
+            self._add("claims", **claim, created_at=self.at, shard=0, id=id_of(hold), code_hash=code_hash)
         self.holds[hold] = self._add(
             "holds", amount=0, captured=0, released=0, created_at=self.at, asset_id=GOLD, shard=0, id=id_of(hold),
             expires_at=None if days is None else BEGIN + days * DAY, capture_at_expiry=target is not None,
@@ -120,7 +128,8 @@ class Scribe:
         captured: int = 0, released: int = 0, status: str = "open",
     ) -> None:  # fmt: skip
         """A step of a hold, which then consists of these slices."""
-        row, owner = self.holds[hold], self.wallets[wallet]
+        row, owner, claim = self.holds[hold], self.wallets[wallet], self.claims.get(hold)
+        name = hold
         owner["held"] += change
         row["amount"] += change if kind in ("place", "increase") else 0
         row["captured"] += captured
@@ -136,7 +145,11 @@ class Scribe:
                 "capture_at_expiry": row["capture_at_expiry"],
                 "expires_at": row["expires_at"] and row["expires_at"].isoformat(),
             }
-            self._tell(hold={**hold, "carries_lots": True} if row["carries_lots"] else hold)
+            if row["carries_lots"]:
+                hold["carries_lots"] = True
+            if claim:
+                hold["claim"] = {**claim, "code_hash": sha256(name.encode()).hexdigest()}
+            self._tell(hold=hold)
         self._add(
             "hold_steps", position=self._line(owner), held_change=change, held_after=owner["held"], captured=captured,
             released=released, created_at=self.at, expires_at=row["expires_at"], shard=0, wallet_id=owner["id"],
@@ -244,8 +257,8 @@ def drawn(wallet: str, *slices: tuple[str | None, int]) -> Row:
 
 
 def handmade_ledger() -> Scribe:
-    """One asset; alice has lots and holds, carol was merged into bob, dave closed, erin limited, frank below zero, and
-    ivan has what came along.
+    """One asset; alice has lots and holds, carol was merged into bob, dave closed, erin limited, frank below zero, ivan
+    has what came along, and kate has placed claims, which liam and mona redeem.
     """
     scribe = Scribe()
     for name in ("alice", "bob", "carol", "dave", "erin", "frank", "gina", "heidi", "ivan"):
@@ -258,6 +271,7 @@ def handmade_ledger() -> Scribe:
     _grants(scribe)
     _carrying(scribe)
     _joins(scribe)
+    _claims(scribe)
     return scribe
 
 
@@ -433,3 +447,64 @@ def _joins(scribe: Scribe) -> None:
             scribe.open_lot("lot carried", "bob", amount, days=30)
         else:
             scribe.join_lot("lot carried", "bob", amount)
+
+
+def _claims(scribe: Scribe) -> None:
+    """Kate places claims: one that each user may redeem once, and others that are used up, cancelled, or expire."""
+    scribe.wallet("kate")
+    for name in ("liam", "mona"):
+        scribe.user(f"user {name}")
+        scribe.wallet(name, user=f"user {name}")
+    scribe.transaction("kate topup", "topup")
+    scribe.move("treasury", "kate", 40)
+    scribe.transaction("kate bonus", "bonus")
+    scribe.move("treasury", "kate", 7)
+    scribe.open_lot("lot 7", "kate", 7)
+    once = {"amount": 5, "uses": 4, "once_per_user": True}
+    scribe.place("claim 1", "kate", 20, [("lot 7", 7), (None, 13)], days=60, carries_lots=True, claim=once)
+    scribe.change_lot("lot 7", "kate", 0, 7)
+    _redeem(scribe, "redemption 1", "claim 1", "liam", (("lot 7", 5),), [("lot 7", 2), (None, 13)])
+    _redeem(scribe, "redemption 2", "claim 1", "mona", (("lot 7", 2), (None, 3)), [(None, 10)])
+    for each in ("redemption 1", "redemption 2"):
+        user = "user liam" if each == "redemption 1" else "user mona"
+        scribe._add(
+            "claim_redemptions", shard=0, claim_id=id_of("claim 1"), user_id=id_of(user), transaction_id=id_of(each)
+        )
+    anybody = {"amount": 3, "uses": 2, "once_per_user": False}
+    scribe.place("claim 2", "kate", 6, days=60, carries_lots=True, claim=anybody)
+    _redeem(scribe, "redemption 3", "claim 2", "liam", ((None, 3),), [(None, 3)])
+    _redeem(scribe, "redemption 4", "claim 2", "liam", ((None, 3),), [])
+    scribe.transaction("redeemed back", "refund", refund_of="redemption 4")
+    scribe.move("liam", "kate", 1)
+    scribe.refunded("redemption 4", 1, 1)
+    scribe.place("claim 3", "kate", 6, days=60, carries_lots=True, claim=anybody)
+    scribe.transaction("cancel 3", "claim_cancel", hold="claim 3")
+    scribe.step("claim 3", "kate", "void", -6, released=6, status="voided")
+    scribe.place("claim 4", "kate", 6, days=30, carries_lots=True, claim=anybody)
+    scribe.at = max(scribe.at, BEGIN + 30 * DAY)
+    scribe.transaction(
+        "expiry 4", "expiry", hold="claim 4", origin="service", reference=f"hold:{id_of('claim 4')}:expiry",
+        effective_at=BEGIN + 30 * DAY,
+    )  # fmt: skip
+    scribe.step("claim 4", "kate", "expire", -6, released=6, status="expired")
+    # A general transaction of a release that had no claims yet may have their names.
+    scribe.transaction("named alike", "claim_place")
+    scribe.move("treasury", "kate", 2)
+    scribe.transaction("named alike refund", "refund", refund_of="named alike")
+    scribe.move("kate", "treasury", 2)
+    scribe.refunded("named alike", 0, 1)
+
+
+def _redeem(
+    scribe: Scribe, name: str, claim: str, wallet: str, taken: Sequence[tuple[str | None, int]],
+    left: Sequence[tuple[str | None, int]],
+) -> None:  # fmt: skip
+    amount = sum(size for _, size in taken)
+    has_lots = any(lot for lot, _ in taken)
+    scribe.transaction(name, "claim_redeem", hold=claim, details=drawn("kate", *taken) if has_lots else None)
+    scribe.step(claim, "kate", "capture", -amount, left, captured=amount, status="open" if left else "captured")
+    scribe.move("kate", wallet, amount)
+    for lot, size in taken:
+        if lot is not None:
+            scribe.change_lot(lot, "kate", -size, -size)
+            scribe.open_lot(f"lot of {name}", wallet, size)

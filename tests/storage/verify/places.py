@@ -16,6 +16,10 @@ def at_hold(name: str) -> str:
     return f"holds (shard 0, id {id_of(name)})"
 
 
+def at_claim(name: str) -> str:
+    return f"claims (shard 0, id {id_of(name)})"
+
+
 def at_lot(name: str) -> str:
     return f"lots (shard 0, id {id_of(name)})"
 

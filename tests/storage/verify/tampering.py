@@ -162,7 +162,7 @@ TAMPERINGS = [
         "a snapshot ahead of the watermark",
         "INSERT INTO system_snapshots SELECT 5, now(), 0, wallet_id, sum(amount) FROM system_deltas"
         f" WHERE wallet_id = {TREASURY} GROUP BY wallet_id",
-        2, "snapshot_is_settled", "upto_seq 5)",
+        2, "snapshot_is_stable", "upto_seq 5)",
     ),
     Tampering(
         "a treasury beyond its cap",

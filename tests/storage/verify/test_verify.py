@@ -13,7 +13,7 @@ from wallet.errors import SettingsInvalid, StorageUnavailable
 from wallet.storage.connections.shard import Shard
 from wallet.storage.upkeep.snapshots import append_snapshots
 from wallet.storage.upkeep.watermark import move_watermark, read_progress, set_fence
-from wallet.storage.verify.ledger import STEPS, Finding, VerifyProgress, VerifyReport, verify
+from wallet.storage.verify.ledger import STAGES, Finding, VerifyProgress, VerifyReport, verify
 
 TABLES = ("wallets", "batches", "transactions", "ledger_entries", "system_deltas", "system_snapshots")
 
@@ -106,8 +106,8 @@ async def test_the_report_counts_the_rows_of_each_law(database_url: str, ledger:
 async def test_progress_goes_through_the_steps_in_order(database_url: str, ledger: asyncpg.Connection) -> None:
     told: list[VerifyProgress] = []
     await verify(database_url, on_progress=told.append, rows_max=3)
-    assert tuple(dict.fromkeys(progress.step for progress in told)) == STEPS
-    lines = [progress.rows_done for progress in told if progress.step == "history"]
+    assert tuple(dict.fromkeys(progress.stage for progress in told)) == STAGES
+    lines = [progress.rows_done for progress in told if progress.stage == "history"]
     assert lines == sorted(lines)
     assert lines[-1] == await ledger.fetchval("SELECT count(*) FROM ledger_entries")
 
@@ -118,7 +118,7 @@ async def test_progress_expects_as_many_rows_as_the_tables_statistics_say(
     told: list[VerifyProgress] = []
     await ledger.execute("ANALYZE ledger_entries")
     await verify(database_url, on_progress=told.append)
-    expected = {progress.rows_expected for progress in told if progress.step == "history"}
+    expected = {progress.rows_expected for progress in told if progress.stage == "history"}
     assert expected == {await ledger.fetchval("SELECT count(*) FROM ledger_entries")}
 
 

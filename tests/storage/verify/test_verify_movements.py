@@ -14,6 +14,7 @@ from tests.storage.mixed_traffic import MixedTraffic
 from tests.storage.posting import commit_all, make_asset, make_wallets, topup, writer_of
 from tests.storage.verify.handmade import handmade_ledger
 from tests.storage.verify.tampering import TAMPERINGS, Tampering
+from tests.storage.verify.tampering_claims import CLAIMS
 from tests.storage.verify.tampering_history import HISTORY, WALLETS
 from tests.storage.verify.tampering_holdings import HOLDS, LOTS
 from tests.storage.verify.tampering_refunds import PROGRAMMES, REFUNDS, UNREADABLE
@@ -22,7 +23,7 @@ from wallet.ledger.requests import Capture, Increase, LotTerms, Options, PlaceHo
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.verify.ledger import FILES, SESSION, VerifyReport, verify, verify_seen
 
-TAMPERINGS_OF_MOVEMENTS = [*HISTORY, *WALLETS, *HOLDS, *LOTS, *REFUNDS, *PROGRAMMES, *UNREADABLE]
+TAMPERINGS_OF_MOVEMENTS = [*HISTORY, *WALLETS, *HOLDS, *CLAIMS, *LOTS, *REFUNDS, *PROGRAMMES, *UNREADABLE]
 
 
 @pytest.fixture(scope="module")
@@ -99,10 +100,11 @@ async def test_a_ledger_made_by_traffic_of_every_kind_is_sound(
 ) -> None:
     traffic = MixedTraffic(database_url, connection, seed)
     await traffic.begin()
-    await traffic.run(80)
+    await traffic.run(110)
     assert (await verified(database_url, rows_max=40)).findings == ()
     happened = {name.removesuffix(" applied") for name in traffic.outcomes if name.endswith(" applied")}
     assert {"topup", "spend", "transfer", "hold", "capture", "refund", "grant", "merge", "change"} <= happened
+    assert {"claim_place", "claim_redeem", "claim_cancel"} <= happened
     for table in ("hold_steps", "lot_moves", "wallet_events", "refund_states", "backdated_entries"):
         assert await connection.fetchval(f"SELECT count(*) FROM {table}") > 5, table
     assert await connection.fetchval("SELECT count(*) FROM transactions WHERE type = 'expiry'") > 5

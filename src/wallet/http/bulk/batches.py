@@ -118,7 +118,7 @@ class Batches:
     def __init__(self, service: WalletService) -> None:
         self._bulk = service.bulk
         self._items = Items(service)
-        self._begin_seconds_max = service.step_seconds_max
+        self._begin_seconds_max = service.stage_seconds_max
         self._bytes_under_way = 0
 
     async def batch(self, body: bytes, *, caller: Caller, headers: Headers, query: bytes, request_id: str) -> Answer:

@@ -12,7 +12,7 @@ import msgspec
 
 from wallet.errors import FieldError, Malformed, OutcomeUnknown, StorageUnavailable, WalletError
 from wallet.http.bulk.lines import LINE_BYTES_MAX
-from wallet.http.operations.kinds import OPERATIONS, item_request
+from wallet.http.operations.kinds import ITEMS, item_request
 from wallet.http.operations.operation import Builder
 from wallet.http.operations.outcomes import missing_assets, outcome_answer
 from wallet.http.wire.decoding import malformed, refuse_what_json_leaves_open, untyped
@@ -60,7 +60,7 @@ class _Kind(NamedTuple):
 def _item_types() -> dict[type[msgspec.Struct], _Kind]:
     """A struct per operation: its body, with the operation's name as tag and what its path names as a field."""
     kinds: dict[type[msgspec.Struct], _Kind] = {}
-    for op, operation in OPERATIONS.items():
+    for op, operation in ITEMS.items():
         fields: list[tuple[str, Any]] = [("reference_id", Reference)]
         if operation.target is not None:
             fields.append((operation.target.name, Id))
@@ -119,7 +119,7 @@ class Items:
             kind = _KINDS[type(decoded)]
             if not _is_plain(decoded, kind, item.count(b":")) or b"\\u00" in item:
                 refuse_what_json_leaves_open(item)
-            operation = OPERATIONS[kind.op]
+            operation = ITEMS[kind.op]
             target = None
             if operation.target is not None:
                 target = path_id(operation.target.name, getattr(decoded, operation.target.name))

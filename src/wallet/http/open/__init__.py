@@ -1,3 +1,3 @@
-"""Pages that need no key: health, the OpenAPI document and the pages that show it, metrics. Each is made once and sent
-as it is; readiness, which must be asked each time, is in routes/status. Begin with pages.
+"""Pages that need no key: health, the OpenAPI document and the pages that show it, metrics. Each is made once
+and sent as it is; an answer that must be made each time, such as readiness, is in routes/. Begin with pages.
 """

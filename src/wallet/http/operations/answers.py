@@ -1,6 +1,7 @@
 """What movements answer: transactions and holds, as their first answer and every later one show them."""
 
 from collections.abc import Mapping, Sequence
+from typing import assert_never
 
 from msgspec import UNSET, Raw, Struct, UnsetType, structs
 
@@ -230,7 +231,7 @@ def _drawn_answer(debits: Sequence[Entry], drawn: Sequence[Drawn]) -> DrawnAnswe
 
 
 def _refundable(posted: Posted, refunded: Refunded) -> int:
-    match refunds_of(posted.type):
+    match refunds_of(posted):
         case Refunds.BY_AMOUNT:
             moved = posted.entries[0].amount if posted.entries else 0  # a grant that was skipped moved nothing
             return moved - refunded.amount
@@ -238,3 +239,5 @@ def _refundable(posted: Posted, refunded: Refunded) -> int:
             return 0 if refunded.times else sum(entry.amount for entry in posted.entries if entry.direction < 0)
         case Refunds.NEVER:
             return 0
+        case never:
+            assert_never(never)

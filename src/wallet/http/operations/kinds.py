@@ -22,6 +22,9 @@ OPERATIONS: Final[Mapping[str, Operation]] = {**posts.OPERATIONS, **holds.OPERAT
 ANSWERS: Final[Mapping[type[Single], Answered]] = {each.kind.request: each.answered for each in OPERATIONS.values()}
 """What answers a request, by its kind."""
 
+ITEMS: Final[Mapping[str, Operation]] = {op: each for op, each in OPERATIONS.items() if each.kind.may_be_an_item}
+"""Those that a batch or an import may ask for."""
+
 HOT_ENDS: Final = tuple(each.path.rpartition("/")[2] for each in OPERATIONS.values() if each.is_hot)
 """How the paths of the hot operations end."""
 
@@ -46,9 +49,9 @@ def item_request(
 
 
 def _item_request(builder: Builder, op: str, members: dict[str, Any]) -> Single:
-    operation = OPERATIONS.get(op)
+    operation = ITEMS.get(op)
     if operation is None:
-        raise malformed("op", f"Must be one of {', '.join(OPERATIONS)}.")
+        raise malformed("op", f"Must be one of {', '.join(ITEMS)}.")
     errors: list[FieldError] = []
     target: UUID | None = None
     if operation.target is not None:

@@ -1,6 +1,7 @@
 """From what a request came to, to an answer: the same for single routes and for the items of batches."""
 
 from collections.abc import Mapping
+from typing import assert_never
 
 from wallet.errors import InvariantViolated, OutcomeUnknown
 from wallet.http.operations.kinds import ANSWERS
@@ -34,6 +35,8 @@ def outcome_answer(
             return refusal(outcome, request_id=request_id, amounts_as_strings=amounts_as_strings)
         case Settled() | Grouped():
             raise InvariantViolated(f"{outcome!r} is no outcome of a single movement")
+        case _:
+            assert_never(outcome)
 
 
 def missing_assets(outcome: Outcome, assets: Mapping[AssetId, Asset]) -> list[AssetId]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias, assert_never
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -142,6 +142,8 @@ class WalletChanges:
                 return refusal(outcome, request_id=request_id, amounts_as_strings=strings)
             case Settled() | Grouped():
                 raise InvariantViolated(f"{outcome!r} is no outcome of a merge")
+            case _:
+                assert_never(outcome)
 
     async def _submit(
         self,

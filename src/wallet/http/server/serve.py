@@ -179,15 +179,15 @@ class Server(uvicorn.Server):
         for task in list(state.tasks):
             task.cancel()
 
-    async def _unless_forced(self, step: Awaitable[None]) -> None:
-        """Await one step of the shutdown. A fault in it must not prevent the next steps."""
-        task = asyncio.ensure_future(step)
+    async def _unless_forced(self, stage: Awaitable[None]) -> None:
+        """Await one stage of the shutdown. A fault in it must not prevent the next stages."""
+        task = asyncio.ensure_future(stage)
         while not task.done() and not self.force_exit:
             await asyncio.wait([task], timeout=POLL_SECONDS)
         if not task.done():
             task.cancel()
         elif not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("a step of the shutdown failed", exc_info=error)
+            _log.error("a stage of the shutdown failed", exc_info=error)
 
     def _open_connections(self) -> set[BoundedProtocol]:
         return cast("set[BoundedProtocol]", self.server_state.connections)
@@ -246,7 +246,7 @@ def _uvicorn_config(settings: Settings, app: Application) -> uvicorn.Config:
         http=bounded_protocol(settings),
         ws="none",
         lifespan="on",
-        # uvicorn logs each step of start and stop at level info: too much. serve() logs one line for the start and one
+        # uvicorn logs each stage of start and stop at level info: too much. serve() logs one line for the start and one
         # for the stop.
         log_config=None,
         log_level={"debug": "info", "error": "error"}.get(settings.log_level, "warning"),

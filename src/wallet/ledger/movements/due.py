@@ -12,7 +12,7 @@ from wallet.ledger.book import Book
 from wallet.ledger.draft import Draft
 from wallet.ledger.model import ORIGIN_SERVICE, Details, DueKey, Hold, HoldStatus, Lot, LotId, WalletId
 from wallet.ledger.movements.expiry import expire_lots
-from wallet.ledger.movements.holds import capture, release
+from wallet.ledger.movements.holds import capture, release, target_of
 from wallet.ledger.requests import Capture
 from wallet.ledger.rules.holds import first_refusal_capture
 from wallet.ledger.transaction_types import CAPTURE, EXPIRY
@@ -106,7 +106,7 @@ def _expire_hold(book: Book, hold: Hold) -> Sequence[LotId]:
             book.declines.append((request, refused))
     draft = Draft(book, transaction_id, type_.name, instant=hold.expires_at)
     if type_ is CAPTURE:
-        hold = capture(draft, hold, hold.remaining, final=True, carries_lots=hold.carries_lots)
+        hold = capture(draft, hold, target_of(hold, book), hold.remaining, final=True, carries_lots=hold.carries_lots)
     else:
         hold = release(draft, hold, "expire", HoldStatus.EXPIRED)
     draft.post(

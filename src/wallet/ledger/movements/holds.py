@@ -2,11 +2,11 @@
 
 from datetime import datetime, timedelta
 
-from wallet.errors import ensure
+from wallet.errors import InvariantViolated
 from wallet.ledger.book import Book
 from wallet.ledger.draft import Draft
 from wallet.ledger.lots import joined, split
-from wallet.ledger.model import Details, Hold, HoldStatus, Posted
+from wallet.ledger.model import Claim, Details, Hold, HoldStatus, Posted, WalletState
 from wallet.ledger.movements.expiry import expire_lots
 from wallet.ledger.parcels import carried_over
 from wallet.ledger.requests import Capture, Extend, Increase, PlaceHold, Void
@@ -14,6 +14,11 @@ from wallet.ledger.rules.holds import amount_of_capture
 
 
 def move_place_hold(request: PlaceHold, book: Book) -> Posted:
+    return place(request, book)
+
+
+def place(request: PlaceHold, book: Book, claim: Claim | None = None) -> Posted:
+    """Reserve what a hold is to reserve; with a claim, for the holders of a code."""
     state = book.wallets[request.wallet_id]
     expires_at = _in_seconds(request.expires_in_seconds, book)
     slices = book.slices_for(state, request.amount)
@@ -31,6 +36,7 @@ def move_place_hold(request: PlaceHold, book: Book) -> Posted:
         book.decided_at,
         slices,
         request.carries_lots,
+        claim,
     )
     draft = Draft(book, request.id, request.type)
     draft.hold(slices, sign=1)
@@ -80,6 +86,7 @@ def move_capture(request: Capture, book: Book) -> Posted:
     hold = capture(
         draft,
         hold,
+        target_of(hold, book),
         amount_of_capture(request, hold),
         final=request.final,
         carries_lots=hold.carries_lots or request.carries_lots,
@@ -97,14 +104,20 @@ def move_capture(request: Capture, book: Book) -> Posted:
     return posted
 
 
-def capture(draft: Draft, hold: Hold, amount: int, *, final: bool, carries_lots: bool) -> Hold:
-    """Move an amount of a hold to its target, by its slices from the front. `final` releases the rest.
+def target_of(hold: Hold, book: Book) -> WalletState:
+    """Where a capture that was let through goes to."""
+    target = book.target_of(hold)
+    if target is None:
+        raise InvariantViolated("a hold without a target was let through")
+    return target
+
+
+def capture(draft: Draft, hold: Hold, target: WalletState, amount: int, *, final: bool, carries_lots: bool) -> Hold:
+    """Move an amount of a hold to a wallet, by its slices from the front. `final` releases the rest.
 
     carries_lots: a lot that has expired goes along, too, and lapses where it arrives.
     """
     book = draft.book
-    target = book.target_of(hold)
-    ensure(target is not None, "a hold without a target was let through")
     taken, rest = split(hold.slices, amount)
     released = hold.remaining - amount if final else 0
     hold = hold._replace(
@@ -115,8 +128,8 @@ def capture(draft: Draft, hold: Hold, amount: int, *, final: bool, carries_lots:
     # The step comes first, so that what was reserved is available for the entry that takes it.
     draft.step(hold, "capture", -amount - released, captured=amount, released=released)
     draft.debit(hold.wallet_id, amount, taken, of_hold=True)
-    parcels = carried_over(taken, target, book) if carries_lots else None  # type: ignore[arg-type]  # ensured above
-    draft.credit(target.id, amount, parcels, repays=not carries_lots)  # type: ignore[union-attr]  # the same
+    parcels = carried_over(taken, target, book) if carries_lots else None
+    draft.credit(target.id, amount, parcels, repays=not carries_lots)
     if released:
         draft.hold(rest, sign=-1)
     return hold

@@ -1,6 +1,7 @@
 """Refunds and reversals: the mirror of an earlier transaction, with the mix of lots restored."""
 
 from datetime import timedelta
+from typing import assert_never
 
 from wallet.ledger.book import Book
 from wallet.ledger.draft import Draft
@@ -82,3 +83,5 @@ def _parcel(slice_: Slice, book: Book) -> Parcel:
         case OnRefundToExpired.GRACE:
             expires_at = book.decided_at + timedelta(seconds=policy.grace_seconds)
             return Parcel(slice_.amount, new=NewLot(lot.category, lot.priority, expires_at, lot.programme_id))
+        case never:
+            assert_never(never)

@@ -1,5 +1,5 @@
-"""What is refused, and why: one "first refusal" function per kind of request.
+"""The refusals: one function "first_refusal_…" for each kind of request. It reads the book and returns the first
+refusal in the order of RefusalCode, or None, and changes nothing. References are compared in apply.
 
-Each reads the book and answers the first refusal in the order of RefusalCode, or None. References are apply's
-business; nothing here changes anything.
+Begin with posts, then shared (the checks that several kinds have in common).
 """

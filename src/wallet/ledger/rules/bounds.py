@@ -7,7 +7,8 @@ is a grant, which would be lost.
 from collections.abc import Sequence
 
 from wallet.ledger.book import Book
-from wallet.ledger.model import Direction, Slice, WalletId, WalletKind
+from wallet.ledger.lots import Parcel
+from wallet.ledger.model import Direction, Slice, WalletId, WalletKind, WalletState
 from wallet.ledger.outcomes import RefusalCode, Refused
 from wallet.ledger.parcels import carried_over, dealt_out, lots_opened, of_terms
 from wallet.ledger.requests import PlaceHold, Post
@@ -20,20 +21,29 @@ def too_many_lots(post: Post, sides: Sequence[Side], book: Book) -> Refused | No
     lot, carries = post.options.lot, post.carries_lots or post.type == TRANSFER.name
     if lot is None and not (carries and _draws_lots(sides)):
         return None
-    most = book.bounds.share_of(post.origin).lots_max
     arriving = dealt_out(sides, _draws(sides, book)) if lot is None else {}
     for state, direction, amount in sides:
         if direction is Direction.DEBIT or state.kind is not WalletKind.USER:
             continue
         parcels = of_terms(lot, amount, book) or carried_over(arriving.get(state.id, ()), state, book) or ()
-        # Nearly always far from it, and known by counting what is at hand.
-        if len(book.lots_of(state.id)) + len(parcels) <= most:
-            continue
-        opened = lots_opened(parcels, state, book, repays=not post.carries_lots)
-        if opened and book.live_lots(state.id) + opened > most:
-            detail = f"Wallet {state.id} would have more than {most} lots."
-            return Refused(RefusalCode.TOO_MANY_LOTS, detail, state.id, members=(("limit", most),))
+        if refused := beyond_lots(state, parcels, book, origin=post.origin, repays=not post.carries_lots):
+            return refused
     return None
+
+
+def beyond_lots(
+    state: WalletState, parcels: Sequence[Parcel], book: Book, *, origin: str, repays: bool
+) -> Refused | None:
+    """The lots that parcels would open in a wallet, and those that are live there."""
+    most = book.bounds.share_of(origin).lots_max
+    # Nearly always far from it, and known by counting what is at hand.
+    if len(book.lots_of(state.id)) + len(parcels) <= most:
+        return None
+    opened = lots_opened(parcels, state, book, repays=repays)
+    if not opened or book.live_lots(state.id) + opened <= most:
+        return None
+    detail = f"Wallet {state.id} would have more than {most} lots."
+    return Refused(RefusalCode.TOO_MANY_LOTS, detail, state.id, members=(("limit", most),))
 
 
 def _draws_lots(sides: Sequence[Side]) -> bool:

@@ -46,6 +46,8 @@ def first_refusal_capture(request: Capture, book: Book) -> Refused | None:
     hold = book.holds.get(request.hold_id)
     if hold is None:
         return hold_not_found(request.hold_id)
+    if refused := _of_claim(hold):
+        return refused
     source, target = book.wallets[book.at_home(hold.wallet_id)], book.target_of(hold)
     if target is None:
         return shared.wallet_not_found(hold.target or hold.wallet_id)
@@ -109,6 +111,13 @@ def hold_not_found(hold_id: HoldId) -> Refused:
     return Refused(RefusalCode.HOLD_NOT_FOUND, f"There is no hold {hold_id}.")
 
 
+def _of_claim(hold: Hold) -> Refused | None:
+    """A claim is redeemed and cancelled: no step of other holds is taken on it."""
+    if hold.claim is None:
+        return None
+    return Refused(RefusalCode.HOLD_IS_CLAIM, f"Hold {hold.id} is a claim, which is redeemed or cancelled.")
+
+
 def closed(hold: Hold) -> Refused | None:
     if hold.status is HoldStatus.OPEN:
         return None
@@ -117,7 +126,8 @@ def closed(hold: Hold) -> Refused | None:
 
 
 def _first_not_found(request: Void | Increase | Extend, book: Book) -> Refused | None:
-    return None if request.hold_id in book.holds else hold_not_found(request.hold_id)
+    hold = book.holds.get(request.hold_id)
+    return hold_not_found(request.hold_id) if hold is None else _of_claim(hold)
 
 
 def _first_on_hold(request: Void | Extend, book: Book) -> Refused | None:

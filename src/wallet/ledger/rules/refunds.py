@@ -21,7 +21,7 @@ class Mirror(NamedTuple):
 
 def refundable(original: Original) -> int | None:
     """What is left to refund by amount; None where a refund is whole or not at all."""
-    if refunds_of(original.posted.type) is not Refunds.BY_AMOUNT or not original.posted.entries:
+    if refunds_of(original.posted) is not Refunds.BY_AMOUNT or not original.posted.entries:
         return None
     return original.posted.entries[0].amount - original.refunded
 
@@ -80,7 +80,7 @@ def is_forcible(side: Side) -> bool:
 
 def _not_refundable(request: Refund, original: Original) -> Refused | None:
     type_ = original.posted.type
-    refunds = refunds_of(type_)
+    refunds = refunds_of(original.posted)
     if refunds is Refunds.NEVER or not original.posted.entries:
         return Refused(RefusalCode.NOT_REFUNDABLE, f"A transaction of type {type_} cannot be refunded.")
     if refunds is Refunds.BY_LEGS and request.amount is not None:

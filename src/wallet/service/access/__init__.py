@@ -1,3 +1,5 @@
-"""Who may do and see what: keys, scopes, ownership, permissions, masks, administrative acts, and the lists of bound
-keys. Begin with permissions.
+"""Callers and what they may do and see: keys, scopes, rates, ownership, masks, administrative acts.
+
+The effect of a movement is decided in ledger/. Begin with permissions. key_ring authenticates keys, rates counts the
+requests of a key, own_reads restricts the lists of bound keys, masking hides the rest from answers.
 """

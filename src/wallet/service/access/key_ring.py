@@ -107,7 +107,7 @@ class KeyRing:
         self._polling = asyncio.create_task(self._run(), name="key ring")
 
     def use(self, source: KeySource) -> None:
-        """Ask there, and poll only when `step` is called."""
+        """Ask there, and poll only when `poll` is called."""
         self._source = source
         self._room = asyncio.Semaphore(LOOK_UPS_AT_ONCE)
 
@@ -235,7 +235,7 @@ class KeyRing:
 
     # Keeping up
 
-    async def step(self) -> None:
+    async def poll(self) -> None:
         """One poll, and the upkeep when its time has come. Raises StorageUnavailable; then nothing held is believed
         for longer than before.
         """
@@ -260,7 +260,7 @@ class KeyRing:
     async def _run(self) -> None:
         while True:
             try:
-                await self.step()
+                await self.poll()
                 self._is_trouble_known = False
             except Exception as error:
                 # Of whatever kind: who stops polling keeps everybody out, and nobody would know why.

@@ -7,22 +7,28 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Generic, NamedTuple, TypeVar, assert_never
 
 from wallet.errors import InvariantViolated
-from wallet.ledger.model import Direction, WalletId, WalletKind
+from wallet.ledger.model import Direction, HoldId, WalletId, WalletKind
+from wallet.ledger.outcomes import Refused
 from wallet.ledger.requests import (
     NO_OPTIONS,
+    CancelClaim,
     Capture,
     ChangeWallet,
     Extend,
     Grant,
     Increase,
     Merge,
+    PlaceClaim,
     PlaceHold,
     Post,
+    RedeemClaim,
     Refund,
     Settle,
     Single,
     Void,
 )
+from wallet.ledger.rules.claims import claim_not_found
+from wallet.ledger.rules.holds import hold_not_found
 from wallet.ledger.transaction_types import ISSUING_TYPES
 from wallet.service.access.scopes import ADMIN, ISSUE, READ, REFUND, REFUND_FORCE, SPEND, Scopes
 
@@ -37,13 +43,16 @@ class Access(NamedTuple, Generic[R]):
     """What a kind of request needs.
 
     scopes: all of them, before its options. debits: the wallets that it names to take from at once; to take from a
-    system wallet needs the scope issue besides. reserves: the wallets that it names to take from later. Both must be a
-    bound caller's own, and so must the wallets of holds that it names.
+    system wallet needs the scope issue besides. others: the other wallets that a bound caller may name only if they are
+    its own. holds: the holds whose wallets must be a bound caller's own. not_found: the ledger's answer where such a
+    hold does not exist.
     """
 
     scopes: Callable[[R], Scopes]
     debits: Callable[[R], Iterable[WalletId]] = _none
-    reserves: Callable[[R], Iterable[WalletId]] = _none
+    others: Callable[[R], Iterable[WalletId]] = _none
+    holds: Callable[[R], Iterable[HoldId]] = _none
+    not_found: Callable[[HoldId], Refused] = hold_not_found
 
 
 def _scopes_of_post(request: Post) -> Scopes:
@@ -58,8 +67,16 @@ def _debited(request: Post) -> Iterator[WalletId]:
                 yield leg.wallet
 
 
-def _reserved_of(request: PlaceHold) -> Iterable[WalletId]:
+def _its_wallet(request: PlaceHold | PlaceClaim | RedeemClaim) -> Iterable[WalletId]:
     return (request.wallet_id,)
+
+
+def _its_hold(request: Capture | Void | Increase | Extend) -> Iterable[HoldId]:
+    return (request.hold_id,)
+
+
+def _its_claim(request: CancelClaim) -> Iterable[HoldId]:
+    return (request.claim_id,)
 
 
 def _spend(_: Single) -> Scopes:
@@ -79,8 +96,12 @@ def _no_caller(request: Single) -> Scopes:
 
 
 _POST: Final[Access[Post]] = Access(_scopes_of_post, debits=_debited)
-_PLACE_HOLD: Final[Access[PlaceHold]] = Access(_spend, reserves=_reserved_of)
-_HOLD_STEP: Final[Access[Single]] = Access(_spend)
+_PLACE_HOLD: Final[Access[PlaceHold]] = Access(_spend, others=_its_wallet)
+_HOLD_STEP: Final[Access[Capture | Void | Increase | Extend]] = Access(_spend, holds=_its_hold)
+_PLACE_CLAIM: Final[Access[PlaceClaim]] = Access(_spend, others=_its_wallet)
+# A claim is redeemed from anybody's wallet: its code says that this was wanted.
+_REDEEM_CLAIM: Final[Access[RedeemClaim]] = Access(_spend, others=_its_wallet)
+_CANCEL_CLAIM: Final[Access[CancelClaim]] = Access(_spend, holds=_its_claim, not_found=claim_not_found)
 _REFUND: Final[Access[Refund]] = Access(_scopes_of_refund)
 _ADMINISTRATION: Final[Access[Single]] = Access(_admin)
 _SERVICE: Final[Access[Single]] = Access(_no_caller)
@@ -95,6 +116,12 @@ def access_of(request: Single) -> Access[Any]:
             return _PLACE_HOLD
         case Capture() | Void() | Increase() | Extend():
             return _HOLD_STEP
+        case PlaceClaim():
+            return _PLACE_CLAIM
+        case RedeemClaim():
+            return _REDEEM_CLAIM
+        case CancelClaim():
+            return _CANCEL_CLAIM
         case Refund():
             return _REFUND
         case Merge() | ChangeWallet():

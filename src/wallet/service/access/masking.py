@@ -5,7 +5,7 @@
 
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import replace
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 from wallet.ledger.model import Details, Entry, Posted, WalletId
 from wallet.ledger.outcomes import Applied, Grouped, Outcome, Predicted, RefusalCode, Refused, Replayed, Settled
@@ -27,6 +27,8 @@ def wallets_shown(outcome: Outcome) -> Iterator[WalletId]:
                 yield from wallets_shown(each)
         case Settled():
             pass
+        case _:
+            assert_never(outcome)
 
 
 def wallets_of(posted: Posted) -> Iterator[WalletId]:
@@ -48,6 +50,8 @@ def masked(outcome: Outcome, own: Own) -> Outcome:
             return Grouped(tuple(masked_single(each, own) for each in outcomes))
         case Settled():
             return outcome
+        case _:
+            assert_never(outcome)
 
 
 def masked_single(

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from wallet.errors import Forbidden, NotFound, OutcomeUnknown, StorageUnavailable, WalletError
-from wallet.ledger.kinds import footprint_of
 from wallet.ledger.model import HoldId, Posted, ProgrammeId, WalletId, WalletKind
 from wallet.ledger.outcomes import Applied, Grouped, Outcome, Predicted, RefusalCode, Refused, Replayed
 from wallet.ledger.requests import Single, legs_of
@@ -172,7 +171,7 @@ class Permissions:
             owners = await self._ownership.owners({wallet for request in requests for wallet in _debited(request)})
             system = (wallet for wallet, owner in owners.items() if owner.kind is not WalletKind.USER)
             return _Facts(frozenset(), {}, frozenset(system))
-        homes = await self._ownership.homes(set(_holds_named(requests)))
+        homes = await self._ownership.homes({hold_id for request in requests for hold_id in _holds_named(request)})
         named = {wallet for request in requests for wallet in _looked_into(request)}
         return _Facts(await self._ownership.own(caller, named | set(homes.values())), homes, frozenset())
 
@@ -220,14 +219,15 @@ def _debited(request: Single) -> Iterable[WalletId]:
 
 def _looked_into(request: Single) -> Iterator[WalletId]:
     """The wallets that a request by a bound caller takes from, or asks the numbers of."""
-    yield from access_of(request).reserves(request)
+    yield from access_of(request).others(request)
     yield from _debited(request)
     for condition in request.options.conditions:
         yield condition.wallet_id
 
 
-def _holds_named(requests: Iterable[Single]) -> list[HoldId]:
-    return footprint_of(requests, {}).holds
+def _holds_named(request: Single) -> Iterable[HoldId]:
+    holds: Iterable[HoldId] = access_of(request).holds(request)
+    return holds
 
 
 def _of_bound(caller: Caller, request: Single) -> Single:
@@ -240,9 +240,9 @@ def _of_bound(caller: Caller, request: Single) -> Single:
 
 def _first_not_there(request: Single, facts: _Facts) -> Refused | None:
     """What the ledger would say of the first thing that is not the caller's own, if it did not exist."""
-    for hold_id in _holds_named((request,)):
+    for hold_id in _holds_named(request):
         if facts.homes.get(hold_id) not in facts.own:
-            return Refused(RefusalCode.HOLD_NOT_FOUND, f"There is no hold {hold_id}.")
+            return access_of(request).not_found(hold_id)
     for wallet_id in _looked_into(request):
         if wallet_id not in facts.own:
             return Refused(RefusalCode.WALLET_NOT_FOUND, f"There is no wallet {wallet_id}.", wallet_id)

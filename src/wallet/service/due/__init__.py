@@ -1,1 +1,5 @@
-"""What falls due: settling before anything is judged or read, the keeper, the sandbox clock. Begin with settling."""
+"""Posts what falls due: expired holds and lots, and periods of programmes. The due steps themselves are decided in
+ledger/movements/due.
+
+Begin with settler (before a wallet is read). keeper posts in the background; sandbox_clock advances the clock.
+"""

@@ -172,14 +172,14 @@ def _trouble(answer: Outcome | WalletError) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueReport:
-    """For metrics. lag_seconds: how long the oldest of what is due has been due; the rest is of this step."""
+    """For metrics. lag_seconds: how long the oldest of what is due has been due; the rest is of this round."""
 
     lag_seconds: float
     posted: PostedPage
 
 
 class DueKeeper:
-    """Posts what is due in the background, on a connection of its own, while `step` is called. For one caller."""
+    """Posts what is due in the background, on a connection of its own, while `run_round` is called. For one caller."""
 
     def __init__(
         self,
@@ -196,8 +196,8 @@ class DueKeeper:
         self._shard: Shard | None = None
         self._is_trouble_known = False
 
-    async def step(self) -> float:
-        """Post a page of what is due, and answer the seconds until the next step. Never raises an ordinary error."""
+    async def run_round(self) -> float:
+        """Post a page of what is due, and answer the seconds until the next round. Never raises an ordinary error."""
         try:
             wait = await self._post()
             self._is_trouble_known = False

@@ -59,7 +59,7 @@ class SandboxClock:
         self._submit = submit
         self._posted_max = posted_max
         # How long one request works, about; likewise.
-        self._work_seconds_max = database.settings.step_seconds_max
+        self._work_seconds_max = database.settings.stage_seconds_max
         self._now = now
 
     async def read(self) -> ClockReading:
@@ -90,16 +90,16 @@ class SandboxClock:
 
     async def _advance(self, shard: Shard, target: datetime) -> bool:
         """Go through every instant up to `target` at which something is due. False: not all of them."""
-        steps = DuePoster(self._submit, now=self._now)
+        poster = DuePoster(self._submit, now=self._now)
         begun, posted = self._now(), 0
         while posted < self._posted_max and self._now() - begun < self._work_seconds_max:
             outlook = await look_ahead(shard)
             if outlook.is_anything_due:
-                page = await steps.post_page(shard)
+                page = await poster.post_page(shard)
                 posted += page.settled + page.granted
                 if page.is_progress:
                     continue
-                if page.failed or steps.resting:
+                if page.failed or poster.resting:
                     return False
             if outlook.next_at is None or outlook.next_at > target:
                 return True

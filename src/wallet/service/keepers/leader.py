@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 from wallet.errors import WalletError
 from wallet.service.due.keeper import DueKeeper
-from wallet.service.keepers.sealing import Sealing
+from wallet.service.keepers.sealer import Sealer
 from wallet.storage.connections.database import Database, close
 from wallet.storage.connections.shard import Shard
 from wallet.storage.upkeep.leadership import can_lead, limit_idleness
@@ -43,7 +43,7 @@ class KeeperReport:
 
     fence_age_seconds: time since the watermark last covered the last seq known; it grows when something holds
     the fence back, and is about the fence's interval otherwise.
-    seal_lag_*: batches that the audit chain does not cover yet, settled or not, and the age of the oldest of them.
+    seal_lag_*: batches that the audit chain does not cover yet, stable or not, and the age of the oldest of them.
     """
 
     is_leader: bool
@@ -55,7 +55,7 @@ class KeeperReport:
 
 
 class Keepers:
-    """The keepers of one process, on a connection of their own. `observe` is told a report after every step."""
+    """The keepers of one process, on a connection of their own. `observe` is told a report after every round."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Keepers:
         self._observe = observe
         self._now = now
         self._interval = database.settings.fence_interval_seconds
-        self._sealing = Sealing()
+        self._sealer = Sealer()
         self._shard: Shard | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._is_leader = False
@@ -85,7 +85,7 @@ class Keepers:
             self._tasks.append(asyncio.create_task(self._run_due(self._due), name="due keeper"))
 
     async def close(self) -> None:
-        """Stop, and let another process lead. Any step may be cut short: each is one statement, or may come twice."""
+        """Stop, and let another process lead. Any round may be cut short: each is one statement, or may come twice."""
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
@@ -95,7 +95,7 @@ class Keepers:
 
     @property
     def report(self) -> KeeperReport:
-        lag = self._sealing.lag
+        lag = self._sealer.lag
         return KeeperReport(
             is_leader=self._is_leader,
             watermark_seq=self._watermark_seq,
@@ -105,8 +105,8 @@ class Keepers:
             blockers=self._blockers,
         )
 
-    async def step(self) -> float:
-        """Do what is due now, and answer the seconds until the next step. Never raises an ordinary error."""
+    async def run_round(self) -> float:
+        """Do what is due now, and answer the seconds until the next round. Never raises an ordinary error."""
         try:
             wait = await self._lead(shard) if (shard := await self._led()) else LEAD_SECONDS
             self._note_term()
@@ -123,15 +123,15 @@ class Keepers:
 
     async def _run(self) -> None:
         while True:
-            wait = await self.step()
+            wait = await self.run_round()
             await asyncio.sleep(wait)
 
     async def _run_due(self, due: DueKeeper) -> None:
-        # Beside the other steps, which must not wait for batches. Who leads no more may post once more: no harm.
+        # Beside the other rounds, which must not wait for batches. Who leads no more may post once more: no harm.
         try:
             while True:
                 if self._is_leader:
-                    wait = await due.step()
+                    wait = await due.run_round()
                 else:
                     await due.close()
                     wait = LEAD_SECONDS
@@ -150,7 +150,7 @@ class Keepers:
         return self._shard if self._is_leader else None
 
     def _note_term(self) -> None:
-        """Once its first step has succeeded: a leader that can do nothing would say so every second."""
+        """Once its first round has succeeded: a leader that can do nothing would say so every second."""
         if self._is_leader and not self._is_term_known:
             _log.info("this process leads the keepers")
         self._is_term_known = self._is_leader
@@ -169,7 +169,7 @@ class Keepers:
         self._fence_set_at = self._covered_at = self._now()
         self._blockers: tuple[Blocker, ...] = ()
         self._is_block_logged = False
-        self._sealing.begin_term()
+        self._sealer.begin_term()
         self._snapshot_seq = -1
         self._snapshot_due_at = self._prune_due_at = self._statistics_due_at = self._now()
 
@@ -213,7 +213,7 @@ class Keepers:
         return self._interval
 
     async def _keep_chain(self, shard: Shard) -> bool:
-        return await self._sealing.step(shard, watermark_seq=self._watermark_seq, is_idle=self._is_idle)
+        return await self._sealer.run_round(shard, watermark_seq=self._watermark_seq, is_idle=self._is_idle)
 
     async def _keep_snapshots(self, shard: Shard) -> None:
         if self._now() < self._snapshot_due_at or self._watermark_seq == self._snapshot_seq:
@@ -228,7 +228,7 @@ class Keepers:
         if self._now() < self._prune_due_at:
             return
         pruned = await prune_declines(shard, days=self._database.settings.declines_days)
-        # A full step: there may be more, and the next step is soon enough.
+        # A full round: there may be more, and the next round is soon enough.
         self._prune_due_at = self._now() + (0 if pruned == PRUNED_MAX else PRUNE_SECONDS)
 
     async def _keep_statistics(self, shard: Shard) -> None:

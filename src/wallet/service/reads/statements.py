@@ -9,7 +9,7 @@ from typing import Final
 from wallet.errors import FieldError, Malformed, NotFound
 from wallet.ledger.instants import rfc3339
 from wallet.ledger.model import WalletId
-from wallet.service.due.settling import Settling
+from wallet.service.due.settler import Settler
 from wallet.service.reads.cursors import Cursors, KeyPart
 from wallet.service.reads.lists import FIRST_PAGE, LIMIT_DEFAULT, LIMIT_MAX, Page, PageRequest
 from wallet.storage.reads.statement_lines import (
@@ -49,18 +49,18 @@ class WholeStatement:
 class Statements:
     """Raises NotFound, Malformed (naming at, from, limit or cursor), Overloaded and StorageUnavailable."""
 
-    def __init__(self, history: HistoryStore, store: StatementStore, cursors: Cursors, settling: Settling) -> None:
+    def __init__(self, history: HistoryStore, store: StatementStore, cursors: Cursors, settler: Settler) -> None:
         self._history = history
         self._store = store
         self._cursors = cursors
-        self._settling = settling
+        self._settler = settler
         # Of all whole statements of this process, one is read on at a time: however many there are, other reads find a
         # connection, and the event loop has but the lines of one of them between two other turns.
         self._turn = asyncio.Lock()
 
     async def balance_at(self, wallet_id: WalletId, at: datetime, axis: Axis) -> BalanceAt:
         """By all that is at or before `at`."""
-        await self._settling.settle_if_due(wallet_id)
+        await self._settler.settle_if_due(wallet_id)
         found = await self._history.balance_at(wallet_id, at, axis)
         if found is None:
             raise _not_found(wallet_id)
@@ -105,7 +105,7 @@ class Statements:
     async def _open(self, wallet_id: WalletId, since: datetime | None, until: datetime | None, axis: Axis) -> Opened:
         if since is not None and until is not None and since > until:
             raise Malformed([FieldError("from", "must not be after to")])
-        await self._settling.settle_if_due(wallet_id)
+        await self._settler.settle_if_due(wallet_id)
         opened = await self._store.open(wallet_id, since=since, until=until, axis=axis)
         if opened is None:
             raise _not_found(wallet_id)

@@ -1,7 +1,7 @@
 """Bulk: many movements in one call.
 
-It has a committer of its own. So small movements never queue behind it, and per wallet the order of its queue is the
-order of decisions (ordered_committer): a caller's items are decided in order if they are put into it in order.
+Bulk has a committer of its own, so that small movements never queue behind it. For each wallet the order of its queue
+is the order of decisions (ordered_committer), so a caller's items are decided in the order in which they are queued.
 """
 
 import asyncio
@@ -16,26 +16,26 @@ from wallet.storage.batch.aside import AT_ONCE_LEGS_MAX
 from wallet.storage.rows.ids import IdSource
 
 CHUNKS_QUEUED_MAX: Final = 16
-"""Chunks and groups in the queue at once. Who comes later waits, in order, so callers take turns by the chunk."""
+"""Chunks and groups in the queue at once. Later callers wait, in order, so callers take turns by the chunk."""
 
 GROUP_ITEMS_MAX: Final = 10_000
 
 GROUP_LEGS_MAX: Final = 2 * GROUP_ITEMS_MAX
-"""Legs of a group together, an item without any counting as two. So many are decided, hashed and written in about half
-a second (docs/performance.md), for which the group's wallets are held.
+"""Legs of all items of a group; an item without legs counts as two. The service decides, hashes and writes this many in
+about half a second (docs/performance.md), and locks the group's wallets meanwhile.
 """
 
 QUEUE_ITEMS_MAX: Final = CHUNKS_QUEUED_MAX * 1_000 + 4 * GROUP_ITEMS_MAX
-"""Items that may wait for the writer. Far beyond what chunks come to; groups are large, and few at once."""
+"""Items that may wait for the writer. Chunks never reach this bound; groups are large, and few at once."""
 
 ORIGIN_GROUP: Final = "group"
-"""The origin of a group as such, whose items carry the references. No transaction has it."""
+"""The origin of a group itself, whose items have the references. No transaction has this origin."""
 
 
 class Chunk:
-    """Requests that are being decided. `note` is told what they came to, whether or not anybody still waits for it.
+    """Requests that are being decided. `note` gets their answers, even if no caller waits for them any more.
 
-    names: of each, what the committer's names_of has said; None: it is to find that out.
+    names: the result of the committer's names_of for each request; None: the committer finds it itself.
     """
 
     def __init__(
@@ -50,12 +50,12 @@ class Chunk:
         self._note = note
         self._all_answered = asyncio.Event()
         self.refusal: WalletError | None = None
-        """Why nothing at all of it was accepted, if so."""
+        """The reason why none of the requests was accepted; None if one was."""
         at = 0
         try:
             for at, request in enumerate(requests):
                 committer.accept(request, _AnswerSlot(self, at), names)
-        except WalletError as error:  # of this one and those after it
+        except WalletError as error:  # this request and those after it were not accepted
             self.refusal = None if at else error
             for rest in range(at, len(requests)):
                 self.answer(rest, error)
@@ -63,18 +63,18 @@ class Chunk:
             self._end()
 
     def is_answered(self, at: int) -> bool:
-        """Whether there is an answer to a request."""
+        """Whether the request at this place has an answer."""
         return self._answers[at] is not None
 
     def answer(self, at: int, answer: Outcome | BaseException) -> None:
-        """Take the answer to a request."""
+        """Take the answer to the request at this place."""
         self._answers[at] = answer
         self._left -= 1
         if not self._left:
             self._end()
 
     async def answers(self) -> Sequence[Outcome | WalletError]:
-        """One per request, in order: its outcome, or why there is none for it."""
+        """One answer per request, in order: its outcome, or the error that explains why it has none."""
         await self._all_answered.wait()
         return self._answers
 
@@ -84,7 +84,7 @@ class Chunk:
 
 
 class _AnswerSlot:
-    """Where the answer to one of a chunk's requests goes. A future for each would be dearer, and wake many."""
+    """Receives the answer to one request of a chunk. A future for each would cost more, and wake many tasks."""
 
     __slots__ = ("_at", "_chunk")
 
@@ -103,7 +103,7 @@ class _AnswerSlot:
 
 
 class Bulk:
-    """What edges call to submit many movements. Started and drained by the service."""
+    """Takes the many movements of batches and imports. WalletService starts and drains it."""
 
     def __init__(
         self,
@@ -123,7 +123,7 @@ class Bulk:
 
     @property
     def is_closing(self) -> bool:
-        """Whether the service is shutting down: nothing long is to be begun any more."""
+        """Whether the service is shutting down, so that no long work may begin."""
         return self._closing.is_set()
 
     async def closing(self) -> None:
@@ -134,7 +134,7 @@ class Bulk:
         self.committer.start()
 
     def begin_shutdown(self) -> None:
-        """Tell those who stream; what was accepted is still decided."""
+        """Tell imports that the service shuts down. Accepted requests are still decided."""
         self._closing.set()
 
     async def drain(self, seconds_max: float) -> None:
@@ -143,15 +143,15 @@ class Bulk:
         await self.committer.drain(seconds_max)
 
     async def begin(self, items: Sequence[Request]) -> Chunk:
-        """Queue up to chunk_items_max items, to be decided in order and each for itself, once there is a place.
+        """Queue up to chunk_items_max items when there is a place. They are decided in order, each for itself.
 
-        Raises nothing for what is wrong with some of them: the chunk's answers say it.
+        Raises nothing if some items fail: the chunk's answers say so.
         """
         await self._places.acquire()
         return Chunk(self.committer, items, self._leave)
 
     async def all_or_none(self, items: Sequence[Single], *, dry_run: bool = False) -> Grouped:
-        """The outcome of a group of up to GROUP_ITEMS_MAX items. Raises as Committer.submit does."""
+        """The outcome of a group of up to GROUP_ITEMS_MAX items. Raises what Committer.submit raises."""
         id_ = self._ids.new_id()
         options = Options(dry_run=True) if dry_run else NO_OPTIONS
         group = Group(id_, ORIGIN_GROUP, str(id_), tuple(items), options=options)
@@ -166,7 +166,7 @@ class Bulk:
         return answer
 
     def _leave(self, answers: Sequence[Outcome | BaseException]) -> None:
-        """A chunk is answered: its place is the next one's."""
+        """Give the place of an answered chunk to the next one."""
         self._places.release()
         for answer in answers:
             for each in answer.outcomes if type(answer) is Grouped else (answer,):

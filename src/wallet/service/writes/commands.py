@@ -1,7 +1,7 @@
-"""Parsed input -> ledger request: an id and a fingerprint. No time: that comes from the database, after the locks.
+"""Turns parsed input into ledger requests, with an id and a fingerprint. PostgreSQL gives the time, after the locks.
 
-What arrives here is well-formed already (amounts in range, references and codes of the right shape); what the ledger
-then says to it is not known here. Defaults that do not depend on any state are absent here, and so in the fingerprint.
+The input is well-formed already: amounts are in range, references and codes have the right shape. The ledger's answer
+is not known here. Defaults that do not depend on any state are absent from the request, and so from the fingerprint.
 """
 
 from collections.abc import Sequence
@@ -66,7 +66,7 @@ class Commands:
     ) -> Post:
         """A top-up or bonus (treasury to wallet), or a spend (wallet to revenue).
 
-        `other_wallet_id`: what funds a bonus instead of the treasury, or gets a spend instead of revenue.
+        `other_wallet_id`: the wallet that funds a bonus instead of the treasury, or gets a spend instead of revenue.
         """
         if type_ in ISSUING_TYPES:
             source = WalletKind.TREASURY if other_wallet_id is None else other_wallet_id
@@ -76,7 +76,7 @@ class Commands:
             legs = (Leg(wallet_id, Direction.DEBIT, amount), Leg(target, Direction.CREDIT, amount))
         else:
             raise ValueError(f"{type_} is no movement between a wallet and a system wallet")
-        values = (type_.encode(), wallet_id.bytes, asset_code.encode(), b"%d" % amount, _encoded(metadata))
+        values = (type_.encode(), wallet_id.bytes, asset_code.encode(), b"%d" % amount, encoded(metadata))
         if options is NO_OPTIONS and other_wallet_id is None:
             mark = fingerprint(WALLET_MOVEMENT_FIELDS, values)
         else:
@@ -107,14 +107,14 @@ class Commands:
         metadata: str | None,
         options: Options = NO_OPTIONS,
     ) -> Post:
-        """From wallet to wallet in one asset."""
+        """A transfer from wallet to wallet in one asset."""
         values = (
             b"transfer",
             from_wallet_id.bytes,
             to_wallet_id.bytes,
             asset_code.encode(),
             b"%d" % amount,
-            _encoded(metadata),
+            encoded(metadata),
         )
         if options is NO_OPTIONS:
             mark = fingerprint(TRANSFER_FIELDS, values)
@@ -143,9 +143,9 @@ class Commands:
         options: Options = NO_OPTIONS,
     ) -> Post:
         """A general transaction: 2 to 100 legs, over any wallets and assets."""
-        # Fixed widths but for the amount, which comes last and is closed by its own mark: nothing can run together.
+        # All parts have a fixed width but the amount, which is last and ends with a mark: the text has one reading.
         legs_value = b"".join(b"%b%+d:%d;" % (_wallet_bytes(leg), leg.direction, leg.amount) for leg in legs)
-        values = (type_.encode(), legs_value, _encoded(metadata))
+        values = (type_.encode(), legs_value, encoded(metadata))
         if options is NO_OPTIONS:
             mark = fingerprint(GENERAL_FIELDS, values)
         else:
@@ -183,13 +183,13 @@ class Commands:
             None if target is None else target.bytes,
             _number(expires_in_seconds),
             b"capture" if capture_at_expiry else None,
-            _encoded(metadata),
+            encoded(metadata),
         )
         return PlaceHold(
             id=self._ids.new_id(),
             origin=ORIGIN_API,
             reference_id=reference_id,
-            fingerprint=_mark(HOLD, *values),
+            fingerprint=fingerprint_of(HOLD, *values),
             wallet_id=wallet_id,
             asset_code=asset_code,
             amount=amount,
@@ -217,13 +217,13 @@ class Commands:
             b"true" if final else None,
             *_amount_mode(options),
             _instant(options),
-            _encoded(metadata),
+            encoded(metadata),
         )
         return Capture(
             id=self._ids.new_id(),
             origin=ORIGIN_API,
             reference_id=reference_id,
-            fingerprint=_mark(CAPTURE, *values),
+            fingerprint=fingerprint_of(CAPTURE, *values),
             hold_id=hold_id,
             amount=amount,
             final=final,
@@ -233,7 +233,7 @@ class Commands:
 
     def void(self, *, hold_id: HoldId, reference_id: str, metadata: str | None, options: Options = NO_OPTIONS) -> Void:
         """Release what is left of a hold."""
-        mark = _mark(VOID, hold_id.bytes, _encoded(metadata))
+        mark = fingerprint_of(VOID, hold_id.bytes, encoded(metadata))
         return Void(self._ids.new_id(), ORIGIN_API, reference_id, mark, hold_id, metadata, options)
 
     def increase(
@@ -246,7 +246,7 @@ class Commands:
         options: Options = NO_OPTIONS,
     ) -> Increase:
         """Reserve more by an open hold."""
-        mark = _mark(INCREASE, hold_id.bytes, b"%d" % amount, _encoded(metadata))
+        mark = fingerprint_of(INCREASE, hold_id.bytes, b"%d" % amount, encoded(metadata))
         id_ = self._ids.new_id()
         return Increase(id_, ORIGIN_API, reference_id, mark, hold_id, amount, metadata, options)
 
@@ -260,7 +260,7 @@ class Commands:
         options: Options = NO_OPTIONS,
     ) -> Extend:
         """Let an open hold expire later."""
-        mark = _mark(EXTEND, hold_id.bytes, b"%d" % expires_in_seconds, _encoded(metadata))
+        mark = fingerprint_of(EXTEND, hold_id.bytes, b"%d" % expires_in_seconds, encoded(metadata))
         id_ = self._ids.new_id()
         return Extend(id_, ORIGIN_API, reference_id, mark, hold_id, expires_in_seconds, metadata, options)
 
@@ -280,13 +280,13 @@ class Commands:
             _number(amount),
             b"true" if force else None,
             _instant(options),
-            _encoded(metadata),
+            encoded(metadata),
         )
         return Refund(
             id=self._ids.new_id(),
             origin=ORIGIN_API,
             reference_id=reference_id,
-            fingerprint=_mark(REFUND, *values),
+            fingerprint=fingerprint_of(REFUND, *values),
             original_id=transaction_id,
             amount=amount,
             force=force,
@@ -303,8 +303,8 @@ class Commands:
         metadata: str | None,
         options: Options = NO_OPTIONS,
     ) -> Merge:
-        """Move all that is in one wallet into another, and end the first."""
-        mark = _mark(MERGE, source.bytes, target.bytes, _instant(options), _encoded(metadata))
+        """Move everything in one wallet into another, and close the first for good."""
+        mark = fingerprint_of(MERGE, source.bytes, target.bytes, _instant(options), encoded(metadata))
         id_ = self._ids.new_id()
         return Merge(id_, ORIGIN_API, reference_id, mark, source, target, metadata, options)
 
@@ -316,7 +316,7 @@ class Commands:
         changes: Sequence[tuple[str, str | int | bool | None]] = (),
         expected_version: int | None = None,
     ) -> ChangeWallet:
-        """Change a wallet, close or reopen it. Has no reference: each is a request of its own."""
+        """Change, close or reopen a wallet. Such a request has no reference: each is a request of its own."""
         if type_ not in ("change", "close", "reopen"):
             raise ValueError(f"{type_} is no change of a wallet")
         id_ = self._ids.new_id()
@@ -332,12 +332,12 @@ class Commands:
         )
 
 
-def _mark(type_: TransactionType, *values: bytes | None) -> bytes:
-    """The fingerprint of a request, of the values that follow its type in the layout."""
+def fingerprint_of(type_: TransactionType, *values: bytes | None) -> bytes:
+    """The fingerprint of a request, from the values that follow its type in the layout."""
     return fingerprint(type_.layout, (type_.name.encode(), *values))
 
 
-def _encoded(text: str | None) -> bytes | None:
+def encoded(text: str | None) -> bytes | None:
     return None if text is None else text.encode()
 
 
@@ -359,7 +359,7 @@ def _amount_mode(options: Options) -> tuple[bytes | None, bytes | None]:
 
 
 def _lot(terms: LotTerms | None) -> bytes | None:
-    """A lot's terms as one value: none of its parts can hold the marks that part them."""
+    """A lot's terms as one value. No part of it can hold the marks between the parts."""
     if terms is None:
         return None
     expires_at = "" if terms.expires_at is None else terms.expires_at.isoformat(timespec="microseconds")

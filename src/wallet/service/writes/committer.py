@@ -1,7 +1,7 @@
-"""Group commit: a bounded queue, batches whose size follows the load, answers for everybody.
+"""Group commit: a bounded queue, batches whose size follows the load, and an answer to every request.
 
-While one batch commits, the next one fills: there is no timer. Requests that name a reference which is being
-committed wait for it here instead of entering a second batch, where they would only wait inside the database.
+While one batch commits, the next one fills: there is no timer. A request whose reference is being committed waits here
+for that batch. In a second batch it would only wait inside PostgreSQL.
 """
 
 import asyncio
@@ -12,9 +12,10 @@ from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from typing import Final, Protocol
 
 from wallet.errors import OutcomeUnknown, Overloaded, StorageUnavailable, WalletError, ensure
+from wallet.ledger.kinds import has_reference
 from wallet.ledger.model import ReferenceKey
 from wallet.ledger.outcomes import Outcome
-from wallet.ledger.requests import ChangeWallet, Group, Request, Settle, weight
+from wallet.ledger.requests import Group, Request, weight
 from wallet.service.outage import Outage
 from wallet.storage.batch.aside import Writer
 from wallet.storage.batch.due_steps import MoreIsDue
@@ -22,17 +23,17 @@ from wallet.storage.batch.due_steps import MoreIsDue
 _log = logging.getLogger(__name__)
 
 LEGS_PER_ITEM_MAX: Final = 4
-"""A batch of batch_items_max locks at most this many times as many wallets, so that locks are never held for long."""
+"""A batch has at most this many legs per item of batch_items_max, so that it never locks wallets for long."""
 
 
 SWEEP_SECONDS_MAX: Final = 0.5
-"""How often at least it is looked for who has waited too long."""
+"""The longest time between two looks for requests that have waited too long."""
 
 _LATE: Final = "it was not decided in time"
 
 
 OVERLAP_SECONDS: Final = 0.02
-"""A batch that takes longer is no measure of what may begin beside it: it is stuck."""
+"""A batch that takes longer counts as stuck: its size no longer decides whether another batch may begin beside it."""
 
 
 LATE_TIMES_MAX: Final = 40
@@ -40,7 +41,7 @@ LATE_TIMES_MAX: Final = 40
 
 
 class Receiver(Protocol):
-    """Where an answer goes: a future, or what takes its place where many requests are one caller's."""
+    """Receives an answer: a future, or an object in its place if many requests belong to one caller."""
 
     def done(self) -> bool: ...
 
@@ -50,9 +51,9 @@ class Receiver(Protocol):
 
 
 class Waiting:
-    """A request and who awaits its answer. `in_doubt`: it came while another with its reference waited.
+    """A request and the receiver of its answer. `in_doubt`: it came while another with its reference waited.
 
-    `keys`: the references that it uses up if it is applied. `items`: how many places in the queue it takes. `names`:
+    `keys`: the references that it uses up if it is applied. `items`: the places that it takes in the queue. `names`:
     its references and wallets, once ordered_committer has asked for them. `accepted_at`: on the loop's clock.
     `times_late`: how often it was put back.
     """
@@ -73,11 +74,11 @@ class Waiting:
 
     def resolve(self, answer: Outcome | BaseException) -> None:
         if self.answer.done():
-            # The caller hung up, or was told that it took too long. The money moved all the same, and its reference
-            # will say so.
+            # The caller hung up, or got the answer that it took too long. The money may have moved all the same; the
+            # caller finds out by the reference.
             return
         if self.in_doubt and isinstance(answer, StorageUnavailable):
-            # This one was not applied; its twin may have been, and to the caller they are one.
+            # This request was not applied. The earlier one may have been, and for the caller both are one.
             answer = OutcomeUnknown("an earlier request with this reference may have been applied")
         if isinstance(answer, BaseException):
             self.answer.set_exception(answer)
@@ -92,11 +93,9 @@ def _late(queue: Iterable[Waiting], accepted_before: float) -> list[Waiting]:
 def keys_of(request: Request) -> Collection[ReferenceKey]:
     """The references that a request uses up if it is applied."""
     if type(request) is Group:
-        # Each once, in order: its items may repeat one another.
+        # Each reference once, in order: items of a group may repeat one another.
         return dict.fromkeys((item.origin, item.reference_id) for item in request.items)
-    if type(request) is ChangeWallet or type(request) is Settle:
-        return ()  # Neither is found again by a reference: two of them are never the same request.
-    return ((request.origin, request.reference_id),)
+    return ((request.origin, request.reference_id),) if has_reference(request) else ()
 
 
 class Committer:
@@ -125,7 +124,7 @@ class Committer:
         self._unanswered: dict[ReferenceKey, int] = {}
         # Every batch under way and when it began, oldest first.
         self._in_flight: list[tuple[float, Sequence[Waiting]]] = []
-        # When a batch ended last, whatever it came to.
+        # The time at which a batch last ended, with whatever result.
         self._ended_at = -math.inf
         self.outage = Outage()
         self._sweeping: asyncio.Task[None] | None = None
@@ -136,17 +135,17 @@ class Committer:
 
     @property
     def queue_depth(self) -> int:
-        """Requests accepted that no batch has taken yet, each item of a group counted."""
+        """The number of accepted requests that no batch has taken yet. Each item of a group counts."""
         return self._depth
 
     @property
     def fault(self) -> BaseException | None:
-        """Why the writer stopped for good, if it did. Readiness fails from then on."""
+        """The fault that stopped the writer for good, if any. Readiness fails from then on."""
         return self._fault
 
     @property
     def standstill_seconds(self) -> float:
-        """How long there have been batches under way of which none has ended; 0 while there is none."""
+        """The time for which batches have been under way and none has ended; 0 if none is under way."""
         if not self._in_flight:
             return 0.0
         began, _ = self._in_flight[0]
@@ -171,18 +170,18 @@ class Committer:
         return await answer
 
     def names_of(self, request: Request) -> Sequence[object] | None:
-        """What `accept` may be told of a request, so that it need not find it out. Touches nothing of the queue."""
+        """The argument `names` of `accept`, which may be computed beforehand. Does not touch the queue."""
         return None
 
     def accept(self, request: Request, answer: Receiver, names: Sequence[object] | None = None) -> None:
-        """Put a request into the queue; `answer` is given its outcome, or what `submit` raises.
+        """Put a request into the queue. `answer` receives its outcome, or the error that `submit` raises.
 
-        Raises at once what says that it was not accepted: Overloaded, or StorageUnavailable.
+        Raises Overloaded or StorageUnavailable at once if the request is not accepted.
         """
         if self._fault is not None or self._closing:
             raise StorageUnavailable("the service is shutting down" if self._closing else "the writer has stopped")
         waiting = Waiting(request, answer, self._loop.time(), names)
-        # A group larger than the queue is let into an empty one.
+        # An empty queue accepts a group that is larger than the queue.
         if self._depth and self._depth + waiting.items > self._queue_depth_max:
             raise Overloaded(f"{self._depth} requests are waiting already")
         for key in waiting.keys:
@@ -194,17 +193,17 @@ class Committer:
         self._wake_if_any_may_begin()
 
     async def drain(self, seconds_max: float) -> None:
-        """Answer everything that was accepted: by its outcome while there is time, else by why there is none."""
+        """Answer all accepted requests: with the outcome while there is time, then with an error."""
         self._closing = True
         while self._idle:
             self._wake()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=seconds_max)
-            # No batch may begin any more; those under way cannot say in time what became of them.
+            # No batch may begin any more. The batches under way are too slow to answer in time.
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-            # After the batches, which have put what was parked beside them back into the queue.
+            # After the batches have ended, because they put their parked requests back into the queue.
             self._fail_queued(StorageUnavailable("the service is shutting down"))
         if self._sweeping is not None:
             self._sweeping.cancel()
@@ -219,10 +218,10 @@ class Committer:
                 return
 
     def _may_begin(self) -> bool:
-        """Whether a batch may begin now: beside another only if half as many wait as that one has.
+        """Whether a batch may begin now. Beside another one it may only if half as many requests wait as that one has.
 
-        Else one large batch is followed by a train of small ones, each as dear as a large one. Nobody waits for a
-        batch that is stuck.
+        Otherwise many small batches would follow one large batch, and each costs nearly as much as a large one. No
+        batch waits for one that is stuck.
         """
         if not self._queue:
             return False
@@ -263,7 +262,7 @@ class Committer:
                 break
             self._queue.popleft()
             self._depth -= waiting.items
-            # Duplicates inside one batch are the ledger's business: it decides them in order.
+            # One batch may hold duplicates: the ledger decides them in order.
             batch.append(waiting)
             for key in waiting.keys:
                 taken.add(key)
@@ -272,7 +271,7 @@ class Committer:
         return batch
 
     def _followers(self, waiting: Waiting, taken: Container[ReferenceKey]) -> list[Waiting] | None:
-        """Those who wait for a batch under way that has one of its references, or None if it need not wait."""
+        """The requests parked beside a batch under way that has one of its references; None if there is none."""
         for key in waiting.keys:
             if (followers := self._committing.get(key)) is not None and key not in taken:
                 return followers
@@ -291,9 +290,9 @@ class Committer:
         except (StorageUnavailable, OutcomeUnknown) as error:
             answers = [error] * len(batch)
             self.outage.note(error)
-        except Exception as error:  # a broken invariant, or a fault that nobody thought of
+        except Exception as error:  # a broken invariant, or an unexpected fault
             self._stop(error, batch)
-        finally:  # Also when drain cancels this: no caller is left without an answer.
+        finally:  # also when drain cancels this, so that every caller gets an answer
             overlap.cancel()
             self._in_flight.remove(begun)
             self._ended_at = self._loop.time()
@@ -304,14 +303,14 @@ class Committer:
                 else:
                     self._answer(waiting, answer)
             self._release(batch, answers)
-            # Before those that were parked because they have its reference.
+            # Before the parked requests, which have its reference.
             self._queue.extendleft(reversed(late))
             self._wake_if_any_may_begin()
             if self._fault is not None:
                 self._fail_queued(StorageUnavailable("the writer has stopped"))
 
     def _release(self, batch: Sequence[Waiting], answers: Sequence[Outcome | WalletError]) -> None:
-        """Let those go on that were parked beside a batch. Whether their reference is used by now, the answers say."""
+        """Let the requests go on that were parked beside a batch. If its result is unknown, so is theirs."""
         parked: list[Waiting] = []
         last_answers = {key: answer for waiting, answer in zip(batch, answers, strict=True) for key in waiting.keys}
         for key, answer in last_answers.items():
@@ -324,7 +323,7 @@ class Committer:
         self._queue.extendleft(reversed(parked))
 
     async def _sweep(self) -> None:
-        """Let nobody wait too long: one look at everybody every now and then, and no timer for each."""
+        """Answer requests that wait too long: look at all of them now and then, so that none needs a timer."""
         while True:
             await asyncio.sleep(min(SWEEP_SECONDS_MAX, self._wait_seconds_max / 4))
             self._give_up_on_late(self._loop.time() - self._wait_seconds_max)
@@ -333,8 +332,8 @@ class Committer:
         for _, batch in self._in_flight:
             for waiting in batch:
                 if waiting.accepted_at < accepted_before:
-                    # The batch goes on, and its answer is found by reference.
-                    waiting.resolve(OutcomeUnknown(f"{_LATE}, and may be yet"))
+                    # The batch goes on. The caller finds its result by the reference.
+                    waiting.resolve(OutcomeUnknown(f"{_LATE}, and may still be applied"))
         for followers in self._committing.values():
             for waiting in _late(followers, accepted_before):
                 followers.remove(waiting)
@@ -348,8 +347,8 @@ class Committer:
             self._wake_if_any_may_begin()
 
     def _is_to_wait(self, waiting: Waiting, answer: Outcome | WalletError) -> bool:
-        """Whether a request goes back into the queue: not all that is due at its wallets is posted, but some was. So
-        the others are answered, and the next batch goes on there.
+        """Whether a request goes back into the queue, because its batch posted only a part of what is due at its
+        wallets. The next batch goes on there; the other requests are answered.
         """
         if not isinstance(answer, MoreIsDue) or waiting.answer.done():
             return False
@@ -361,7 +360,7 @@ class Committer:
 
     def _stop(self, error: BaseException, batch: Sequence[Waiting]) -> None:
         self._fault = error
-        # Everything needed to decide this batch again, for whoever is paged.
+        # The log has everything that an operator needs to decide this batch again.
         _log.critical(
             "the writer stops: %s; its batch: %r", error, [waiting.request for waiting in batch], exc_info=error
         )

@@ -1,8 +1,8 @@
-"""Several batches of one queue under way, in the queue's order all the same: per wallet, and per reference.
+"""Commits several batches of one queue at the same time, and keeps the queue's order for each wallet and reference.
 
-Beside other batches one begins with requests that share no wallet and no reference with them, nor with any request
-before them in the queue that is left for later. So two requests whose order matters never change places, whatever
-becomes of their batches: decided again, halved, or lost.
+A batch that begins beside others takes only requests that share no wallet and no reference with those batches, nor with
+an earlier request that stays in the queue. So two requests whose order matters never change places, even if a batch is
+decided again, halved or lost.
 """
 
 import math
@@ -17,20 +17,20 @@ from wallet.service.writes.committer import LEGS_PER_ITEM_MAX, Committer, Waitin
 from wallet.storage.batch.aside import Writer
 
 PORTIONS_MAX: Final = 80
-"""How many portions of what is due one batch of bulk posts before it answers that more is. Only bulk waits for them."""
+"""Portions of due steps that one batch of bulk posts before it answers that more is due. Only bulk waits so long."""
 
-LANES: Final = 2
-"""Batches of bulk under way at once: PostgreSQL works on one while the process decides the other."""
+BATCHES_AT_ONCE: Final = 2
+"""Batches of bulk at the same time: PostgreSQL works on one while the process decides the other."""
 
 WalletsOf: TypeAlias = Callable[[Request], Collection[WalletId] | None]
-"""The wallets that a request has locked; None if only the database knows."""
+"""Finds the wallets that a request locks; None if only the database knows them."""
 
 
-class LaneCommitter(Committer):
+class OrderedCommitter(Committer):
     """A committer for callers whose requests depend on one another.
 
-    A request of which only the database knows what it has locked begins when nothing is under way, and nothing begins
-    beside its batch.
+    If only the database knows which wallets a request locks, the request waits until no batch is under way, and no
+    other batch begins beside its batch.
     """
 
     def __init__(
@@ -49,28 +49,29 @@ class LaneCommitter(Committer):
             wait_seconds_max=wait_seconds_max,
         )
         self._wallets_of = wallets_of
-        # Wallets and references of all batches under way, and those of each by its first request.
+        # The wallets and references of all batches under way; and those of each batch, by its first request.
         self._under_way: set[object] = set()
-        self._lanes: dict[Waiting, set[object]] = {}
+        self._named_by: dict[Waiting, set[object]] = {}
         self._is_alone = False
-        # How long the queue was when nothing in it could begin. It is tried again once a batch ends, or more has come.
+        # The queue's length when no request in it could begin. The queue is tried again when a batch ends or it grows.
         self._stuck_at: int | None = None
 
     def _may_begin(self) -> bool:
         return not self._is_alone and len(self._queue) != self._stuck_at and super()._may_begin()
 
     def _take(self) -> list[Waiting]:
-        """The next batch; empty if everything has to wait for those under way."""
+        """The next batch; empty if every request must wait for the batches under way."""
         batch: list[Waiting] = []
-        lane: set[object] = set()
-        # Those who are left behind, a batch's worth at most, and what they name: whoever shares it stays behind them.
+        named: set[object] = set()
+        # The requests that stay in the queue, at most as many as a batch has, and their wallets and references: a later
+        # request that shares one of these stays, too.
         left: list[Waiting] = []
         names_left: set[object] = set()
         wallets_left = self._batch_items_max * LEGS_PER_ITEM_MAX
         while self._queue and len(batch) < self._batch_items_max:
             waiting = self._queue[0]
             names = self._named(waiting)
-            if self._lanes and (names is None or len(left) == self._batch_items_max):
+            if self._named_by and (names is None or len(left) == self._batch_items_max):
                 break
             if names is not None and not (names_left.isdisjoint(names) and self._under_way.isdisjoint(names)):
                 left.append(self._queue.popleft())
@@ -81,35 +82,35 @@ class LaneCommitter(Committer):
                 break
             batch.append(self._queue.popleft())
             self._depth -= waiting.items
-            # Those of one batch may share what they like: the ledger decides them in order.
+            # Requests of one batch may share wallets and references: the ledger decides them in order.
             if names is None:
                 self._is_alone = True
             else:
-                lane.update(names)
+                named.update(names)
         self._queue.extendleft(reversed(left))
         self._observe_depth(self.queue_depth)
         if batch:
-            self._lanes[batch[0]] = lane
-            self._under_way |= lane
+            self._named_by[batch[0]] = named
+            self._under_way |= named
         self._stuck_at = None if batch else len(self._queue)
         return batch
 
     def _is_to_wait(self, waiting: Waiting, answer: Outcome | WalletError) -> bool:
-        """Nothing is put back, for others that come after it may have been decided by now."""
+        """Put nothing back: later requests may have been decided by now."""
         return False
 
     def names_of(self, request: Request) -> Sequence[object] | None:
-        """Its references and the wallets it has locked; None if only the database knows these."""
+        """The references of a request and the wallets that it locks; None if only the database knows these."""
         wallets = self._wallets_of(request)
         return None if wallets is None else (*keys_of(request), *wallets)
 
     def _named(self, waiting: Waiting) -> Sequence[object] | None:
         if waiting.names is None:
-            # Kept, since who is left behind is looked at again.
+            # Kept, because a request that stays in the queue is looked at again.
             waiting.names = self.names_of(waiting.request)
         return waiting.names
 
     def _release(self, batch: Sequence[Waiting], answers: Sequence[Outcome | WalletError]) -> None:
-        self._under_way -= self._lanes.pop(batch[0])
+        self._under_way -= self._named_by.pop(batch[0])
         self._is_alone = False
         self._stuck_at = None

@@ -1,3 +1,6 @@
-"""One batch: its wallets locked, its states loaded, what was decided written, COMMIT sent. What is decided is the
-ledger's. Begin with writer, then commit.
+"""Writes one batch of movements: locks its wallets, loads its states and references, lets ledger/ decide, writes,
+commits. No rule is decided here.
+
+Begin with commit (the steps) and writer (what happens if a batch fails). The SQL of the steps is in commit.sql, that of
+holds, lots and other special cases in load_special.sql and write_special.sql.
 """

@@ -13,7 +13,7 @@ SELECT FROM wallets
 -- in:  {shard} and {ids}, put in as digits and as UUIDs that were parsed: nothing of a client's gets here as text
 -- out: no rows, but the tag of the last statement, `SELECT n`: how many wallets are locked
 -- why: The isolation level is said, not inherited. The writer has an xid before it takes a seq, which is what lets
---      the fence tell when every batch up to a seq is settled. All writers lock in one total order, so two batches can
+--      the fence tell when every batch up to a seq is stable. All writers lock in one total order, so two batches can
 --      wait for each other but never deadlock; a wallet that everybody uses comes last, so that nobody waits holding it
 BEGIN ISOLATION LEVEL READ COMMITTED;  -- noqa: PRS
 SELECT pg_current_xact_id();

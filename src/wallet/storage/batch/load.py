@@ -11,8 +11,9 @@ import asyncpg
 
 from wallet.ledger.batch import DEFAULT_BOUNDS, Bounds, Context
 from wallet.ledger.footprint import is_plain, singles
+from wallet.ledger.kinds import has_reference
 from wallet.ledger.model import Posted, ReferenceKey, TransactionId, WalletId, WalletKind, WalletState
-from wallet.ledger.requests import ChangeWallet, Refund, Request, Settle
+from wallet.ledger.requests import Refund, Request
 from wallet.storage.batch.due_steps import DUE_STEPS_MAX
 from wallet.storage.batch.load_special import load_more
 from wallet.storage.batch.wallets_to_lock import WalletsToLock
@@ -110,12 +111,7 @@ def _known_too_early(batch: Sequence[Request], context: Context) -> Sequence[Ref
 
 
 def _reference_keys(batch: Sequence[Request]) -> Mapping[ReferenceKey, None]:
-    # Those without a row of their own: a group and a settlement leave none, a change of a wallet is found by its id.
-    return {
-        (request.origin, request.reference_id): None
-        for request in singles(batch)
-        if type(request) is not Settle and type(request) is not ChangeWallet
-    }
+    return {(request.origin, request.reference_id): None for request in singles(batch) if has_reference(request)}
 
 
 async def _load_strangers(

@@ -30,10 +30,12 @@ from wallet.ledger.model import (
     Original,
     Policy,
     Posted,
+    RedemptionKey,
     ReferenceKey,
     Slice,
     Standing,
     TransactionId,
+    UserId,
     WalletId,
     WalletState,
 )
@@ -41,6 +43,7 @@ from wallet.ledger.requests import ORIGIN_WALLET, ChangeWallet, Group, Refund, R
 from wallet.storage.batch.due_steps import NOTHING_DUE, DueSteps, ManyDue, find_due_steps
 from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
+from wallet.storage.rows.claims import claim_of
 from wallet.storage.rows.posted import AT_ONCE_ROWS_MAX, load_posted
 
 _SQL = load_statements("batch/load_special.sql")
@@ -95,6 +98,7 @@ async def load_more(
     counts = await loader.count_holds(
         states, [*asked.reserving, *asked.merging], context.bounds.holds_max + len(holds) + 1
     )
+    users, redeemed = await loader.load_redeemers(asked.redeeming)
     # An original may be of this very batch, and so is not among those that are there.
     are_lots_used = lots or asked.originals or attached_to or any(each.options.lot is not None for each in requests)
     return context._replace(
@@ -109,6 +113,8 @@ async def load_more(
         holds_placed={wallet_id: placed for wallet_id, placed, _ in counts},
         holds_aimed={wallet_id: aimed for wallet_id, _, aimed in counts},
         attachments=await loader.load_attachments(attached_to),
+        users=users,
+        redeemed=redeemed,
         due_until=steps.until,
     )
 
@@ -221,6 +227,16 @@ class _Loader:
         rows = await self._fetch("load_holds", ids, ending)
         return {row["id"]: _hold(row) for row in rows}
 
+    async def load_redeemers(
+        self, redeeming: Sequence[tuple[HoldId, WalletId]]
+    ) -> tuple[Mapping[WalletId, UserId], Mapping[RedemptionKey, TransactionId]]:
+        """The users of wallets that claims are redeemed into, and which of them have redeemed which claim before."""
+        if not redeeming:
+            return {}, {}
+        rows = await self._fetch("load_redeemers", *map(list, zip(*redeeming, strict=True)))
+        users = {wallet_id: user_id for _, wallet_id, user_id, _ in rows}
+        return users, {(claim_id, user_id): earlier for claim_id, _, user_id, earlier in rows if earlier is not None}
+
     async def load_targeted(self, ending: Sequence[WalletId]) -> Mapping[WalletId, frozenset[HoldId]]:
         if not ending:
             return {}
@@ -319,4 +335,5 @@ def _hold(row: Any) -> Hold:
         row["created_at"],
         tuple(map(Slice, row["slice_lots"], row["slice_amounts"])),
         row["carries_lots"],
+        claim_of(row),
     )

@@ -165,13 +165,13 @@ SELECT step.expires_at, step.kind, step.id, step.slices, step.wallet_id, step.ta
 
 -- name: load_holds
 -- in:  $1 shard smallint, $2 ids uuid[], $3 wallets uuid[] that are to end
--- out: the holds with these ids, and all open ones of wallets that are to end
+-- out: the holds with these ids, and all open ones of wallets that are to end; of those that are claims, the terms
 WITH wanted AS (
     SELECT asked.id FROM unnest($2::uuid[]) AS asked (id)
     UNION
     SELECT h.id FROM holds AS h WHERE h.shard = $1 AND h.wallet_id = ANY($3::uuid[]) AND h.status = 'open'
 )
-SELECT found.*
+SELECT found.*, claim.claim_amount, claim.uses, claim.once_per_user, claim.code_hash
   FROM wanted
  CROSS JOIN LATERAL (
         SELECT h.id, h.wallet_id, h.asset_id, h.target_wallet_id, h.amount, h.captured, h.released, h.expires_at,
@@ -179,7 +179,32 @@ SELECT found.*
           FROM holds AS h
          WHERE h.shard = $1 AND h.id = wanted.id
         OFFSET 0
-       ) AS found;
+       ) AS found
+  LEFT JOIN LATERAL (
+        SELECT c.amount AS claim_amount, c.uses, c.once_per_user, c.code_hash
+          FROM claims AS c
+         WHERE c.shard = $1 AND c.id = wanted.id
+        OFFSET 0
+       ) AS claim ON true;
+
+-- name: load_redeemers
+-- in:  $1 shard smallint; of each redemption: $2 claims uuid[], $3 wallets uuid[]
+-- out: of those into wallets that belong to a user: the claim, the wallet, the user, and the transaction by which that
+--      user has redeemed the claim, if that may be done once and was
+SELECT asked.claim_id, asked.wallet_id, owner.user_id, earlier.transaction_id
+  FROM unnest($2::uuid[], $3::uuid[]) AS asked (claim_id, wallet_id)
+ CROSS JOIN LATERAL (
+        SELECT w.user_id
+          FROM wallets AS w
+         WHERE w.shard = $1 AND w.id = asked.wallet_id AND w.user_id IS NOT NULL
+        OFFSET 0
+       ) AS owner
+  LEFT JOIN LATERAL (
+        SELECT r.transaction_id
+          FROM claim_redemptions AS r
+         WHERE r.shard = $1 AND r.claim_id = asked.claim_id AND r.user_id = owner.user_id
+        OFFSET 0
+       ) AS earlier ON true;
 
 -- name: count_holds
 -- in:  $1 shard smallint, $2 wallets uuid[], $3 how many holds matter at most

@@ -14,7 +14,7 @@ from wallet.errors import GroupTooLarge
 from wallet.ledger.footprint import is_plain, singles
 from wallet.ledger.kinds import footprint_of, wallets_named
 from wallet.ledger.model import Asset, HoldId, TransactionId, WalletId, WalletState
-from wallet.ledger.requests import Grant, Group, PlaceHold, Post, Request
+from wallet.ledger.requests import Group, PlaceClaim, PlaceHold, Post, Request
 from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.rows.asset_cache import AssetCache
@@ -89,7 +89,7 @@ def wallets_locked(request: Request, cache: AssetCache) -> Collection[WalletId] 
     if type(request) is Group:
         of_items = [wallets_locked(item, cache) for item in request.items]
         return None if None in of_items else [wallet_id for wallets in of_items for wallet_id in wallets or ()]
-    if not (type(request) is Post or type(request) is PlaceHold):
+    if not isinstance(request, Post | PlaceHold | PlaceClaim):
         return None
     if request.asset_code is not None and request.asset_code not in cache.by_code:
         return None
@@ -102,11 +102,7 @@ async def _assets_named(
     """The assets that exist now, of those the batch names. Not the live cache: others add to it meanwhile, and an asset
     that appeared between two steps would be known to one and not to the other.
     """
-    codes = {
-        request.asset_code
-        for request in singles(batch)
-        if isinstance(request, Post | PlaceHold | Grant) and request.asset_code is not None
-    }
+    codes = {code for request in singles(batch) if (code := getattr(request, "asset_code", None)) is not None}
     if missing := codes - cache.by_code.keys():
         await cache.load_codes(connection, missing)
     return {code: cache.by_code[code] for code in codes if code in cache.by_code}

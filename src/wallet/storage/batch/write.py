@@ -18,6 +18,7 @@ from wallet.storage.batch.load import Loaded
 from wallet.storage.batch.long_work import Work, at_once
 from wallet.storage.batch.write_attachments import write_attachments
 from wallet.storage.batch.write_by_copy import ENTRIES_LEAST, copy_posted
+from wallet.storage.batch.write_claims import write_claims
 from wallet.storage.chain.leaves import leaves_of
 from wallet.storage.connections.database import SequenceBehind
 from wallet.storage.connections.shard import Shard
@@ -58,6 +59,7 @@ async def write_decision(
     if changed or not is_plain or any(changes):
         rows = () if is_plain else [_transaction_row(each, details) for each in posted]
         await _write_more(shard, decision, rows, changed, seq, loaded)
+    await write_claims(shard, changes, loaded.decided_at)
     await _name_wallets(shard, changes.events)
     if changes.granted or changes.moved:
         await write_attachments(shard, changes, loaded.decided_at)
@@ -302,7 +304,7 @@ def _declines(
             if isinstance(outcome, Grouped):
                 yield from _first_refusal(request.items, outcome)
         elif isinstance(outcome, Refused):
-            yield request, outcome  # type: ignore[misc]  # no group
+            yield request, outcome
 
 
 def _first_refusal(items: Sequence[Single], outcome: Grouped) -> Iterable[tuple[Single, Refused]]:

@@ -243,3 +243,22 @@ advanced AS (
     RETURNING 1
 )
 SELECT count(*) AS advanced FROM advanced;
+
+-- name: write_claims
+-- in:  $1 shard, $2 decided_at, claims: $3 ids, $4 amounts, $5 uses, $6 whether once per user, $7 hashes of codes;
+--      redemptions that are noted: $8 claims, $9 users, $10 transactions
+-- out: how many rows of each kind were written; the caller compares
+WITH placed AS (
+    INSERT INTO claims (amount, created_at, uses, shard, once_per_user, id, code_hash)
+    SELECT c.amount, $2, c.uses, $1, c.once_per_user, c.id, c.code_hash
+      FROM unnest($3::uuid[], $4::bigint[], $5::integer[], $6::boolean[], $7::bytea[])
+             AS c (id, amount, uses, once_per_user, code_hash)
+    RETURNING 1
+),
+redeemed AS (
+    INSERT INTO claim_redemptions (shard, claim_id, user_id, transaction_id)
+    SELECT $1, r.claim_id, r.user_id, r.transaction_id
+      FROM unnest($8::uuid[], $9::uuid[], $10::uuid[]) AS r (claim_id, user_id, transaction_id)
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM placed) AS claims, (SELECT count(*) FROM redeemed) AS redemptions;

@@ -1,3 +1,3 @@
-"""The audit chain in the database: leaves of what a batch wrote, links, and the evidence for receipts. The format is
-ledger.audit's. Begin with leaves.
+"""The audit chain in the database: the leaves of a batch, the links, and the evidence for receipts. The hashed forms
+are in ledger/audit. Begin with leaves, then seal.
 """

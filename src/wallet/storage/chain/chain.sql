@@ -63,7 +63,7 @@ SELECT height, seq, hash FROM seals WHERE shard = $1 ORDER BY height DESC LIMIT 
 
 -- name: find_unsealed
 -- in:  $1 shard smallint, $2 the seq of the last link bigint, $3 how many at most
--- out: settled batches that have no link yet, in order
+-- out: stable batches that have no link yet, in order
 SELECT b.seq, b.id, b.created_at, b.transactions, b.root
   FROM watermarks AS mark
   JOIN batches AS b ON b.shard = mark.shard AND b.seq > $2 AND b.seq <= mark.seq
@@ -80,7 +80,7 @@ SELECT link.height, link.seq, $1, link.hash
 
 -- name: measure_lag
 -- in:  $1 shard smallint, $2 how many are counted at most
--- out: batches without a link, settled or not; seconds since the first of them, 0 if there is none
+-- out: batches without a link, stable or not; seconds since the first of them, 0 if there is none
 SELECT count(*) AS batches,
        coalesce(greatest(extract(EPOCH FROM ledger_now() - min(late.created_at)), 0), 0)::float8 AS seconds
   FROM (

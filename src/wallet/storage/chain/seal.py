@@ -1,6 +1,6 @@
-"""The audit chain of settled batches: appending its links, and where it ends.
+"""The audit chain of stable batches: appending its links, and where it ends.
 
-A link is a pure function of history, and history is settled when it is sealed: leaders that seal at the same time, or
+A link is a pure function of history, and history is stable when it is sealed: leaders that seal at the same time, or
 one that wakes up late, can only come to the same links, and the keys let each be written once.
 """
 
@@ -21,9 +21,9 @@ from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 
 SEALED_MAX: Final = 2_000
-"""Batches sealed in one step."""
+"""Batches sealed in one round."""
 READ_MAX: Final = 1_000
-"""Transactions read in one step, of batches that came without a root; more only if one batch has more."""
+"""Transactions read in one round, of batches that came without a root; more only if one batch has more."""
 LAG_MAX: Final = 100_000
 """Batches counted at most, of those that have no link."""
 
@@ -51,7 +51,7 @@ class Checkpoint:
 
 
 async def seal(shard: Shard, *, salts: Salts, batches_max: int = SEALED_MAX) -> bool:
-    """Append links for settled batches that have none, and answer whether there may be more to do.
+    """Append links for stable batches that have none, and answer whether there may be more to do.
 
     Raises StorageUnavailable when the connection is of no more use.
     """

@@ -20,7 +20,7 @@ from wallet.errors import (
 )
 from wallet.settings import Settings
 from wallet.storage.connections.opening import open_connection
-from wallet.storage.connections.session import settle
+from wallet.storage.connections.session import configure
 from wallet.storage.connections.shard import SHARD_ONLY
 from wallet.storage.connections.sqlstates import words_of
 
@@ -141,7 +141,7 @@ class Database:
         with driver_errors():
             connection = await connect()
             try:
-                is_standby = await settle(
+                is_standby = await configure(
                     connection, session | set_later, dsn=self.dsn, connect_another=connect if as_login else None
                 )
                 if is_standby:

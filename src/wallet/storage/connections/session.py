@@ -35,7 +35,7 @@ _OF_OPTIONS: Final = re.compile(r"(?:-c\s*|--)search_path=((?:\\.|\S)*)")
 Connect = Callable[[], Awaitable[asyncpg.Connection]]
 
 
-async def settle(
+async def configure(
     connection: asyncpg.Connection, asked: Mapping[str, str], *, dsn: str, connect_another: Connect | None = None
 ) -> bool:
     """Make sure that a new connection has its settings. `asked`: those that it was opened with, besides those of `dsn`.

@@ -1,4 +1,4 @@
-"""Which system user the embedded PostgreSQL runs as. PostgreSQL refuses root, so root starts it as somebody else."""
+"""The system user that the embedded PostgreSQL runs as. PostgreSQL refuses root, so root starts it as another user."""
 
 import os
 import pwd
@@ -15,7 +15,7 @@ CANDIDATES = ("postgres", "nobody")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """The user of the server's processes and files. `dropped`: we are root, and it is another user."""
+    """The user of the server's processes and files. `dropped`: this process is root, and the user is another one."""
 
     uid: int
     gid: int
@@ -23,9 +23,9 @@ class Account:
     dropped: bool
 
     def can_run(self, command: Sequence[str | Path]) -> bool:
-        """Whether this user can execute `command` and it exits with 0. At most 10 s."""
+        """Whether this user can execute `command`, and it exits with 0 within 10 s."""
         try:
-            # The working folder of root may be closed to the user, and PostgreSQL 15 insists on reading it.
+            # The user may have no access to root's working folder, which PostgreSQL 15 must be able to read.
             done = subprocess.run(  # noqa: S603
                 command,
                 cwd="/",
@@ -46,9 +46,9 @@ class Account:
 
 
 def account_for(data_dir: Path) -> Account:
-    """Ourselves; as root the owner of `data_dir` if it is an ordinary user's, else `postgres` or `nobody`.
+    """The user of this process. For root it is the owner of `data_dir` if not root, else `postgres` or `nobody`.
 
-    Raises SettingsInvalid if there is no such user, or the folder is somebody else's.
+    Raises SettingsInvalid if there is no such user, or the folder belongs to a different user.
     """
     owner = data_dir.stat().st_uid if data_dir.is_dir() else None
     if os.geteuid() != 0:

@@ -1,6 +1,6 @@
-"""Finds the PostgreSQL binaries of the embedded server: which folder, which version, readable for whom.
+"""Finds the PostgreSQL binaries of the embedded server: their folder, their version, and whether the user can run them.
 
-Nothing is started here but `--version`.
+This module runs no program except with `--version`.
 """
 
 import importlib.util
@@ -36,11 +36,11 @@ class Binaries:
 
 
 def find_binaries(*, major: int | None, chosen: Path | None, account: Account, data_dir: Path) -> Binaries:
-    """The first binaries of version `major`; None (a new data folder): the first from 15 on.
+    """The first binaries of version `major`. None (a new data folder): the first of version 15 or later.
 
-    `chosen` is WALLET_PG_BINDIR and then the only candidate. If they are the wheel's and `account` cannot reach
-    them (a checkout in root's home), they are copied once into a folder beside `data_dir`.
-    Raises SettingsInvalid, saying what to do, if there are none.
+    `chosen` is WALLET_PG_BINDIR; if it is set, no other folder is searched. If the binaries are the wheel's and
+    `account` cannot read them (a clone in root's home folder), they are copied once into a folder beside `data_dir`.
+    Raises SettingsInvalid, which says what to do, if there are none.
     """
     seen = []
     for bindir in [chosen] if chosen else _search_order():
@@ -92,7 +92,7 @@ def _newest_first(bindirs: Iterator[Path]) -> list[Path]:
 
 
 def _version(bindir: Path) -> str | None:
-    """What `postgres --version` says, like 18.4; None if it cannot be run."""
+    """The version that `postgres --version` prints, like 18.4; None if it cannot be run."""
     try:
         said = subprocess.run(  # noqa: S603
             [bindir / "postgres", "--version"], cwd="/", capture_output=True, text=True, timeout=10, check=False
@@ -113,9 +113,9 @@ def _is_of_wheel(bindir: Path) -> bool:
 
 
 def _copy_of_wheel(bindir: Path, *, account: Account, data_dir: Path) -> Path:
-    """The `bin` folder of a readable copy, in the wheel's own layout because its libraries are found by it.
+    """The `bin` folder of a readable copy, which has the wheel's layout so that the binaries find their libraries.
 
-    Owned by root, so that the server's user cannot change what it runs. The wheel's version is in the path.
+    Root owns the copy, so that the server's user cannot change its programs. The path holds the wheel's version.
     """
     package, install = bindir.parent.parent, bindir.parent.name
     release = next(iter(sorted(package.parent.glob(f"{WHEEL}-*.dist-info"), reverse=True)), package).name
@@ -128,7 +128,7 @@ def _copy_of_wheel(bindir: Path, *, account: Account, data_dir: Path) -> Path:
             if libraries.is_dir():
                 _copy_readable(libraries, draft / libraries.relative_to(package.parent))
         _open_folders(draft)
-        with suppress(OSError):  # Somebody else was faster: theirs is as good.
+        with suppress(OSError):  # another process made the same copy first
             draft.rename(copy)
         shutil.rmtree(draft, ignore_errors=True)
     if any(each.lstat().st_uid != os.geteuid() for each in (copy.parent, copy)):

@@ -1,9 +1,10 @@
-"""Becomes a command that ends when the process that started it ends. Run as a script, never imported:
+"""A script that replaces itself by a command, which then ends when the process that started it ends:
 
     python -I -S child.py [parent=PID] [uid=N gid=N] [log=FILE] [tie=watchdog] -- COMMAND...
 
-The command keeps this process's id. It gets SIGINT (PostgreSQL: fast shutdown) once `parent` is gone, however
-that one ended. Standard library only, loaded whole before the user changes: the new user may not be able to read it.
+The command keeps the process id of the script. It gets SIGINT (PostgreSQL: fast shutdown) when `parent` has ended, for
+any reason. The script imports the standard library only, before it changes the user, because the new user may not be
+able to read files of this package. No module imports it.
 """
 
 import ctypes
@@ -20,7 +21,7 @@ def main(arguments: list[str]) -> None:
     split = arguments.index("--")
     options = dict(each.split("=", 1) for each in arguments[:split])
     parent = int(options["parent"])
-    # A shell that starts a background job ignores SIGINT for it, and an ignored signal stays so across exec.
+    # A shell makes a background job ignore SIGINT, and an ignored signal stays ignored after exec.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     if "uid" in options:
@@ -31,7 +32,7 @@ def main(arguments: list[str]) -> None:
         _start_watchdog(parent)
     else:
         _ask_for_signal()
-    if os.getppid() != parent:  # It died before the tie was made, and nobody would tell us.
+    if os.getppid() != parent:  # the parent ended before the tie was made, so no signal will come
         sys.exit(1)
     if "log" in options:
         _redirect_output(options["log"])
@@ -39,18 +40,18 @@ def main(arguments: list[str]) -> None:
 
 
 def _ask_for_signal() -> None:
-    """Ask Linux for SIGINT at the parent's death. After setuid, which would clear the request."""
+    """Ask Linux for SIGINT when the parent ends. Called after setuid, which would clear the request."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGINT)) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
 
 
 def _start_watchdog(parent: int) -> None:
-    """Where the kernel has no such request: a child of the command that looks for the parent, and passes SIGINT on."""
+    """For kernels without such a request: a child of the command sends it SIGINT when the parent is gone."""
     command = os.getpid()
     if os.fork():
         return
-    os.closerange(0, 256)  # Above all the owner's lock, which must not outlive the command.
+    os.closerange(0, 256)  # above all the lock on the data folder, which must not outlive the command
     os.setsid()
     while os.getppid() == command:
         if not _is_alive(parent):
@@ -66,12 +67,12 @@ def _is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True  # It is there, and it is another user's.
+        return True  # it exists, and belongs to another user
     return True
 
 
 def _redirect_output(log: str) -> None:
-    """Send output to `log`, opened as the new user. The log of the run before is kept as `log`.1, no more."""
+    """Send output to `log`, opened as the new user. The log of the previous run is kept as `log`.1."""
     if os.path.exists(log):
         os.replace(log, f"{log}.1")
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

@@ -1,6 +1,6 @@
-"""The folders of the embedded PostgreSQL: its data, and the one of its socket. No process is started here.
+"""The folders of the embedded PostgreSQL: the data folder and the folder of the socket. No process is started here.
 
-Only folders that were made here, or that are the data folder itself, ever get another owner or mode.
+This module changes the owner or mode only of the data folder itself and of folders that it has made.
 """
 
 import hashlib
@@ -16,8 +16,8 @@ from wallet.storage.embedded.account import Account, account_for
 
 UNFINISHED = "wallet-initdb-unfinished"
 LOG = "server.log"
-"""What the server says. Every database that was made here has one, and by it is told from other people's."""
-# The clone that this file is run from; None where the package is installed elsewhere.
+"""The server's log. Every database that was made here has one; a database without it was made by others."""
+# The clone that this file belongs to; None if the package is installed elsewhere.
 _SOURCE = Path(__file__).resolve().parents[4]
 CLONE = _SOURCE if (_SOURCE / "pyproject.toml").is_file() and (_SOURCE / "src/wallet").is_dir() else None
 SOCKET_PATH_BYTES_MAX = 100  # 103 on macOS, 107 on Linux, and some room
@@ -26,7 +26,7 @@ SOCKET_FALLBACK = Path("/tmp")  # noqa: S108 - the name below is checked for own
 
 @dataclass(frozen=True, slots=True)
 class PostmasterFile:
-    """What `postmaster.pid` says. `socket_dir` is None without a Unix socket."""
+    """The content of `postmaster.pid`. `socket_dir` is None if the server has no Unix socket."""
 
     pid: int
     port: int
@@ -35,9 +35,9 @@ class PostmasterFile:
 
 
 def default_data_dir(clone: Path | None = CLONE) -> Path:
-    """Where the data is unless a setting says otherwise: each clone has its own, below it.
+    """The data folder unless a setting names one: a folder inside the clone, so that each clone has its own data.
 
-    As root, where the server's user cannot enter the clone, in a folder of the machine that is named after it.
+    As root, if the server's user cannot enter the clone: a folder under /var/lib/wallet that is named after the clone.
     """
     is_root = os.geteuid() == 0
     if clone is None:
@@ -50,7 +50,7 @@ def default_data_dir(clone: Path | None = CLONE) -> Path:
 
 
 def remove_database(data_dir: Path) -> None:
-    """Remove a folder that holds a database, finished or not. Nobody may be using it."""
+    """Remove a folder that holds a database, complete or not. No process may use it."""
     content = os.listdir(data_dir)
     if content and "PG_VERSION" not in content and UNFINISHED not in content:
         raise SettingsInvalid(f"{data_dir} holds no database, so nothing in it is removed")
@@ -62,7 +62,7 @@ def remove_database(data_dir: Path) -> None:
 def _is_made_here(data_dir: Path) -> bool:
     if (data_dir / UNFINISHED).is_dir():
         return True
-    # A start that was cut short between moving the old log away and opening a new one leaves only the old one.
+    # A start that was interrupted between moving the old log away and opening a new one leaves only the old one.
     return (data_dir / "PG_VERSION").is_file() and any((data_dir / log).is_file() for log in (LOG, f"{LOG}.1"))
 
 
@@ -74,7 +74,7 @@ def _home() -> Path:
 
 
 def prepare_data_dir(data_dir: Path) -> Account:
-    """Make the folder, if need be, and answer whose it is.
+    """Make the folder unless it exists, and return the account that it belongs to.
 
     Raises SettingsInvalid if it cannot be made, holds something else, or the server's user cannot enter it.
     """
@@ -114,7 +114,7 @@ def prepare_data_dir(data_dir: Path) -> Account:
 
 
 def make_folder(folder: Path, *, mode: int) -> None:
-    """Make `folder` with exactly this mode, whatever the umask; leave one that is there as it is."""
+    """Make `folder` with exactly this mode, whatever the umask is. An existing folder stays as it is."""
     umask = os.umask(0)
     try:
         if not folder.exists():
@@ -136,23 +136,23 @@ def major_of(data_dir: Path) -> int | None:
 
 
 def begin_initdb(data_dir: Path, account: Account) -> Path:
-    """An empty folder inside `data_dir` for initdb. What an earlier, interrupted initdb left is removed."""
-    if (data_dir / UNFINISHED).exists():  # Never finished, so never held data: PG_VERSION arrives last.
-        # The mark goes last: without it, what is left would be taken for somebody else's.
+    """An empty folder inside `data_dir` for initdb. Removes what an earlier, interrupted initdb has left."""
+    if (data_dir / UNFINISHED).exists():  # initdb was not finished, so there is no data: PG_VERSION arrives last
+        # The mark is removed last: without it, the rest would count as another program's files.
         for left in sorted(data_dir.iterdir(), key=lambda each: each.name == UNFINISHED):
             shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
     data_dir.chmod(0o700)
     unfinished = data_dir / UNFINISHED
     unfinished.mkdir(mode=0o700)
-    # As root in a folder of another user, who might put a link there meanwhile.
+    # Follow no link: the folder belongs to another user, who could put a link there while root works in it.
     os.chown(unfinished, account.uid, account.gid, follow_symlinks=False)
     return unfinished
 
 
 def finish_initdb(data_dir: Path, account: Account) -> None:
-    """Move what initdb made to its place, PG_VERSION last: a folder that has it is complete."""
+    """Move the files that initdb made to their place, PG_VERSION last: a folder with PG_VERSION is complete."""
     unfinished = data_dir / UNFINISHED
-    # Before it is a database, so that none is without it. Never through a link that somebody put there.
+    # Made before the folder is a database, so that every database has a log. O_EXCL follows no link.
     log = os.open(unfinished / LOG, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         os.fchown(log, account.uid, account.gid)
@@ -164,7 +164,7 @@ def finish_initdb(data_dir: Path, account: Account) -> None:
 
 
 def socket_dir_for(data_dir: Path, account: Account) -> Path:
-    """The data folder itself, which is private already, unless its path is too long or too odd for a socket."""
+    """The data folder itself, which is private, unless its path is too long or too unusual for a socket."""
     if len(os.fsencode(data_dir / ".s.PGSQL.5432")) <= SOCKET_PATH_BYTES_MAX and re.fullmatch(
         r"[\w./+@-]+", str(data_dir), re.ASCII
     ):
@@ -182,7 +182,7 @@ def socket_dir_for(data_dir: Path, account: Account) -> Path:
 
 
 def read_postmaster_file(data_dir: Path) -> PostmasterFile | None:
-    """None if no server wrote one, or it is not complete yet. A killed server leaves a stale one behind."""
+    """The content of the file; None if there is none or it is incomplete. A killed server leaves an old file behind."""
     try:
         lines = [line.strip() for line in (data_dir / "postmaster.pid").read_text().splitlines()]
         pid, port, socket_dir, status = lines[0], lines[3], lines[4], lines[7]

@@ -1,4 +1,4 @@
-"""How a process of the embedded PostgreSQL begins and ends."""
+"""Starts and stops the processes of the embedded PostgreSQL."""
 
 import os
 import signal
@@ -12,16 +12,16 @@ from wallet.storage.embedded.account import Account
 
 STOP_SECONDS_MAX = 60.0  # the last checkpoint
 RUN_SECONDS_MAX = 60.0
-# Nothing else of ours: PG* would change what is asked for, and the rest may hold secrets.
+# The only environment variables that are passed on: PG* would change the settings, and others may hold secrets.
 ENVIRONMENT_KEPT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
 def launched(
     command: Sequence[str | Path], *, account: Account, lock: int, log: Path | None = None, stdout: int | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start `command` as `account`, tied to this process's life, in a session of its own.
+    """Start `command` as `account`, in a session of its own. It ends when this process ends.
 
-    A session of its own, or Ctrl-C would stop the server while the service still answers what it accepted.
+    Without its own session, Ctrl-C would stop the server while the service still answers accepted requests.
     """
     options = [f"parent={os.getpid()}"]
     if account.dropped:
@@ -42,7 +42,7 @@ def launched(
 
 
 def stop(server: subprocess.Popen[bytes]) -> None:
-    """Fast shutdown; immediate if that takes too long, which loses nothing either: the next start recovers."""
+    """Shut down fast. If that takes too long, shut down immediately: nothing is lost, since the next start recovers."""
     for order in (signal.SIGINT, signal.SIGQUIT):
         server.send_signal(order)
         with suppress(subprocess.TimeoutExpired):
@@ -53,7 +53,7 @@ def stop(server: subprocess.Popen[bytes]) -> None:
 
 
 def run(command: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
-    """Run a client program of PostgreSQL to its end, as ourselves."""
+    """Run a client program of PostgreSQL to its end, as the user of this process."""
     return subprocess.run(  # noqa: S603
         command,
         env=_environment(),

@@ -1,7 +1,7 @@
-"""Starts, shares and stops the PostgreSQL of the command that needs no database server.
+"""Starts, shares and stops the embedded PostgreSQL server.
 
-Synchronous, for the main thread before the event loop. What is in a file or a folder is in embedded_folder, which
-binaries in embedded_binaries, which user in embedded_account, how a process begins and ends in embedded_process.
+The code is synchronous: it runs in the main thread before the event loop. The files are in `folder`, the choice of
+binaries in `binaries`, of the user in `account`, and the processes in `process`.
 """
 
 import fcntl
@@ -33,10 +33,10 @@ from wallet.storage.embedded.folder import (
 )
 from wallet.storage.embedded.process import launched, run, stop
 
-PORT = 5432  # only names the socket's file: nothing listens on TCP
+PORT = 5432  # part of the socket's file name; the server does not listen on TCP
 USER, DATABASE = "postgres", "wallet"
 POLL_SECONDS = 0.01
-OTHER_SECONDS_MAX = 120.0  # for another command's server to be up, or to be gone
+OTHER_SECONDS_MAX = 120.0  # for another command's server to start or to end
 START_SECONDS_MAX = 300.0  # recovery after a crash reads up to max_wal_size
 SERVER_SETTINGS = {
     "listen_addresses": "",
@@ -53,19 +53,19 @@ SERVER_SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_checkpoints": "off",
-    "log_min_error_statement": "panic",  # statements carry the callers' data, and logs travel
+    "log_min_error_statement": "panic",  # statements hold the callers' data, and logs are passed on
 }
 
 
 def shared_buffers_mib() -> int:
-    """An eighth of the machine's memory, 128 MiB to 2 GiB. It is taken only as far as it is used."""
+    """An eighth of the machine's memory, 128 MiB to 2 GiB. PostgreSQL takes only the part that it uses."""
     memory_mib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     return min(max(memory_mib // 8, 128), 2048)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedServer:
-    """A server that answers. `owned`: this process started it and stops it; otherwise it is another's."""
+    """A running server. `owned`: this process started it and stops it; otherwise another process does."""
 
     dsn: str
     socket_dir: Path
@@ -78,16 +78,16 @@ class EmbeddedServer:
 
 @contextmanager
 def embedded_postgres(data_dir: Path | None = None, bindir: Path | None = None) -> Iterator[EmbeddedServer]:
-    """Yield the server of `data_dir`, started unless it runs already, with the database `wallet` in it.
+    """Yield the server of `data_dir`, with the database `wallet` in it. Starts the server unless it runs already.
 
-    Who started it stops it at the end; it also stops if this process dies, however it dies. Call it from the main
-    thread: Linux ties the server's life to the thread that started it.
-    Raises SettingsInvalid with one line for the person at the keyboard.
+    The process that started the server stops it at the end; the server also stops when this process dies, for any
+    reason. Call it from the main thread: on Linux the server ends with the thread that started it.
+    Raises SettingsInvalid with one line for the operator.
     """
     ensure(threading.current_thread() is threading.main_thread(), "embedded_postgres outside the main thread")
     data_dir = (data_dir or default_data_dir()).expanduser().resolve()
     account = prepare_data_dir(data_dir)
-    # The lock is on the folder itself, and the server inherits it: it is free when no process of the server is left.
+    # The lock is on the folder itself. The server inherits it, so it is free when no process of the server is left.
     lock = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY)
     try:
         running = _own_or_join(data_dir, lock)
@@ -104,9 +104,9 @@ def embedded_postgres(data_dir: Path | None = None, bindir: Path | None = None) 
 
 
 def remove_embedded_data(data_dir: Path | None = None) -> Path:
-    """Remove the data of a server that does not run, and tell which folder that was.
+    """Remove the data of a server that does not run, and return its folder.
 
-    Raises SettingsInvalid if it is in use, or holds something else than a database that was made here.
+    Raises SettingsInvalid if the folder is in use, or holds anything but a database that was made here.
     """
     data_dir = (data_dir or default_data_dir()).expanduser().resolve()
     try:
@@ -129,16 +129,16 @@ def remove_embedded_data(data_dir: Path | None = None) -> Path:
 
 
 def _own_or_join(data_dir: Path, lock: int) -> PostmasterFile | None:
-    """A running server to use, or None: the lock is ours, and so is starting one.
+    """The running server, or None if this process now has the lock and must start one.
 
-    Waits for another command that is starting or stopping its server.
+    Waits while another command starts or stops its server.
     """
     give_up_at = time.monotonic() + OTHER_SECONDS_MAX
     while True:
         locked = _try_lock(lock)
         found = read_postmaster_file(data_dir)
         if found and found.status == "ready" and _accepts(found):
-            if locked:  # A server somebody started by hand.
+            if locked:  # an operator has started this server by hand
                 fcntl.flock(lock, fcntl.LOCK_UN)
             return found
         if locked:
@@ -159,7 +159,7 @@ def _try_lock(lock: int) -> bool:
 
 
 def _accepts(server: PostmasterFile) -> bool:
-    """Whether something listens on the server's socket; `ready` alone may be what a killed server left behind."""
+    """Whether a server listens on the socket. `ready` alone proves nothing: a killed server may have left the file."""
     if server.socket_dir is None:
         return False
     with socket.socket(socket.AF_UNIX) as probe:
@@ -185,7 +185,7 @@ def _initialise(data_dir: Path, binaries: Binaries, *, account: Account, lock: i
 
 @contextmanager
 def _started(data_dir: Path, binaries: Binaries, *, account: Account, lock: int) -> Iterator[PostmasterFile]:
-    """Yield the server once it is ready, and stop it at the end."""
+    """Start the server, yield it when it is ready, and stop it at the end."""
     socket_dir = socket_dir_for(data_dir, account)
     settings = SERVER_SETTINGS | {
         "shared_buffers": f"{shared_buffers_mib()}MB",
@@ -220,14 +220,14 @@ def _wait_until_ready(server: subprocess.Popen[bytes], data_dir: Path) -> Postma
 
 
 def _last_complaint(said: str) -> str:
-    """The line of PostgreSQL's output that says most: the last error, else the last line."""
+    """The most useful line of PostgreSQL's output: the last error, else the last line."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     complaints = [line for line in lines if "FATAL:" in line or "error:" in line]
     return (complaints or lines or ["it said nothing"])[-1]
 
 
 def _described(running: PostmasterFile, binaries: Binaries, *, data_dir: Path, owned: bool) -> EmbeddedServer:
-    """The running server as its users see it. Creates the database if it is missing."""
+    """The description of the running server. Creates the database if it is missing."""
     if running.socket_dir is None:
         raise SettingsInvalid(f"the server of {data_dir} has no Unix socket: stop it, or set DATABASE_URL to it")
     _create_database(running, binaries)
@@ -249,5 +249,5 @@ def _create_database(running: PostmasterFile, binaries: Binaries) -> None:
     if run(is_there).returncode == 0:
         return
     created = run([binaries.bindir / "createdb", *where, DATABASE])
-    if created.returncode != 0 and run(is_there).returncode != 0:  # Else another command was faster.
+    if created.returncode != 0 and run(is_there).returncode != 0:  # otherwise another command created it first
         raise SettingsInvalid(f"the database {DATABASE} could not be created: {_last_complaint(created.stderr)}")

@@ -44,7 +44,7 @@ class BalanceConnection:
     def __init__(self, database: Database) -> None:
         self._database = database
         # Whoever asks during one query is in the next: two are one step.
-        self._seconds_max = min(database.settings.statement_timeout_ms / 1000, database.settings.step_seconds_max / 2)
+        self._seconds_max = min(database.settings.statement_timeout_ms / 1000, database.settings.stage_seconds_max / 2)
         self._shard: Shard | None = None
 
     async def balances(self, wallet_ids: Sequence[WalletId]) -> dict[WalletId, Balance]:

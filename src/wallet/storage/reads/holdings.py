@@ -6,6 +6,7 @@ from typing import Any, Final
 from wallet.ledger.model import Hold, HoldId, HoldStatus, Lot, LotCategory, LotId, WalletId
 from wallet.storage.connections.pooled import Store
 from wallet.storage.connections.sql_files import load_statements
+from wallet.storage.rows.claims import claim_of
 
 _SQL: Final = load_statements("reads/holdings.sql")
 
@@ -36,7 +37,9 @@ class HoldingReads(Store):
 
 def _hold(row: Any) -> Hold:
     columns = {**row, "status": HoldStatus(row["status"]), "target": row["target_wallet_id"], "slices": ()}
-    del columns["target_wallet_id"]
+    columns["claim"] = claim_of(row)
+    for name in ("target_wallet_id", "claim_amount", "uses", "once_per_user", "code_hash"):
+        del columns[name]
     return Hold(**columns)
 
 

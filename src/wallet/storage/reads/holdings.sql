@@ -1,19 +1,32 @@
--- Holds and lots of wallets, as they are now. Lists are keyset-paged, newest first: descending id.
+-- Holds and lots of wallets, as they are now; of holds that are claims, the terms. Lists are keyset-paged, newest
+-- first: descending id.
 
 -- name: find_hold
 -- in:  $1 shard smallint, $2 id uuid
 -- out: the hold, or no row
 SELECT id, wallet_id, asset_id, target_wallet_id, amount, captured, released, expires_at, capture_at_expiry, status,
-       created_at, carries_lots
+       created_at, carries_lots, claim_amount, uses, once_per_user, code_hash
   FROM holds
+  LEFT JOIN LATERAL (
+        SELECT c.amount AS claim_amount, c.uses, c.once_per_user, c.code_hash
+          FROM claims AS c
+         WHERE c.shard = $1 AND c.id = holds.id
+        OFFSET 0
+       ) AS claim ON true
  WHERE shard = $1 AND id = $2;
 
 -- name: list_holds
 -- in:  $1 shard smallint, $2 wallet uuid, $3 status text or null, $4 last id seen uuid or null, $5 rows at most
 -- out: the wallet's holds
 SELECT id, wallet_id, asset_id, target_wallet_id, amount, captured, released, expires_at, capture_at_expiry, status,
-       created_at, carries_lots
+       created_at, carries_lots, claim_amount, uses, once_per_user, code_hash
   FROM holds
+  LEFT JOIN LATERAL (
+        SELECT c.amount AS claim_amount, c.uses, c.once_per_user, c.code_hash
+          FROM claims AS c
+         WHERE c.shard = $1 AND c.id = holds.id
+        OFFSET 0
+       ) AS claim ON true
  WHERE shard = $1
    AND wallet_id = $2
    AND ($3::text IS NULL OR status = $3::text)
@@ -26,8 +39,14 @@ SELECT id, wallet_id, asset_id, target_wallet_id, amount, captured, released, ex
 -- out: the wallet's open holds
 -- why: the condition is that of the index of open holds, so closed ones, however many, are not looked at
 SELECT id, wallet_id, asset_id, target_wallet_id, amount, captured, released, expires_at, capture_at_expiry, status,
-       created_at, carries_lots
+       created_at, carries_lots, claim_amount, uses, once_per_user, code_hash
   FROM holds
+  LEFT JOIN LATERAL (
+        SELECT c.amount AS claim_amount, c.uses, c.once_per_user, c.code_hash
+          FROM claims AS c
+         WHERE c.shard = $1 AND c.id = holds.id
+        OFFSET 0
+       ) AS claim ON true
  WHERE shard = $1
    AND wallet_id = $2
    AND status = 'open'

@@ -122,8 +122,8 @@ async def view_of(shard: Shard, wallet_id: WalletId, at: datetime) -> AsyncItera
             fence = await connection.fetchrow(_SQL["take_fence"])
             excused = await connection.fetchval(_SQL["find_excused"], at)
             await connection.execute(_SQL["begin_snapshot"])
-            is_settled: bool = await connection.fetchval(_SQL["find_settled"], fence["xid"], excused)
-            is_final = is_settled and at < fence["fenced_at"]
+            is_stable: bool = await connection.fetchval(_SQL["find_stable"], fence["xid"], excused)
+            is_final = is_stable and at < fence["fenced_at"]
             subject = await _find_subject(shard, wallet_id)
         yield None if subject is None else View(subject, is_final)
         await connection.execute(_SQL["end_snapshot"])

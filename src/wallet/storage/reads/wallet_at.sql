@@ -35,14 +35,14 @@ SET LOCAL max_parallel_workers_per_gather = 0;
 -- name: end_snapshot
 COMMIT;
 
--- name: find_settled
+-- name: find_stable
 -- in:  $1 the fence's xid as text, $2 xids excused text[]
--- out: is_settled: whether all that was running when the fence was taken is in this snapshot, but for those excused
+-- out: is_stable: whether all that was running when the fence was taken is in this snapshot, but for those excused
 -- why: the fence has ended, so the snapshot lists every lower xid that is running
 SELECT NOT EXISTS (
            SELECT FROM pg_snapshot_xip(pg_current_snapshot()) AS running (xid)
             WHERE running.xid < $1::text::xid8 AND running.xid::xid::text <> ALL($2::text[])
-       ) AS is_settled;
+       ) AS is_stable;
 
 -- name: find_subject
 -- in:  $1 shard smallint, $2 wallet uuid

@@ -1,3 +1,3 @@
-"""What is no movement and is written row by row: users, wallets, assets, programmes, keys, administrative acts. Begin
-with resources.
+"""Users, wallets, assets, programmes, keys and administrative acts: what is created and changed row by row, and
+is no movement. Begin with resources.
 """

@@ -1,3 +1,3 @@
-"""What a row is here: ids, details, and what of a posted transaction is read in more than one place. No question about
-the ledger as a whole. Begin with posted.
+"""The forms of rows that several rooms read or write: ids, details, posted transactions, cached assets. No
+question about the ledger as a whole is here. Begin with posted.
 """

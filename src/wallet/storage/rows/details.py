@@ -15,7 +15,7 @@ from uuid import UUID
 from asyncpg.pgproto import pgproto
 
 from wallet.ledger.instants import rfc3339
-from wallet.ledger.model import Details, Drawn, Hold, HoldStatus, LotCategory, Slice
+from wallet.ledger.model import Claim, Details, Drawn, Hold, HoldStatus, LotCategory, Slice
 
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _decode: Final = json.JSONDecoder().decode
@@ -93,12 +93,13 @@ def _hold_members(hold: Hold) -> Mapping[str, Any]:
         "created_at": rfc3339(hold.created_at),
         "slices": [_slice_members(each) for each in hold.slices],
         "carries_lots": hold.carries_lots or None,
+        "claim": None if hold.claim is None else _claim_members(hold.claim),
     }
     return {name: value for name, value in members.items() if value is not None}
 
 
 def _hold(members: Mapping[str, Any]) -> Hold:
-    target, expires_at = members.get("target"), members.get("expires_at")
+    target, expires_at, claim = members.get("target"), members.get("expires_at"), members.get("claim")
     return Hold(
         _id(members["id"]),
         _id(members["wallet_id"]),
@@ -113,7 +114,22 @@ def _hold(members: Mapping[str, Any]) -> Hold:
         datetime.fromisoformat(members["created_at"]),
         tuple(_slice(each) for each in members["slices"]),
         members.get("carries_lots", False),
+        None if claim is None else _claim(claim),
     )
+
+
+def _claim_members(claim: Claim) -> Mapping[str, Any]:
+    """The hash tells nobody the code, which is random and long. Here, the audit chain covers it."""
+    return {
+        "amount": claim.amount,
+        "uses": claim.uses,
+        "once_per_user": claim.once_per_user,
+        "code_hash": claim.code_hash.hex(),
+    }
+
+
+def _claim(members: Mapping[str, Any]) -> Claim:
+    return Claim(members["amount"], members["uses"], members["once_per_user"], bytes.fromhex(members["code_hash"]))
 
 
 def _slice_members(slice_: Slice) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@
 -- in:  {role}, quoted
 REVOKE ALL ON  -- noqa: PRS
     assets, users, wallets, wallet_creations, batches, transactions, ledger_entries, backdated_entries, holds,
-    hold_steps, lots, lot_moves, refund_states, wallet_events, programmes, programme_wallets, metadata_members,
+    hold_steps, claims, claim_redemptions, lots, lot_moves, refund_states, wallet_events, programmes, programme_wallets, metadata_members,
     system_deltas, system_snapshots, watermarks, seals, api_keys, admin_acts, admin_answers, declines, sandbox_clock,
     service_secrets, role_grants, wallet_alembic_version
 FROM {role};
@@ -16,7 +16,7 @@ REVOKE ALL ON SEQUENCE batch_seq, assets_id_seq, declines_id_seq FROM {role};
 -- All of it may be read.
 GRANT SELECT ON
     assets, users, wallets, wallet_creations, batches, transactions, ledger_entries, backdated_entries, holds,
-    hold_steps, lots, lot_moves, refund_states, wallet_events, programmes, programme_wallets, metadata_members,
+    hold_steps, claims, claim_redemptions, lots, lot_moves, refund_states, wallet_events, programmes, programme_wallets, metadata_members,
     system_deltas, system_snapshots, watermarks, seals, api_keys, admin_acts, admin_answers, declines, sandbox_clock,
     service_secrets, role_grants, wallet_alembic_version
 TO {role};
@@ -25,7 +25,7 @@ GRANT SELECT ON SEQUENCE batch_seq, assets_id_seq, declines_id_seq TO {role};
 -- History: rows are added, and never touched again.
 GRANT INSERT ON
     batches, transactions, ledger_entries, backdated_entries, system_deltas, system_snapshots, hold_steps, lot_moves,
-    wallet_events, seals, admin_acts, admin_answers, users, wallet_creations
+    claims, claim_redemptions, wallet_events, seals, admin_acts, admin_answers, users, wallet_creations
 TO {role};
 
 -- What is derived from history, or changed by an act that is in it.

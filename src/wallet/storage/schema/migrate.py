@@ -14,7 +14,7 @@ from wallet.errors import SettingsInvalid, StorageUnavailable
 from wallet.settings import SERVICE_ROLE
 from wallet.storage.connections.database import CONNECTION_LOST
 from wallet.storage.connections.opening import open_connection
-from wallet.storage.connections.session import settle
+from wallet.storage.connections.session import configure
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.connections.sqlstates import words_of
 from wallet.storage.schema.place import ensure_may_migrate
@@ -154,7 +154,7 @@ async def _connect(dsn: str, named: str, seconds_max: float) -> asyncpg.Connecti
     with _driver_errors_as_ours():
         connection = await connect()
         try:
-            await settle(connection, _SESSION, dsn=dsn, connect_another=connect)
+            await configure(connection, _SESSION, dsn=dsn, connect_another=connect)
         except BaseException:
             connection.terminate()
             raise

@@ -269,6 +269,34 @@ CREATE INDEX hold_steps_hold_ix ON hold_steps (shard, hold_id);
 -- A leaf of the chain has all that its transaction wrote.
 CREATE INDEX hold_steps_transaction_ix ON hold_steps (transaction_id);
 
+-- Holds that are claims: their uses go to the holders of a code. None of it ever changes. The id is the hold's.
+CREATE TABLE claims (
+    -- Of each use.
+    amount bigint NOT NULL,
+    created_at timestamptz NOT NULL,
+    uses integer NOT NULL,
+    shard smallint NOT NULL,
+    -- No user redeems it twice.
+    once_per_user boolean NOT NULL,
+    id uuid NOT NULL,
+    -- SHA-256 of the code, which is random and long. The code is shown once and not kept.
+    code_hash bytea NOT NULL,
+    CONSTRAINT claims_pk PRIMARY KEY (shard, id),
+    CONSTRAINT claims_code_hash_uq UNIQUE (shard, code_hash),
+    CONSTRAINT claims_amount_ck CHECK (amount > 0),
+    CONSTRAINT claims_uses_ck CHECK (uses BETWEEN 1 AND 10000),
+    CONSTRAINT claims_code_hash_ck CHECK (octet_length(code_hash) = 32)
+);
+
+-- The users that have redeemed a claim which each user may redeem once, and by which transaction.
+CREATE TABLE claim_redemptions (
+    shard smallint NOT NULL,
+    claim_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    transaction_id uuid NOT NULL,
+    CONSTRAINT claim_redemptions_pk PRIMARY KEY (shard, claim_id, user_id)
+);
+
 -- Parcels of credit with a category and an expiry. A row changes only under its wallet's lock.
 CREATE TABLE lots (
     -- What it was opened with, what is left of that and of what has joined it, how much of this is held.
@@ -420,7 +448,7 @@ CREATE TABLE watermarks (
     CONSTRAINT watermarks_pk PRIMARY KEY (shard)
 );
 
--- The chain: one link per settled batch, in order of seq, without gaps in height. A link's hash covers the one before.
+-- The chain: one link per stable batch, in order of seq, without gaps in height. A link's hash covers the one before.
 CREATE TABLE seals (
     height bigint NOT NULL,
     seq bigint NOT NULL,
@@ -638,6 +666,10 @@ CREATE TRIGGER system_snapshots_append_only BEFORE UPDATE OR DELETE OR TRUNCATE 
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER hold_steps_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON hold_steps
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER claims_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON claims
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER claim_redemptions_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON claim_redemptions
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER lot_moves_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON lot_moves
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER wallet_events_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON wallet_events
@@ -668,6 +700,8 @@ ALTER TABLE batches ENABLE ALWAYS TRIGGER batches_append_only;
 ALTER TABLE system_deltas ENABLE ALWAYS TRIGGER system_deltas_append_only;
 ALTER TABLE system_snapshots ENABLE ALWAYS TRIGGER system_snapshots_append_only;
 ALTER TABLE hold_steps ENABLE ALWAYS TRIGGER hold_steps_append_only;
+ALTER TABLE claims ENABLE ALWAYS TRIGGER claims_append_only;
+ALTER TABLE claim_redemptions ENABLE ALWAYS TRIGGER claim_redemptions_append_only;
 ALTER TABLE lot_moves ENABLE ALWAYS TRIGGER lot_moves_append_only;
 ALTER TABLE wallet_events ENABLE ALWAYS TRIGGER wallet_events_append_only;
 ALTER TABLE backdated_entries ENABLE ALWAYS TRIGGER backdated_entries_append_only;

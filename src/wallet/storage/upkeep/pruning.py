@@ -10,7 +10,7 @@ from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 
 PRUNED_MAX: Final = 1_000
-"""Declines deleted in one step."""
+"""Declines deleted in one round."""
 
 _SQL: Final = load_statements("upkeep/pruning.sql")
 

@@ -1,4 +1,4 @@
-"""The fence, and the watermark that is moved behind it: up to where all batches are settled.
+"""The fence, and the watermark that is moved behind it: up to where all batches are stable.
 
 Each step is one database transaction that may safely come late or twice. When to do what is the business of
 service.keepers.leader. All functions raise StorageUnavailable when the connection given is of no more use.
@@ -21,7 +21,7 @@ _SQL: Final = load_statements("upkeep/watermark.sql")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """The last seq that any batch has taken, and the seq up to which all are known to be settled."""
+    """The last seq that any batch has taken, and the seq up to which all are known to be stable."""
 
     last_seq: int
     watermark_seq: int
@@ -67,10 +67,10 @@ async def set_fence(connection: asyncpg.Connection, *, seq: int) -> Fence:
 
 
 async def move_watermark(shard: Shard, fence: Fence) -> int | None:
-    """Move the watermark to the fence, never backward, and answer where it is now; None: not settled yet."""
+    """Move the watermark to the fence, never backward, and answer where it is now; None: not stable yet."""
     with driver_errors():
         row = await shard.fetchrow(_SQL["move_watermark"], fence.seq, fence.xid, fence.set_at)
-    return row["watermark_seq"] if row["is_settled"] else None
+    return row["watermark_seq"] if row["is_stable"] else None
 
 
 async def find_blockers(connection: asyncpg.Connection, fence: Fence) -> tuple[Blocker, ...]:

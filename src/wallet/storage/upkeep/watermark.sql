@@ -16,20 +16,20 @@ SELECT pg_current_xact_id()::text AS xid, clock_timestamp() AS taken_at;
 
 -- name: move_watermark
 -- in:  $1 shard smallint, $2 seq read before the xid was taken, $3 the xid as text, $4 the time it was taken at
--- out: is_settled: whether every batch up to $2 has committed or never will; watermark_seq, moved if so
+-- out: is_stable: whether every batch up to $2 has committed or never will; watermark_seq, moved if so
 -- why: never backward, for another leader may have moved it further. Committed synchronously like any batch: a
 --      watermark that a crash takes back could come with a sequence that gives the same seqs again
 WITH fence AS MATERIALIZED (
-    SELECT pg_snapshot_xmin(pg_current_snapshot()) > $3::text::xid8 AS is_settled
+    SELECT pg_snapshot_xmin(pg_current_snapshot()) > $3::text::xid8 AS is_stable
 ),
 moved AS (
     UPDATE watermarks AS mark
        SET seq = $2, moved_at = $4
       FROM fence
-     WHERE fence.is_settled AND mark.shard = $1 AND mark.seq < $2
+     WHERE fence.is_stable AND mark.shard = $1 AND mark.seq < $2
     RETURNING mark.seq
 )
-SELECT fence.is_settled,
+SELECT fence.is_stable,
        coalesce((SELECT seq FROM moved), (SELECT seq FROM watermarks WHERE shard = $1)) AS watermark_seq
   FROM fence;
 

@@ -1,1 +1,3 @@
-"""The laws of the ledger, checked over all of it. Begin with ledger; chain checks the audit chain."""
+"""`wallet verify`: checks the laws of the ledger over all rows, and changes nothing. Begin with ledger; chain
+checks the audit chain.
+"""

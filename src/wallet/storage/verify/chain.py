@@ -26,7 +26,7 @@ from wallet.storage.verify.ledger import (
     verify_seen,
 )
 
-STEP: Final = "chain"
+STAGE: Final = "chain"
 BATCHES_MAX: Final = 2_000
 """Batches looked up at once."""
 TRANSACTIONS_MAX: Final = 10_000
@@ -146,7 +146,7 @@ class _ChainVerification:
                 last = _LAST_SEQ if is_end else group[-1]["seq"]
                 await self._check_range(shard, first, last, group)
                 first = last + 1
-        self._settle_doubt(shard.number)
+        self._resolve_doubt(shard.number)
 
     def _grouped(self, page: Sequence[Any]) -> Sequence[Sequence[Any]]:
         groups: list[list[Any]] = [[]]
@@ -238,14 +238,14 @@ class _ChainVerification:
             link = link_of(batch, shard, height, root)
             fits = link_hash(place.hash, link) == seal["hash"]
             fits_the_other = place.wrong is not None and link_hash(place.wrong, link) == seal["hash"]
-            self._settle_doubt(shard, fits, fits_the_other)
+            self._resolve_doubt(shard, fits, fits_the_other)
             if not (fits or fits_the_other):
                 wrong = link_hash(place.hash, link)
         else:
-            self._settle_doubt(shard)
+            self._resolve_doubt(shard)
         self._place = _Followed(height, seal["seq"], seal["hash"], wrong=wrong)
 
-    def _settle_doubt(self, shard: int, next_fits: bool = False, next_fits_the_other: bool = False) -> None:
+    def _resolve_doubt(self, shard: int, next_fits: bool = False, next_fits_the_other: bool = False) -> None:
         """Say of the last link, if it did not fit, what was changed: its batch, where the next link was made with it as
         it is; the link, where the next one was made with what it should be.
         """
@@ -270,7 +270,7 @@ class _ChainVerification:
     def _count(self, leaves: int) -> None:
         self._leaves += leaves
         expected = max(self._leaves, self._leaves_expected) if self._leaves_expected else 0
-        self._on_progress(VerifyProgress(step=STEP, rows_done=self._leaves, rows_expected=expected))
+        self._on_progress(VerifyProgress(stage=STAGE, rows_done=self._leaves, rows_expected=expected))
 
 
 def _by_height(checkpoints: Iterable[Checkpoint]) -> dict[tuple[int, int], list[Checkpoint]]:

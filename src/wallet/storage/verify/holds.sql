@@ -114,13 +114,23 @@ WITH posted AS (
        AND hold_id IS NOT NULL
 ),
 stepped AS (
-    SELECT *,
+    SELECT step.*,
            CASE kind
-                WHEN 'place' THEN 'hold' WHEN 'expire' THEN 'expiry' WHEN 'move_in' THEN 'merge'
-                WHEN 'move_out' THEN 'merge' ELSE kind
+                WHEN 'place' THEN CASE WHEN claim.id IS NULL THEN 'hold' ELSE 'claim_place' END
+                WHEN 'capture' THEN CASE WHEN claim.id IS NULL THEN 'capture' ELSE 'claim_redeem' END
+                WHEN 'void' THEN CASE WHEN claim.id IS NULL THEN 'void' ELSE 'claim_cancel' END
+                WHEN 'expire' THEN 'expiry' WHEN 'move_in' THEN 'merge' WHEN 'move_out' THEN 'merge' ELSE kind
            END AS type
-      FROM hold_steps
-     WHERE shard = $1 AND ($2::uuid IS NULL OR hold_id > $2) AND ($3::uuid IS NULL OR hold_id <= $3)
+      FROM (
+            SELECT *
+              FROM hold_steps
+             WHERE shard = $1 AND ($2::uuid IS NULL OR hold_id > $2) AND ($3::uuid IS NULL OR hold_id <= $3)
+           ) AS step
+      LEFT JOIN (
+            SELECT id
+              FROM claims
+             WHERE shard = $1 AND ($2::uuid IS NULL OR id > $2) AND ($3::uuid IS NULL OR id <= $3)
+           ) AS claim ON claim.id = step.hold_id
 ),
 judged AS MATERIALIZED (
     SELECT coalesce(step.hold_id, posted.hold_id) AS hold_id, coalesce(step.transaction_id, posted.id) AS at_id,

@@ -15,7 +15,7 @@ import asyncpg
 
 from wallet.storage.connections.database import close, driver_errors
 from wallet.storage.connections.opening import open_connection
-from wallet.storage.connections.session import settle
+from wallet.storage.connections.session import configure
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.schema.sequences import find_behind
 
@@ -42,6 +42,7 @@ FILES: Final = (
     "verify/transactions.sql",
     "verify/history.sql",
     "verify/holds.sql",
+    "verify/claims.sql",
     "verify/lots.sql",
     "verify/refunds.sql",
     "verify/programmes.sql",
@@ -50,7 +51,7 @@ FILES: Final = (
 _SQL: Final = {name: statement for file in FILES for name, statement in load_statements(file).items()}
 
 
-class _RangedChecks(NamedTuple):
+class _Stage(NamedTuple):
     """Checks that go by the same ranges. laws: those that the rows read count for. width: columns of the key."""
 
     name: str
@@ -62,21 +63,21 @@ class _RangedChecks(NamedTuple):
 
 
 _RANGED: Final = (
-    _RangedChecks(
+    _Stage(
         "wallets",
         (2, 3, 4, 7),
         ("wallets",),
         "next_wallets",
         ("check_wallets", "check_standings", "check_slices", "check_targets"),
     ),
-    _RangedChecks(
+    _Stage(
         "transactions",
         (1, 2, 4, 7),
         ("transactions",),
         "next_transactions",
         ("check_transactions", "check_entries_of_transactions", "check_lot_moves", "check_details", "check_grants"),
     ),
-    _RangedChecks(
+    _Stage(
         "history",
         (1, 2, 3, 4, 7),
         ("ledger_entries", "hold_steps", "wallet_events"),
@@ -84,36 +85,32 @@ _RANGED: Final = (
         ("check_history", "check_events"),
         width=2,
     ),
-    _RangedChecks("holds", (2, 4, 7), ("holds",), "next_holds", ("check_holds", "check_hold_steps")),
-    _RangedChecks("lots", (2, 7), ("lots",), "next_lots", ("check_lots",)),
-    _RangedChecks("refunds", (7,), ("refund_states",), "next_refund_states", ("check_refund_states",)),
-    _RangedChecks(
-        "backdated", (7,), ("backdated_entries",), "next_backdated_entries", ("check_backdated_entries",), width=3
-    ),
-    _RangedChecks(
-        "programmes", (7,), ("programme_wallets",), "next_programme_wallets", ("check_programme_wallets",), width=2
-    ),
+    _Stage("holds", (2, 4, 7), ("holds",), "next_holds", ("check_holds", "check_hold_steps", "check_claims")),
+    _Stage("lots", (2, 7), ("lots",), "next_lots", ("check_lots",)),
+    _Stage("refunds", (7,), ("refund_states",), "next_refund_states", ("check_refund_states",)),
+    _Stage("backdated", (7,), ("backdated_entries",), "next_backdated_entries", ("check_backdated_entries",), width=3),
+    _Stage("programmes", (7,), ("programme_wallets",), "next_programme_wallets", ("check_programme_wallets",), width=2),
 )
-_DELTAS: Final = _RangedChecks("deltas", (2,), (), "next_deltas", ("check_deltas",))
-_SNAPSHOTS: Final = _RangedChecks("snapshots", (2,), (), "next_snapshots", ("check_snapshots",))
+_DELTAS: Final = _Stage("deltas", (2,), (), "next_deltas", ("check_deltas",))
+_SNAPSHOTS: Final = _Stage("snapshots", (2,), (), "next_snapshots", ("check_snapshots",))
 
-_LAWS_OF_STEP: Final[Mapping[str, tuple[int, ...]]] = MappingProxyType(
+_LAWS_OF_STAGE: Final[Mapping[str, tuple[int, ...]]] = MappingProxyType(
     {
         "assets": (2, 3),
-        **{step.name: step.laws for step in (*_RANGED, _DELTAS, _SNAPSHOTS)},
+        **{stage.name: stage.laws for stage in (*_RANGED, _DELTAS, _SNAPSHOTS)},
         "batches": (4,),
         "sums": (1,),
     }
 )
-STEPS: Final = tuple(_LAWS_OF_STEP)
+STAGES: Final = tuple(_LAWS_OF_STAGE)
 """In this order, per shard but for the last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyProgress:
-    """How far one of the STEPS is. `rows_expected` is an estimate, and 0 where there is none."""
+    """How far one of the STAGES is. `rows_expected` is an estimate, and 0 where there is none."""
 
-    step: str
+    stage: str
     rows_done: int
     rows_expected: int
 
@@ -160,7 +157,7 @@ async def one_snapshot(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     with driver_errors():
         connection = await connect()
         try:
-            await settle(connection, SESSION, dsn=dsn, connect_another=connect)
+            await configure(connection, SESSION, dsn=dsn, connect_another=connect)
             await connection.execute(_SQL["lift_limits"])
             await connection.execute(_SQL["begin"])
             yield connection
@@ -178,7 +175,7 @@ async def verify_seen(
 
 
 class _Verification:
-    """One run on one snapshot: the steps, and what they found so far."""
+    """One run on one snapshot: the stages, and what they found so far."""
 
     def __init__(
         self, connection: asyncpg.Connection, on_progress: Callable[[VerifyProgress], None], rows_max: int
@@ -186,13 +183,13 @@ class _Verification:
         self._connection = connection
         self._on_progress = on_progress
         self._rows_max = rows_max
-        self._rows_done = dict.fromkeys(STEPS, 0)
+        self._rows_done = dict.fromkeys(STAGES, 0)
         self._rows_expected: dict[str, int] = {}
         self._findings: dict[str, Finding] = {}
 
     async def run(self) -> VerifyReport:
         rows_of_table = dict(await self._connection.fetch(_SQL["estimate_rows"]))
-        self._rows_expected = {step.name: sum(rows_of_table[table] for table in step.tables) for step in _RANGED}
+        self._rows_expected = {stage.name: sum(rows_of_table[table] for table in stage.tables) for stage in _RANGED}
         self._rows_expected["batches"] = rows_of_table["batches"]
         shard = await self._connection.fetchval(_SQL["next_shard"], None)
         while shard is not None:
@@ -204,7 +201,7 @@ class _Verification:
         self._count("sums", await self._connection.fetchval(_SQL["count_assets"]))
         await self._check_sequences()
         rows_checked = {
-            law: sum(rows for step, rows in self._rows_done.items() if law in _LAWS_OF_STEP[step]) for law in LAWS
+            law: sum(rows for stage, rows in self._rows_done.items() if law in _LAWS_OF_STAGE[stage]) for law in LAWS
         }
         findings = tuple(sorted(self._findings.values(), key=lambda finding: finding.law))
         return VerifyReport(rows_checked=MappingProxyType(rows_checked), findings=findings)
@@ -227,37 +224,37 @@ class _Verification:
         self._count("assets", 0)
         await self._check("check_assets", shard)
         self._count("assets", await self._connection.fetchval(_SQL["count_assets"]))
-        for step in _RANGED:
-            await self._check_ranges(step, shard)
+        for stage in _RANGED:
+            await self._check_ranges(stage, shard)
         await self._check("check_strays", shard)
         unlocked = [row["id"] for row in await self._connection.fetch(_SQL["unlocked_wallets"], shard)]
-        for step in (_DELTAS, _SNAPSHOTS):
-            self._count(step.name, 0)
+        for stage in (_DELTAS, _SNAPSHOTS):
+            self._count(stage.name, 0)
             for wallet_id in unlocked:
-                await self._check_ranges(step, shard, wallet_id)
+                await self._check_ranges(stage, shard, wallet_id)
         await self._read_whole_tables(True)
         self._count("batches", 0)
         await self._check("check_batches", shard)
         self._count("batches", await self._connection.fetchval(_SQL["count_batches"], shard))
 
-    async def _check_ranges(self, step: _RangedChecks, *fixed: Any) -> None:
-        """Run the checks of a step on one range after the other. `fixed` comes before the keys."""
-        self._count(step.name, 0)
-        no_end = after = (None,) * step.width
+    async def _check_ranges(self, stage: _Stage, *fixed: Any) -> None:
+        """Run the checks of a stage on one range after the other. `fixed` comes before the keys."""
+        self._count(stage.name, 0)
+        no_end = after = (None,) * stage.width
         is_last = False
         while not is_last:
-            rows, *last = await self._connection.fetchrow(_SQL[step.next_range], *fixed, *after, self._rows_max)
+            rows, *last = await self._connection.fetchrow(_SQL[stage.next_range], *fixed, *after, self._rows_max)
             # The last range has no end, so that nothing escapes that sorts behind the last known key.
             is_last = rows < self._rows_max
             up_to = no_end if is_last else tuple(last)
-            for check in step.checks:
-                await self._check_range(step, check, fixed, after, up_to, rows)
-            self._count(step.name, rows)
+            for check in stage.checks:
+                await self._check_range(stage, check, fixed, after, up_to, rows)
+            self._count(stage.name, rows)
             after = up_to
 
     async def _check_range(
         self,
-        step: _RangedChecks,
+        stage: _Stage,
         check: str,
         fixed: Sequence[Any],
         after: Sequence[Any],
@@ -270,21 +267,21 @@ class _Verification:
         except asyncpg.DataError as error:
             await self._connection.execute(_SQL["rollback"])
             half = rows // 2
-            _, *middle = await self._connection.fetchrow(_SQL[step.next_range], *fixed, *after, max(half, 1))
+            _, *middle = await self._connection.fetchrow(_SQL[stage.next_range], *fixed, *after, max(half, 1))
             if half == 0:
                 key = ", ".join(map(str, (*fixed[1:], *middle)))
                 self._add(
                     Finding(
                         law=7,
-                        check=f"{step.name}_can_be_read",
-                        where=f"{step.name} (shard {fixed[0]}, key {key})",
+                        check=f"{stage.name}_can_be_read",
+                        where=f"{stage.name} (shard {fixed[0]}, key {key})",
                         expected="values of their types",
                         found=str(error),
                     )
                 )
                 return
-            await self._check_range(step, check, fixed, after, middle, half)
-            await self._check_range(step, check, fixed, middle, up_to, rows - half)
+            await self._check_range(stage, check, fixed, after, middle, half)
+            await self._check_range(stage, check, fixed, middle, up_to, rows - half)
 
     async def _check(self, name: str, *arguments: Any) -> None:
         for row in await self._connection.fetch(_SQL[name], *arguments):
@@ -305,9 +302,9 @@ class _Verification:
         await self._connection.execute(_SQL["read_whole_tables"], "on" if may else "off")
         await self._connection.execute(_SQL["savepoint"])
 
-    def _count(self, step: str, rows: int) -> None:
-        self._rows_done[step] += rows
-        done, expected = self._rows_done[step], self._rows_expected.get(step, 0)
+    def _count(self, stage: str, rows: int) -> None:
+        self._rows_done[stage] += rows
+        done, expected = self._rows_done[stage], self._rows_expected.get(stage, 0)
         self._on_progress(
-            VerifyProgress(step=step, rows_done=done, rows_expected=max(done, expected) if expected else 0)
+            VerifyProgress(stage=stage, rows_done=done, rows_expected=max(done, expected) if expected else 0)
         )

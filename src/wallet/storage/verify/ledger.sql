@@ -53,6 +53,8 @@ SELECT least(
         (SELECT min(shard) FROM hold_steps WHERE $1::smallint IS NULL OR shard > $1),
         (SELECT min(shard) FROM wallet_events WHERE $1::smallint IS NULL OR shard > $1),
         (SELECT min(shard) FROM holds WHERE $1::smallint IS NULL OR shard > $1),
+        (SELECT min(shard) FROM claims WHERE $1::smallint IS NULL OR shard > $1),
+        (SELECT min(shard) FROM claim_redemptions WHERE $1::smallint IS NULL OR shard > $1),
         (SELECT min(shard) FROM lots WHERE $1::smallint IS NULL OR shard > $1),
         (SELECT min(shard) FROM lot_moves WHERE $1::smallint IS NULL OR shard > $1),
         (SELECT min(shard) FROM refund_states WHERE $1::smallint IS NULL OR shard > $1),

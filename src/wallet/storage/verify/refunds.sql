@@ -35,7 +35,8 @@ noted AS (
 ),
 judged AS MATERIALIZED (
     SELECT both_sides.original_id, both_sides.refunds_noted, both_sides.refunded_noted, both_sides.refunds,
-           both_sides.first_effective_at, t.type, t.effective_at, original.is_by_amount, first.amount,
+           both_sides.first_effective_at, t.type, t.effective_at, original.is_by_amount, original.is_never,
+           first.amount,
            CASE WHEN original.is_by_amount THEN both_sides.refunded ELSE 0 END AS refunded
       FROM (
             SELECT coalesce(noted.original_id, posted.original_id) AS original_id,
@@ -46,7 +47,10 @@ judged AS MATERIALIZED (
               FULL JOIN posted ON posted.original_id = noted.original_id
            ) AS both_sides
       LEFT JOIN LATERAL (
-            SELECT type, effective_at FROM transactions WHERE shard = $1 AND id = both_sides.original_id OFFSET 0
+            SELECT type, effective_at, hold_id
+              FROM transactions
+             WHERE shard = $1 AND id = both_sides.original_id
+            OFFSET 0
            ) AS t ON true
       LEFT JOIN LATERAL (
             SELECT amount
@@ -55,7 +59,10 @@ judged AS MATERIALIZED (
             OFFSET 0
            ) AS first ON true
      CROSS JOIN LATERAL (
-            SELECT t.type IN ('topup', 'bonus', 'grant', 'spend', 'transfer', 'capture') AS is_by_amount
+            SELECT t.type IN ('topup', 'bonus', 'grant', 'spend', 'transfer', 'capture')
+                   OR (t.type = 'claim_redeem' AND t.hold_id IS NOT NULL) AS is_by_amount,
+                   t.type IN ('refund', 'expiry', 'merge', 'hold', 'void', 'increase', 'extend')
+                   OR (t.type IN ('claim_place', 'claim_cancel') AND t.hold_id IS NOT NULL) AS is_never
            ) AS original
 )
 (SELECT 7 AS law, 'refund_has_its_original' AS check_name,
@@ -67,7 +74,7 @@ judged AS MATERIALIZED (
      OR (
         refunds > 0
         AND (
-            type IN ('refund', 'expiry', 'merge', 'hold', 'void', 'increase', 'extend')
+            is_never
             OR first_effective_at < effective_at
         )
      )

@@ -144,7 +144,7 @@ judged AS MATERIALIZED (
         balance_expected::text AS expected, balance::text AS found
    FROM judged WHERE balance <> balance_expected ORDER BY upto_seq LIMIT 1)
 UNION ALL
-(SELECT 2, 'snapshot_is_settled',
+(SELECT 2, 'snapshot_is_stable',
         format('system_snapshots (shard %s, wallet_id %s, upto_seq %s)', $1, $2, upto_seq),
         format('up to the watermark %s at most', coalesce(watermark_seq::text, '(none)')), upto_seq::text
    FROM judged WHERE upto_seq > coalesce(watermark_seq, 0) ORDER BY upto_seq LIMIT 1);

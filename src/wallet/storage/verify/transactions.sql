@@ -35,6 +35,7 @@ judged AS MATERIALIZED (
            coalesce(summed.legs, 0) AS legs, coalesce(summed.squares, 0) AS squares,
            summed.rest, batch.seq AS batch_seq, batch.created_at AS batch_at,
            t.type IN ('hold', 'void', 'increase', 'extend')
+           OR (t.type IN ('claim_place', 'claim_cancel') AND t.hold_id IS NOT NULL)
            OR (t.type = 'expiry' AND t.hold_id IS NOT NULL)
            OR (t.type = 'grant' AND coalesce(t.details LIKE '%"skipped":%', false)) AS moves_nothing
       FROM transactions AS t
@@ -234,9 +235,12 @@ joined_compared AS (
 carrying AS MATERIALIZED (
     -- Without the details, which name each lot: what follows has as many rows as they have.
     SELECT told.id,
-           told.type = 'capture'
-           AND coalesce((told.details -> 'hold' ->> 'carries_lots')::boolean, false)
-           AND coalesce(target.kind = 'user', false) AS is_whole
+           (told.type = 'claim_redeem' AND told.details -> 'hold' ? 'claim')
+           OR (
+            told.type = 'capture'
+            AND coalesce((told.details -> 'hold' ->> 'carries_lots')::boolean, false)
+            AND coalesce(target.kind = 'user', false)
+           ) AS is_whole
       FROM told
       LEFT JOIN LATERAL (
             SELECT kind

@@ -1,4 +1,4 @@
-"""The keeper of the audit chain: the leader links settled batches to it, some at each step.
+"""The keeper of the audit chain: the leader links stable batches to it, some at each round.
 
 Money does not depend on it. What is not sealed yet is not proved yet, so how much that is is measured.
 """
@@ -16,8 +16,8 @@ NO_LAG = Lag(batches=0, seconds=0.0)
 _log = logging.getLogger(__name__)
 
 
-class Sealing:
-    """One leader's part in the chain. lag: as it was after the last step."""
+class Sealer:
+    """One leader's part in the chain. lag: as it was after the last round."""
 
     def __init__(self) -> None:
         self.begin_term()
@@ -29,8 +29,8 @@ class Sealing:
         self._sealed_seq = -1
         self._is_trouble_known = False
 
-    async def step(self, shard: Shard, *, watermark_seq: int, is_idle: bool) -> bool:
-        """Seal some of what is settled, and answer whether there is more. is_idle: there is nothing but that.
+    async def run_round(self, shard: Shard, *, watermark_seq: int, is_idle: bool) -> bool:
+        """Seal some of what is stable, and answer whether there is more. is_idle: there is nothing but that.
 
         Raises StorageUnavailable. Anything else that is wrong is logged, and the lag then grows: what others keep does
         not depend on this.

@@ -9,7 +9,7 @@ import pytest
 from wallet.errors import OutcomeUnknown, Overloaded, StorageUnavailable
 from wallet.ledger.outcomes import Outcome, Settled
 from wallet.ledger.requests import Request, Settle
-from wallet.service.due.settling import Settling
+from wallet.service.due.settler import Settler
 from wallet.storage.batch.due_steps import MoreIsDue
 
 ALICE, BOB = UUID(int=1), UUID(int=2)
@@ -34,9 +34,9 @@ class Ledger:
         return Settled(is_all=len(self.submitted) >= self.portions)
 
 
-def settling(ledger: Ledger, **bounds: int) -> Settling:
+def settler(ledger: Ledger, **bounds: int) -> Settler:
     store: Any = ledger
-    return Settling(store, ledger.submit, **bounds)
+    return Settler(store, ledger.submit, **bounds)
 
 
 def settled(ledger: Ledger) -> Sequence[UUID]:
@@ -45,20 +45,20 @@ def settled(ledger: Ledger) -> Sequence[UUID]:
 
 async def test_a_wallet_with_something_due_is_settled() -> None:
     ledger = Ledger(ALICE)
-    await settling(ledger).settle_if_due(ALICE)
+    await settler(ledger).settle_if_due(ALICE)
     assert settled(ledger) == [ALICE]
 
 
 async def test_a_wallet_with_nothing_due_costs_no_batch() -> None:
     ledger = Ledger(ALICE)
-    await settling(ledger).settle_if_due(BOB)
+    await settler(ledger).settle_if_due(BOB)
     assert not ledger.submitted
 
 
 async def test_each_try_is_a_request_of_its_own() -> None:
     ledger = Ledger()
     for _ in range(2):
-        await settling(ledger).settle(ALICE)
+        await settler(ledger).settle(ALICE)
     first, second = ledger.submitted
     assert first.id != second.id
     assert first.reference_id != second.reference_id
@@ -67,15 +67,15 @@ async def test_each_try_is_a_request_of_its_own() -> None:
 
 async def test_what_is_due_in_several_portions_is_posted_to_the_end() -> None:
     ledger = Ledger(ALICE, portions=3)
-    await settling(ledger, portions_max=3).settle_if_due(ALICE)
+    await settler(ledger, portions_max=3).settle_if_due(ALICE)
     assert settled(ledger) == [ALICE] * 3
 
 
 async def test_who_reads_is_not_answered_before_the_last_portion_and_may_come_again() -> None:
     ledger = Ledger(ALICE, portions=5)
     with pytest.raises(MoreIsDue):
-        await settling(ledger, portions_max=3).settle_if_due(ALICE)
-    await settling(ledger, portions_max=3).settle_if_due(ALICE)
+        await settler(ledger, portions_max=3).settle_if_due(ALICE)
+    await settler(ledger, portions_max=3).settle_if_due(ALICE)
     assert settled(ledger) == [ALICE] * 5
 
 
@@ -91,4 +91,4 @@ async def test_who_reads_is_never_asked_to_find_out_what_became_of_it(
     error: Exception, raised: type[Exception]
 ) -> None:
     with pytest.raises(raised):
-        await settling(Ledger(ALICE, error=error)).settle_if_due(ALICE)
+        await settler(Ledger(ALICE, error=error)).settle_if_due(ALICE)

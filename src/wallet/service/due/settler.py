@@ -15,7 +15,7 @@ PORTIONS_MAX: Final = 40
 """How many portions of what is due one read posts before it asks its caller to come again."""
 
 
-class Settling:
+class Settler:
     """Raises Overloaded and StorageUnavailable, when what is due cannot be posted in time: then nothing is true yet.
 
     MoreIsDue, a StorageUnavailable, says that some of it was posted, and who comes again finds less.

@@ -14,7 +14,7 @@ from wallet.errors import StorageUnavailable
 from wallet.ledger.footprint import singles
 from wallet.ledger.outcomes import Applied, Outcome, Refused
 from wallet.ledger.requests import Post, Request
-from wallet.service.writes.ordered_committer import LaneCommitter
+from wallet.service.writes.ordered_committer import OrderedCommitter
 from wallet.storage.batch.aside import Writer
 from wallet.storage.batch.wallets_to_lock import wallets_locked
 from wallet.storage.rows.asset_cache import AssetCache
@@ -31,8 +31,8 @@ def store() -> GatedStore:
 
 
 @asynccontextmanager
-async def running(*writers: Writer, items: int = 100) -> AsyncIterator[LaneCommitter]:
-    committer = LaneCommitter(
+async def running(*writers: Writer, items: int = 100) -> AsyncIterator[OrderedCommitter]:
+    committer = OrderedCommitter(
         writers,
         queue_depth_max=10_000,
         batch_items_max=items,

@@ -21,11 +21,11 @@ VALUES (nextval('batch_seq'), now(), 0, 0, gen_random_uuid());
 async def until_sealed(keepers: Keepers, connection: asyncpg.Connection, count: int) -> None:
     async with asyncio.timeout(60):
         while await connection.fetchval("SELECT count(*) FROM seals") < count or keepers.report.seal_lag_batches:
-            await keepers.step()
+            await keepers.run_round()
             await asyncio.sleep(0.01)
 
 
-async def test_the_leader_seals_what_is_settled(database_url: str, connection: asyncpg.Connection) -> None:
+async def test_the_leader_seals_what_is_stable(database_url: str, connection: asyncpg.Connection) -> None:
     await make_ledger(database_url, connection)
     keepers = keepers_of(database_url)
     await until_sealed(keepers, connection, BATCHES)
@@ -45,7 +45,7 @@ async def test_what_the_fence_holds_back_is_not_sealed_and_its_age_is_told(
     await blocker.execute("BEGIN; SELECT pg_current_xact_id()")
     await connection.execute(3 * EMPTY_BATCH)
     await connection.execute("UPDATE sandbox_clock SET advanced = '5 minutes'")
-    await keepers.step()
+    await keepers.run_round()
     report = keepers.report
     assert report.seal_lag_batches == 3
     assert report.seal_lag_seconds >= 300
@@ -59,9 +59,9 @@ async def test_an_idle_chain_is_not_even_looked_at(database_url: str, connection
     await make_ledger(database_url, connection)
     keepers = keepers_of(database_url)
     await until_sealed(keepers, connection, BATCHES)
-    await keepers.step()
+    await keepers.run_round()
     await connection.execute("ALTER TABLE seals RENAME TO away")
-    await keepers.step()
+    await keepers.run_round()
     assert keepers.report.is_leader
     await connection.execute("ALTER TABLE away RENAME TO seals")
     await keepers.close()
@@ -80,10 +80,10 @@ async def test_a_chain_that_cannot_be_sealed_stops_no_other_keeper_and_is_logged
     with caplog.at_level(logging.WARNING):
         await until_moved(keepers, BATCHES)
         for _ in range(3):
-            await keepers.step()
+            await keepers.run_round()
     assert keepers.report.is_leader
     assert keepers.report.seal_lag_batches == BATCHES
     assert len([record for record in caplog.records if "not sealed" in record.message]) == 1
-    # What is settled later moves the watermark all the same.
+    # What is stable later moves the watermark all the same.
     await until_moved(keepers, await take_seq(connection))
     await keepers.close()

@@ -1,0 +1,12 @@
+"""The terms of claims, from rows."""
+
+from typing import Any
+
+from wallet.ledger.model import Claim
+
+
+def claim_of(row: Any) -> Claim | None:
+    """What of a hold's row makes it a claim, if it is one."""
+    if row["claim_amount"] is None:
+        return None
+    return Claim(row["claim_amount"], row["uses"], row["once_per_user"], row["code_hash"])
