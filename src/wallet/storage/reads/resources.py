@@ -132,8 +132,12 @@ class ReadStore(ListingReads, HoldingReads):
 
     async def wallets_of_user(self, user_id: UUID, *, after: WalletId | None, limit: int) -> Sequence[Wallet]:
         """By ascending id."""
-        rows = await self._pool.fetch(_SQL["list_wallets_of_user"], user_id, after, limit)
-        return [_wallet(row) for row in rows]
+
+        async def read(shard: Shard) -> Sequence[Wallet]:
+            ids = await shard.fetch(_SQL["list_wallet_ids_of_user"], user_id, after, limit)
+            return (await find_wallets(shard, [row["id"] for row in ids]))[::-1]
+
+        return await self._pool.ask(read)
 
     async def asset(self, asset_id: AssetId) -> AssetSummary | None:
         return await self._pool.ask(lambda shard: find_asset(shard, asset_id))
@@ -156,8 +160,8 @@ async def find_user(shard: Shard, user_id: UUID) -> User | None:
 
 
 async def find_wallet(shard: Shard, wallet_id: WalletId) -> Wallet | None:
-    row = await shard.fetchrow(_SQL["find_wallet"], wallet_id)
-    return None if row is None else _wallet(row)
+    found = await find_wallets(shard, [wallet_id])
+    return found[0] if found else None
 
 
 async def find_wallets(shard: Shard, ids: Sequence[WalletId]) -> Sequence[Wallet]:

@@ -22,6 +22,7 @@ from wallet.storage.verify.ledger import (
     Finding,
     VerifyProgress,
     VerifyReport,
+    forget_failure,
     one_snapshot,
     verify_seen,
 )
@@ -165,7 +166,7 @@ class _ChainVerification:
             records = await read_records(shard, first_seq=first, last_seq=last)
             leaves = {seq: [leaf_of(record, self._salts) for record in each] for seq, each in records.items()}
         except UNREADABLE as error:
-            await self._connection.execute(_SQL["rollback"])
+            await forget_failure(self._connection)
             if len(batches) > 1:
                 middle = len(batches) // 2
                 between = batches[middle - 1]["seq"]

@@ -174,6 +174,11 @@ async def verify_seen(
     return await _Verification(connection, on_progress, rows_max).run()
 
 
+async def forget_failure(connection: asyncpg.Connection) -> None:
+    """Go on after a statement that failed, on the same snapshot."""
+    await connection.execute(_SQL["return_to_savepoint"])
+
+
 class _Verification:
     """One run on one snapshot: the stages, and what they found so far."""
 
@@ -265,7 +270,7 @@ class _Verification:
         try:
             await self._check(check, *fixed, *after, *up_to)
         except asyncpg.DataError as error:
-            await self._connection.execute(_SQL["rollback"])
+            await forget_failure(self._connection)
             half = rows // 2
             _, *middle = await self._connection.fetchrow(_SQL[stage.next_range], *fixed, *after, max(half, 1))
             if half == 0:
