@@ -455,14 +455,7 @@ NOT_YET_PLAIN: set[str] = {
     "src/wallet/service/due",
     "src/wallet/service/keepers",
     "src/wallet/service/reads",
-    "src/wallet/storage/batch",
-    "src/wallet/storage/chain",
     "src/wallet/storage/reads",
-    "src/wallet/storage/registry",
-    "src/wallet/storage/rows",
-    "src/wallet/storage/schema",
-    "src/wallet/storage/upkeep",
-    "src/wallet/storage/verify",
 }
 
 # A migration that may be applied somewhere is never edited, not even its words.

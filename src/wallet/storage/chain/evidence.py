@@ -1,4 +1,4 @@
-"""What a receipt is made of: a transaction's record, the leaves of its batch, and its link of the audit chain."""
+"""Finds the parts of a receipt: a transaction's record, the leaves of its batch, and its link of the audit chain."""
 
 import asyncio
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class Evidence(NamedTuple):
 
 
 class ReceiptStore(Store):
-    """What makes a receipt, and the secret that signs it."""
+    """The parts of receipts, and the secret that signs them."""
 
     async def signing_seed(self) -> bytes:
         """The secret, of 32 bytes, that the key is made of which signs receipts."""

@@ -1,4 +1,4 @@
--- What a receipt is made of, besides the leaves of its batch (chain.sql).
+-- The parts of a receipt besides the leaves of its batch (chain.sql).
 
 -- name: find_link
 -- in:  $1 shard smallint, $2 transaction id uuid

@@ -1,6 +1,6 @@
 """Programmes, and the wallets attached to them: made, ended, attached, detached, and read.
 
-What a programme grants is posted by batches (storage.batch.commit); what is due is found by storage.upkeep.due.
+Batches post the grants of a programme (storage.batch.commit); storage.upkeep.due finds the periods that are due.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ _FIND_ASSET_ID: Final = load_statements("registry/resources.sql")["find_asset_id
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What a programme grants. `asset_code` is upper-case.
+    """The terms of a programme. `asset_code` is upper-case.
 
     per: day, week or month. rollover_max: how much unspent credit of it may be there when a period begins; None: any.
     expires_in_seconds: of each grant, from the start of its period; None: never. ends_at: no period starts then or
@@ -70,7 +70,7 @@ class Attached:
 
 
 class ProgrammeStore(Store):
-    """Programmes and attachments. What changes something raises OutcomeUnknown, too: ask again."""
+    """Programmes and attachments. Methods that change something raise OutcomeUnknown, too: ask again."""
 
     def __init__(self, pool: ShardPool) -> None:
         super().__init__(pool)

@@ -1,5 +1,5 @@
--- Programmes and the wallets attached to them. What a programme grants is posted by batches like any movement, and
--- they move an attachment on from period to period; here it only begins and ends.
+-- Programmes and the wallets attached to them. Batches post the grants of a programme like any movement, and
+-- move an attachment on from period to period. Here an attachment only begins and ends.
 
 -- name: insert_programme
 -- in:  $1 shard smallint, $2 id uuid, $3 asset integer, $4 amount bigint, $5 per text, $6 rollover_max bigint or null,
@@ -33,7 +33,7 @@ SELECT ledger_now() AS now;
 -- name: end_programme
 -- in:  $1 shard smallint, $2 id uuid, $3 the ledger's clock timestamptz
 -- out: one row if it had not ended
--- why: only ever earlier. What has started by now has been granted or will be; nothing starts from now on
+-- why: only ever earlier. A period that has started by now has been granted or will be; none starts from now on
 UPDATE programmes
    SET ends_at = $3
  WHERE shard = $1 AND id = $2 AND (ends_at IS NULL OR ends_at > $3)

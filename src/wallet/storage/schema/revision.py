@@ -1,4 +1,4 @@
-"""Which schema this code needs, and whether a database has it. For start and readiness.
+"""The revision of the schema that this code needs, and whether a database has it. For start and readiness.
 
 Every worker imports this module: it stays free of Alembic and SQLAlchemy, which cost memory.
 """

@@ -14,7 +14,7 @@ from wallet.storage.schema.made import TABLES
 _SQL: Final = load_statements("schema/sequences.sql")
 
 LOOKS: Final = {"batch_seq": _SQL["look_at_batches"], "declines_id_seq": _SQL["look_at_declines"]}
-"""Where more than the end of one index has to be looked at."""
+"""Statements for sequences whose look takes more than the end of one index."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,5 @@
--- What is due by the ledger's clock. The clock is read once per statement, in a query of its own, so that an index
--- can be searched by it.
+-- Finds work that is due by the ledger's clock. Each statement reads the clock once, in a query of its own, so that an
+-- index can be searched by it.
 
 -- name: look_ahead
 -- in:  $1 shard smallint
@@ -69,8 +69,8 @@ SELECT w.programme_id, w.wallet_id, w.next_period AS period, w.next_at AS starts
 -- name: stop_attachments
 -- in:  $1 shard smallint, $2 programmes uuid[], $3 wallets uuid[], pair by pair
 -- out: nothing
--- why: of a programme that has ended nothing comes any more, and what is never done must not stay due. Whoever holds
---      one of them just now is not waited for: the next look finds it again
+-- why: a programme that has ended grants nothing any more, and its attachments must not stay due. An attachment that
+--      another session has locked is not waited for: the next look finds it again
 WITH over AS MATERIALIZED (
     SELECT w.programme_id, w.wallet_id
       FROM unnest($2::uuid[], $3::uuid[]) AS wanted (programme_id, wallet_id)

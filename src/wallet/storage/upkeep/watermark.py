@@ -74,7 +74,7 @@ async def move_watermark(shard: Shard, fence: Fence) -> int | None:
 
 
 async def find_blockers(connection: asyncpg.Connection, fence: Fence) -> tuple[Blocker, ...]:
-    """Who holds this fence back, the oldest first; at most BLOCKERS_MAX."""
+    """The database transactions that hold this fence back, the oldest first; at most BLOCKERS_MAX."""
     with driver_errors():
         rows = await connection.fetch(_SQL["find_blockers"], fence.xid, BLOCKERS_MAX)
     return tuple(Blocker(**row) for row in rows)

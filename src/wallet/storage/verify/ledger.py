@@ -1,8 +1,9 @@
 """`wallet verify`: laws 1 to 4 of the ledger proved row by row on one snapshot of the database, and of law 7 that every
 state is what the history says (the audit chain has a check of its own: storage.verify.chain).
 
-Goes by ranges of keys, so memory stays bounded on both sides whatever the ledger's size. What is checked is said in
-sql/verify*.sql. Holds no lock, takes no xid; like any long reader it keeps vacuum from removing newer dead rows.
+Goes by ranges of keys, so memory stays bounded on both sides whatever the ledger's size. The SQL files
+beside this module say what is checked. Holds no lock, takes no xid; like any long reader it keeps vacuum from removing
+newer dead rows.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -29,7 +30,7 @@ SESSION: Final[Mapping[str, str]] = MappingProxyType(
         "jit": "off",
         # Whether a range has an end is in the parameters, and the plan has to know.
         "plan_cache_mode": "force_custom_plan",
-        # Where a range is thought to be small and is not, this one is quadratic. Probes remain: they have no choice.
+        # If PostgreSQL takes a large range for a small one, a nested loop is quadratic. It does not affect probes.
         "enable_nestloop": "off",
     }
 )
@@ -128,7 +129,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyReport:
-    """What a verification saw: rows read per law, and the first wrong row of each check, in order of law."""
+    """The result of a verification: rows read per law, and the first wrong row of each check, in order of law."""
 
     rows_checked: Mapping[int, int]
     findings: tuple[Finding, ...]
@@ -266,7 +267,7 @@ class _Verification:
         up_to: Sequence[Any],
         rows: int,
     ) -> None:
-        """Run one check on one range. Where a row cannot even be read, halve the range until it is found."""
+        """Run one check on one range. If a row cannot be read, halve the range to find it."""
         try:
             await self._check(check, *fixed, *after, *up_to)
         except asyncpg.DataError as error:

@@ -1,4 +1,4 @@
--- What wallets' rows say, against the history, the holds and the lots that it follows from.
+-- Compares rows of wallets with the history, the holds and the lots that they follow from.
 
 -- name: next_wallets
 -- in:  $1 shard, $2 after id or null, $3 how many
