@@ -63,7 +63,7 @@ sbom: .venv/.dev     ## Write dist/sbom.cdx.json: the components of the service,
 	@$(BIN)/python -m tools.components dist/sbom.cdx.json
 
 clean:     ## Remove what make fetched and built, and what the tools cached; no data
-	@rm -rf .venv .uv src/wallet/http/open/static/guide .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv .uv src/wallet/http/open/static/guide* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # The first Python >= 3.11 that works; `python3.12` may be a shim that only refuses, so each is tried.
 define find_python

@@ -71,7 +71,7 @@ class Telemetry:
             "wallet_queue_depth", "Requests waiting for a batch.", multiprocess_mode="livesum", registry=registry
         )
         self.loop_stall_seconds = Histogram(
-            "wallet_loop_stall_seconds", "How late the event loop came to something that was due.",
+            "wallet_loop_stall_seconds", "How late the event loop ran a timer.",
             buckets=_STALL_SECONDS, registry=registry,
         )  # fmt: skip
         self.refusals = Counter("wallet_refusals", "Refused movements, by code.", ["code"], registry=registry)
@@ -94,11 +94,11 @@ class Telemetry:
             multiprocess_mode="livemax", registry=registry,
         )  # fmt: skip
         self.due_lag_seconds = Gauge(
-            "wallet_due_lag_seconds", "How long the oldest of what is due has been due.", multiprocess_mode="livemax",
+            "wallet_due_lag_seconds", "For how long the oldest due step has been due.", multiprocess_mode="livemax",
             registry=registry,
         )  # fmt: skip
         self.due_steps = Counter(
-            "wallet_due_steps", "Wallets settled, periods granted, and what failed and rests.", ["step"],
+            "wallet_due_steps", "Wallets settled, periods granted, and failures to be tried again.", ["step"],
             registry=registry,
         )  # fmt: skip
         self.clock_offset_seconds = Gauge(

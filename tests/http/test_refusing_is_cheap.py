@@ -9,9 +9,9 @@ import pytest
 
 from wallet.errors import Malformed
 from wallet.http.bulk import batches
+from wallet.http.bulk.chunks import ITEM_ERRORS_MAX, READ_BYTES_MAX, READ_ITEMS_MAX, read_items
 from wallet.http.bulk.lines import LINE_BYTES_MAX
-from wallet.http.bulk.portions import ITEM_ERRORS_MAX, READ_BYTES_MAX, READ_ITEMS_MAX, read_items
-from wallet.http.operations.posts import TopUp
+from wallet.http.operations.posts import TopUpBody
 from wallet.http.wire import decoding
 from wallet.http.wire.decoding import METADATA_BYTES_MAX, canonical_metadata, decode
 from wallet.ledger.requests import Single
@@ -34,9 +34,9 @@ def test_nul_is_looked_for_in_the_text_and_not_in_values() -> None:
         body = head + b'["x%b"]]}}' % escaped
         if is_nul:
             with pytest.raises(Malformed, match="NUL"):
-                decode(TopUp, body)
+                decode(TopUpBody, body)
         else:
-            decode(TopUp, body)
+            decode(TopUpBody, body)
 
 
 def test_of_a_batch_of_too_many_items_one_too_many_becomes_an_object() -> None:

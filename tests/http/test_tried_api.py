@@ -12,8 +12,8 @@ from tests.http.client import Api, code_of, fields_of, new_reference
 from tests.http.conftest import Lanes
 from wallet.errors import Malformed
 from wallet.http.bulk.batches import LOOKED_THROUGH_BYTES_MAX
+from wallet.http.bulk.chunks import read_items
 from wallet.http.bulk.lines import LINE_BYTES_MAX, Lines
-from wallet.http.bulk.portions import read_items
 from wallet.http.wire.decoding import malformed
 from wallet.ledger.requests import Single
 from wallet.service.access.callers import DEVELOPER, Caller

@@ -100,7 +100,7 @@ def test_the_layouts_of_the_second_release_never_change_but_by_growing() -> None
     }  # fmt: skip
 
 
-def test_a_fingerprint_is_a_format_a_digest_over_named_framed_fields_and_a_mark_per_field() -> None:
+def test_a_fingerprint_is_a_format_a_digest_over_named_framed_fields_and_a_hint_per_field() -> None:
     framed = (
         b"type:5:topup" + b"wallet_id:16:" + A.bytes + b"asset_code:4:GOLD" + b"amount:4:1000" + b'metadata:7:{"a":1}'
     )

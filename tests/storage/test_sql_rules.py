@@ -1,4 +1,4 @@
-"""Rules that let the tables of the ledger be distributed by `shard` later, statement by statement (docs/adr/0034).
+"""Rules that let the tables of the ledger be distributed by `shard` later, statement by statement (docs/adr/0036).
 
 A server that holds one part of each table must be able to do the whole of a statement: so each table that a statement
 names is restricted to one shard, in the very SELECT that names it. Each rule is a function from a statement to what
@@ -24,8 +24,6 @@ OF_ALL_SHARDS: Final[Mapping[str, str]] = {
 }
 """Statements that are of no one shard, and why."""
 NOT_STATEMENTS: Final = {"schema/grants.sql:give_grants"}
-LATER: Final = frozenset({"reads/own_lists.sql"})
-"""Files whose statements do not keep the rules yet."""
 
 VOLATILE: Final = ("ledger_now", "clock_timestamp", "timeofday", "random", "gen_random_uuid", "nextval", "setval")
 
@@ -194,10 +192,7 @@ STATEMENTS: Final = dict(_statements())
 def test_every_statement_keeps_the_rule(rule: Rule) -> None:
     excused = OF_ALL_SHARDS if rule is every_table_is_of_one_shard else {}
     broken = [
-        f"{name}: {fault}"
-        for name, statement in STATEMENTS.items()
-        if name not in excused and name.partition(":")[0] not in LATER
-        for fault in rule(statement)
+        f"{name}: {fault}" for name, statement in STATEMENTS.items() if name not in excused for fault in rule(statement)
     ]
     assert not broken, f"{rule.__doc__}\n" + "\n".join(broken)
 
@@ -215,12 +210,6 @@ def test_the_rule_lets_pass_what_keeps_it(rule: Rule) -> None:
 @pytest.mark.parametrize("name", OF_ALL_SHARDS)
 def test_a_statement_of_all_shards_is_there_and_is_one(name: str) -> None:
     assert list(every_table_is_of_one_shard(STATEMENTS[name]))
-
-
-@pytest.mark.parametrize("file_name", LATER)
-def test_a_file_that_is_excused_still_needs_it(file_name: str) -> None:
-    statements = [statement for name, statement in STATEMENTS.items() if name.startswith(f"{file_name}:")]
-    assert [fault for rule in RULES for statement in statements for fault in rule(statement)]
 
 
 # Keys, and names

@@ -66,9 +66,12 @@ def _make_html(folder: Path) -> str:
 
 
 def install(site: Path, target: Path) -> None:
-    """Put a site in the place of the one before."""
+    """Put a site in the place of the one before, whole or not at all."""
+    new = target.with_name(f"{target.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    shutil.copytree(site, new)
     shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(site, target)
+    new.rename(target)
 
 
 if __name__ == "__main__":

@@ -22,15 +22,15 @@ SingleOutcome: TypeAlias = Applied | Replayed | Predicted | Settled | Refused
 
 
 def apply_batch(batch: Sequence[Request], context: Context, decided_at: datetime) -> Decision:
-    """Decide a batch at one instant. Raises InvariantViolated where a law of the ledger would be broken, GroupTooLarge
-    if several requests come to more than is done at once, NotAtOnce if a group does.
+    """Decide a batch at one instant. Raises InvariantViolated if a law of the ledger would be broken, GroupTooLarge if
+    several requests have more lines than may be decided at once, NotAtOnce if a group does.
     """
     if context.due_until is not None:
         ensure(all(type(request) is Settle for request in batch), "something was to be judged before all due steps")
     book = Book(context, decided_at)
     outcomes: list[Outcome] = []
     for request in batch:
-        # Few legs may be many lots, moved to and fro. One alone is bounded by the lots of its wallets.
+        # Few legs may move many lots back and forth. A single request is bounded by the lots of its wallets.
         if outcomes and book.lines() + book.lines_in_vain > LINES_OF_SEVERAL_MAX:
             raise GroupTooLarge(f"Together these come to more than {LINES_OF_SEVERAL_MAX} lines")
         outcomes.append(_decide(request, book))
@@ -42,7 +42,7 @@ def apply_batch(batch: Sequence[Request], context: Context, decided_at: datetime
 
 def _decide(request: Request, book: Book) -> Outcome:
     if type(request) is Post:
-        # Nearly all requests, so they come first.
+        # Nearly all requests are Posts, so these come first.
         return _decide_post(request, book)
     if type(request) is Group:
         return _decide_group(request, book)
@@ -84,14 +84,14 @@ def _decide_single(request: Single, book: Book) -> SingleOutcome:
 
 
 def _decide_group(group: Group, book: Book) -> Grouped:
-    """All or none. What is due at its wallets is posted in any case, as before every request."""
+    """Apply all items or none. The due steps of its wallets are posted in any case, as before every request."""
     known_before = book.known.copy()
     trial = book.copy()
     before = book.lines()
     lines_max = before + book.group_lines_max
     outcomes: list[SingleOutcome] = []
     for item in group.items:
-        # Whether it is dry is a matter of the group: a dry one's items are, and see what the ones before them did.
+        # The group decides whether it is a dry run. Then its items are, too, and each sees the effects of those before.
         plain = _applied_if_plain(item, trial) if type(item) is Post else None
         outcomes.append(plain or _decide_single(item, trial))
         if trial.lines() - before > book.group_lines_at_once:
@@ -121,7 +121,7 @@ def _too_large(lines_max: int) -> Refused:
 def _of_refused_group(
     group: Group, outcomes: Sequence[SingleOutcome], known_before: Mapping[tuple[str, str], Posted]
 ) -> list[SingleOutcome]:
-    """The first refusal says what it is; replays are what they are, whatever becomes of the others."""
+    """The outcomes of a refused group's items: the refusal at its place, replays as they are, and the rest refused."""
     first = len(outcomes) - 1
     detail = f"Nothing was applied, because items[{first}] was refused."
     answers: list[SingleOutcome] = []
@@ -143,7 +143,7 @@ def _predicted(outcome: SingleOutcome) -> SingleOutcome:
 
 def _repeat(request: Single, earlier: Posted) -> Applied | Replayed | Refused:
     if is_same(request.fingerprint, earlier.fingerprint):
-        # The id is made per try. An equal one is this very try, committed although its answer was lost.
+        # Each try has an id of its own. An equal one is this very try, which was committed and whose answer was lost.
         return Applied(earlier) if earlier.id == request.id else Replayed(earlier)
     differs = differing_fields(
         known_type=earlier.type,

@@ -1,12 +1,13 @@
-"""The audit chain: what is hashed of history, and how. docs/audit-chain.md says the same for other verifiers.
+"""The audit chain: the bytes of history that are hashed. docs/audit-chain.md describes them for other verifiers.
 
-A transaction is one leaf: the hash of its head and of the hashes of its parts (what only some may see: terms, entries,
-hold steps, lots opened, lot moves), each with a salt that nobody guesses. So one party's side can be shown and proved
-with nothing of another's. A wallet event is a leaf, too. A batch's leaves make a Merkle tree, its root and the link
-before make a link. SHA-256; leaf, node, link and part have prefixes of their own, and trees are those of RFC 6962.
+A transaction is one leaf: a hash over its head and the hashes of its parts (terms, entries, hold steps, opened lots,
+lot moves), which only some may see and each of which has a salt that nobody guesses. So one party's side can be shown
+and proved with nothing of another's. A wallet event is a leaf, too. The leaves of a batch make a Merkle tree; its root
+and the link before make a link. Hashes are SHA-256; leaf, node, link and part have prefixes of their own, and trees are
+those of RFC 6962.
 
-Links are kept for ever: formats are added, never changed. What is hashed is the same when it is written and when it is
-read again, also where somebody has put values there that the ledger never would.
+Links are kept for ever: formats are added, never changed. The hashed bytes of a row are the same when it is written and
+when it is read again, also if somebody has put values into it that the ledger never would.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,12 +24,12 @@ HASH_BYTES: Final = 32
 SALT_BYTES: Final = 16
 MARK_BYTES: Final = 8
 NO_LINK: Final = bytes(HASH_BYTES)
-"""What the first link has in the place of the one before."""
+"""The first link has this in the place of the link before it."""
 
 LEAF, NODE, LINK, PART = b"\x00", b"\x01", b"\x02", b"\x03"
 TRANSACTION, EVENT = b"T", b"E"
 TERMS, ENTRY, STEP, LOT, MOVE, CHANGE = 1, 2, 3, 4, 5, 6
-"""Kinds of parts, in the order that a leaf has them in; CHANGE is a wallet event's only one."""
+"""Kinds of parts, in the order in which a leaf has them; CHANGE is the only part of a wallet event."""
 
 _NONE: Final = -1
 _NO_ID: Final = bytes(16)
@@ -42,11 +43,11 @@ ENTRY_PART: Final = Struct(">Bh16sihqq?Qq")
 STEP_PART: Final = Struct(">B16s16sqqqqqq?qi")
 LOT_PART: Final = Struct(">B16siqqi?q?16si")
 MOVE_PART: Final = Struct(">Bi16s16sqqq")
-"""What a head and parts are packed as, before their texts. ledger.receipt unpacks what is packed here."""
+"""The formats of a head and of parts, before their texts. ledger.receipt unpacks them again."""
 
 
 def _salted(part: Struct) -> Struct:
-    """A part as it is hashed: after PART and its salt."""
+    """The format of a part as it is hashed: after PART and its salt."""
     return Struct(">c16s" + part.format.removeprefix(">"))
 
 
@@ -67,9 +68,10 @@ _THREE_PARTS: Final = _pack_count(3)
 
 
 class Link(NamedTuple):
-    """What a link covers besides the one before. created_at: microseconds since 1970 (UTC), as all times here.
+    """The fields that a link covers, beside the link before it. created_at: microseconds since 1970 (UTC), as all times
+    here.
 
-    is_given: the batch came with its root; False: the root was made of its rows when it was sealed.
+    is_given: the batch was written with its root. False: the root was made from its rows when it was sealed.
     """
 
     shard: int
@@ -83,7 +85,7 @@ class Link(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What a leaf is made of. `wallet_id` is None for a transaction; parts are in order."""
+    """The content of a leaf. `wallet_id` is None for a transaction; parts are in order."""
 
     id: UUID
     wallet_id: UUID | None
@@ -92,12 +94,12 @@ class Record(NamedTuple):
 
     @property
     def key(self) -> tuple[bool, bytes, bytes]:
-        """Leaves are in order of this: transactions by id, then wallet events by id and wallet."""
+        """The place among the leaves of a batch: transactions by id, then wallet events by id and wallet."""
         return self.wallet_id is not None, self.id.bytes, b"" if self.wallet_id is None else self.wallet_id.bytes
 
 
 class Salts:
-    """Makes the salts of parts from a secret: the same for ever, and none says anything about another."""
+    """Makes the salts of parts from a secret. A part has the same salt for ever, and no salt discloses another."""
 
     def __init__(self, secret: bytes) -> None:
         self._keyed = blake2b(key=secret)
@@ -121,11 +123,11 @@ class Salts:
         return [salts[at : at + SALT_BYTES] for at in range(0, count * SALT_BYTES, SALT_BYTES)]
 
 
-# What is hashed of a row
+# The hashed bytes of rows
 
 
 def transaction_head(posted: Posted, created_at: int, effective_at: int) -> bytes:
-    """What all parties of a transaction may see."""
+    """The head of a transaction, which all its parties may see."""
     hold_id, refund_of, metadata = posted.hold_id, posted.refund_of, posted.metadata
     type_, origin, reference = _text(posted.type), _text(posted.origin), _text(posted.reference_id)
     text = b"" if metadata is None else _text(metadata)
@@ -152,7 +154,7 @@ def event_head(id_: UUID) -> bytes:
 
 
 def terms_part(fingerprint: bytes, details: str | None) -> bytes:
-    """What was asked for and what came of it, of all parties at once. Of every transaction the first part."""
+    """The first part of every transaction: the request's fingerprint and the details, which concern all parties."""
     if details is None:
         return _pack_terms(TERMS, len(fingerprint), _NONE) + fingerprint
     text = _text(details)
@@ -160,7 +162,7 @@ def terms_part(fingerprint: bytes, details: str | None) -> bytes:
 
 
 def entry_part(entry: Entry, ordinal: int, created_at: int) -> bytes:
-    """ordinal: its place among the entries of its batch, from 1; it counts where there is no version."""
+    """The part of an entry. ordinal: its place among the entries of its batch, from 1, used if it has no version."""
     _, leg, wallet_id, asset_id, direction, amount, version, balance = entry
     if version is None or balance is None:
         place, balance, is_locked = ordinal, 0, False
@@ -192,7 +194,7 @@ def step_part(step: HoldStep, created_at: int) -> bytes:
 
 
 def lot_part(lot: Lot) -> bytes:
-    """A lot as it was opened. What changes later (its wallet, what is left) is in its moves."""
+    """The part of a lot, as it was opened. Its wallet and remainder change later, by moves."""
     programme_id, category = lot.programme_id, _text(lot.category.value)
     return (
         _pack_lot(
@@ -217,23 +219,23 @@ def move_part(move: LotMove, created_at: int) -> bytes:
 
 
 def change_part(wallet_id: UUID, version: int, kind: str, changes: str, created_at: int) -> bytes:
-    """What a wallet event changed, as stored text."""
+    """The part of a wallet event: its changes, as stored text."""
     name, text = _text(kind), _text(changes)
     return _pack_change(CHANGE, wallet_id.bytes, version, created_at, len(name), len(text)) + name + text
 
 
 def sorted_steps(steps: Iterable[HoldStep]) -> list[HoldStep]:
-    """The hold steps of a transaction in the order of their parts: of wallets' ids, and of versions."""
+    """The hold steps of a transaction in the order of their parts: by wallet id and version."""
     return sorted(steps, key=lambda step: (step.wallet_id.bytes, step.version))
 
 
 def sorted_lots(lots: Iterable[Lot]) -> list[Lot]:
-    """The lots that a transaction opened in the order of their parts: of their ids."""
+    """The lots that a transaction opened in the order of their parts: by id."""
     return sorted(lots, key=lambda lot: lot.id.bytes)
 
 
 def microseconds(at: datetime) -> int:
-    """Since 1970 (UTC)."""
+    """Microseconds since 1970 (UTC)."""
     return (at - _EPOCH) // _MICROSECOND
 
 
@@ -245,7 +247,7 @@ def part_hash(salt: bytes, part: bytes) -> bytes:
 
 
 def leaf_hash(head: bytes, hashes: Sequence[bytes]) -> bytes:
-    """A leaf of a head and the hashes of its parts, in order."""
+    """The leaf of a head and the hashes of its parts, in order."""
     return sha256(b"".join((LEAF, head, _pack_count(len(hashes)), *hashes))).digest()
 
 
@@ -255,8 +257,8 @@ def leaf_of(record: Record, salts: Salts) -> bytes:
 
 
 def pair_leaf(posted: Posted, ordinal: int, created_at: int, salts: Salts) -> bytes:
-    """The leaf of a transaction that is its row and two entries, and took effect when it was posted: what leaf_of makes
-    of it, in one go. ordinal: that of its first entry.
+    """The leaf of a transaction that has only its row and two entries, and took effect when it was posted. It is the
+    leaf that leaf_of makes, in one pass. ordinal: that of its first entry.
     """
     id_, metadata, fingerprint = posted.id.bytes, posted.metadata, posted.fingerprint
     type_, origin, reference = _text(posted.type), _text(posted.origin), _text(posted.reference_id)
@@ -316,7 +318,7 @@ def root_from_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) ->
     for neighbour in rest:
         if not last:
             return None
-        # The last of a level has no neighbour unless it is a right one: it goes up until it is.
+        # The last node of a level has a neighbour only if it is a right node: otherwise it goes up until it is one.
         while index == last and not index & 1:
             index, last = index >> 1, last >> 1
         found = sha256(NODE + neighbour + found if index & 1 else NODE + found + neighbour).digest()
@@ -325,7 +327,7 @@ def root_from_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) ->
 
 
 def link_hash(previous: bytes, link: Link) -> bytes:
-    """The hash of a link: with `previous`, of all history up to this batch."""
+    """The hash of a link. Since it covers `previous`, it covers all history up to this batch."""
     return sha256(
         _pack_link(
             LINK,
@@ -344,7 +346,7 @@ def link_hash(previous: bytes, link: Link) -> bytes:
 
 
 def marks_of(leaves: Iterable[bytes]) -> bytes:
-    """Of each leaf enough to tell which one has changed. What proves that one has is the root."""
+    """The first bytes of each leaf, which tell which one has changed. Only the root proves that one has."""
     return b"".join([leaf[:MARK_BYTES] for leaf in leaves])
 
 
@@ -360,5 +362,5 @@ def _optional_time(at: datetime | None) -> tuple[bool, int]:
 
 
 def _text(value: str) -> bytes:
-    # Half of a surrogate pair is refused by the database, and must not be an error of another kind before.
+    # The database refuses half of a surrogate pair; encoding it must not fail in another way before.
     return value.encode("utf-8", "surrogatepass")

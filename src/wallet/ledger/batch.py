@@ -1,4 +1,4 @@
-"""What a batch is decided on, and what it comes to."""
+"""The input of a batch's decision, which is a Context, and its output, which is a Decision."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -32,22 +32,22 @@ from wallet.ledger.outcomes import Outcome, Refused
 from wallet.ledger.requests import Single
 
 GROUP_LINES_MAX: Final = 100_000
-"""Five times the entries of 10,000 transfers: of each, three may draw a lot and open another one."""
+"""Five times the entries of 10,000 transfers, so that each of them may draw three lots and open as many."""
 
 LINES_OF_SEVERAL_MAX: Final = 10_000
-"""More than 2,000 legs come to, each with a lot. Beyond it a batch of several requests is decided in parts."""
+"""More lines than 2,000 legs have, each with a lot. A batch of several requests beyond it is decided in parts."""
 
 
 class Bounds(NamedTuple):
-    """How many live lots a wallet may have; how many open holds may be placed on it, and as many that are captured into
-    it at their expiry. Where there are more already, these are as good as ever.
+    """The live lots that a wallet may have, and the open holds: as many placed on it, and as many captured into it at
+    their expiry. A wallet that has more already keeps all of them.
     """
 
     lots_max: int = 1_000
     holds_max: int = 1_000
 
     def share_of(self, origin: str) -> "Bounds":
-        """What a caller may fill: one that is bound the half, so that there is room for the back end in any case."""
+        """The bounds for a caller: half for a bound one, so that there is always room for the back end."""
         return self if origin == ORIGIN_API else Bounds(self.lots_max // 2, self.holds_max // 2)
 
 
@@ -55,29 +55,29 @@ DEFAULT_BOUNDS = Bounds()
 
 
 class Context(NamedTuple):
-    """What a batch is decided on, all read after its wallets were locked.
+    """The states that a batch is decided on, all read after its wallets were locked.
 
-    wallets: every wallet named that exists. assets: by code, those that exist; assets_by_id: those of the wallets, too.
+    wallets: every named wallet that exists. assets: by code, those that exist; assets_by_id: those of the wallets, too.
     known: transactions whose reference the batch names.
 
-    The rest is there only where a wallet's standing or a request asks for it:
+    The other fields are filled only if a wallet's standing or a request needs them:
     holds: those named by id; those due, with either wallet among `wallets`; all open ones of a wallet that is to be
-    closed or merged. lots: all with a remainder, of wallets that have a lot_balance; whatever is left of them, those
-    that an original opened or drew from. originals: the transactions that refunds name. policies: of the assets
-    of those wallets. next_due: where something is due, the earliest instant after it at which more will be (None:
-    never). targeted: of wallets to be closed, the open holds that name them as their target. attachments: the ones that
-    grants name, and all of a wallet that is to be merged, and of its target. holds_placed, holds_aimed: of wallets that
-    the batch places a hold on or aims one at, and of those that it merges, how many open holds are placed there or are
-    captured into them at their expiry. Where there are none, they may be missing.
+    closed or merged. lots: all with a remainder, of wallets that have a lot_balance; and, with or without a remainder,
+    those that an original opened or drew from. originals: the transactions that refunds name. policies: of the assets
+    of those wallets. next_due: of wallets with something due, the earliest later instant at which more will be due
+    (None: never). targeted: of wallets to be closed, the open holds that name them as their target. attachments: those
+    that grants name, and all of a wallet that is to be merged, and of its target. holds_placed, holds_aimed: of wallets
+    that the batch places a hold on or aims one at, and of those that it merges, the numbers of open holds that are
+    placed there or are captured into them at their expiry; a wallet without any may be missing.
     users: of wallets that claims are redeemed into, the users that they belong to. redeemed: of claims that each user
     may redeem once, which of these users have redeemed which, and by which transaction.
 
-    due_until: where more is due than one batch posts, the last step that this one does. Then the batch settles and asks
-    nothing else, and of lots and holds there are only those due by then and the lots that such holds reserve; if one of
-    them is captured with its lots, the live lots of the wallets as well.
+    due_until: if more is due than one batch posts, the last due step that this batch posts. Then the batch only
+    settles, and it has only the lots and holds that are due by then and the lots that such holds reserve; if one of
+    these holds is captured with its lots, it has the live lots of the wallets as well.
 
-    group_lines_at_once: how many lines a group may come to where it is decided; beyond it NotAtOnce is raised.
-    group_lines_max: how many lines (Book.lines) a group may come to. Beyond it the item at hand is refused.
+    group_lines_at_once: the number of lines from which a group cannot be decided here; beyond it NotAtOnce is raised.
+    group_lines_max: the number of lines (Book.lines) of a group from which the item at hand is refused.
     """
 
     wallets: Mapping[WalletId, WalletState]
@@ -103,11 +103,11 @@ class Context(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """What a batch changed besides balances: each row once, in its final state; lines of history in order.
+    """The changes of a batch other than balances: each row once, in its final state; lines of history in order.
 
-    refunded: of originals, in amount and number, now. moved: attachments that went to another wallet (old, new; None:
-    it ended there). declines: refusals that no caller hears, of captures at expiry. redemptions: new ones, of claims
-    that each user may redeem once.
+    refunded: the present amount and number of refunds of each original. moved: attachments that went to another wallet
+    (old, new; None: it ended there). declines: refusals of captures at expiry, which no caller is told. redemptions:
+    new ones, of claims that each user may redeem once.
     """
 
     holds: Mapping[HoldId, Hold] = {}
@@ -126,10 +126,10 @@ NO_CHANGES = Changes()
 
 
 class Decision(NamedTuple):
-    """What a batch comes to.
+    """The result of a batch.
 
-    outcomes: one per request, in order. posted: what was applied, in order, due steps included. states: the last state
-    of every locked wallet that changed. deltas: net change of every unlocked wallet that took part.
+    outcomes: one per request, in order. posted: the applied transactions in order, due steps included. states: the last
+    state of every locked wallet that changed. deltas: the net change of every unlocked wallet that took part.
     """
 
     outcomes: tuple[Outcome, ...]

@@ -1,4 +1,4 @@
-"""The book: what every request of a batch sees of the ones before it, and what the batch has changed so far.
+"""The book: the states that each request of a batch sees after the ones before it, and the batch's changes so far.
 
 Rules read it, movements write it, nothing else does. A copy is cheap and independent: a group or a dry run is decided
 on one, which is then adopted or thrown away.
@@ -59,7 +59,7 @@ class Book:
         self.group_lines_max = context.group_lines_max
         self.group_lines_at_once = context.group_lines_at_once
         self.bounds = context.bounds
-        # Of wallets whose holds nobody has counted these are changes, which nobody asks for.
+        # If the holds of a wallet were not counted, its number here is only the change, and no rule reads it.
         self.holds_placed = dict(context.holds_placed)
         self.holds_aimed = dict(context.holds_aimed)
         self.loaded = context.wallets
@@ -76,7 +76,7 @@ class Book:
         # nothing left are not among them: a batch may fill and empty a wallet many times.
         self._holds_at: dict[WalletId, dict[HoldId, None]] = {}
         self._lots_of: dict[WalletId, dict[LotId, None]] = {}
-        # Of wallets that were drawn from. Lots come and go in place: one movement may be of a thousand.
+        # Of wallets that were drawn from. Lots are entered and removed in place: one movement may have a thousand.
         self._draw_orders: dict[WalletId, list[LotId]] = {}
         # The same lots by their terms, of wallets that lots were carried to.
         self._alike: dict[WalletId, dict[NewLot, list[LotId]]] = {}
@@ -88,11 +88,11 @@ class Book:
                 if lot.wallet_id not in self._lots_of:
                     self._lots_of[lot.wallet_id] = {}
                 self._lots_of[lot.wallet_id][lot.id] = None
-        # What the batch comes to so far.
+        # The result of the batch so far.
         self.posted: list[Posted] = []
         self._posted_seen = 0
         self._lines_of_posted, self._posted_counted = 0, 0
-        # What was looked at in vain, in lines: dry runs and refusals cost as much as what is applied.
+        # The cost of dry runs and refusals, in lines: they cost as much as applied requests.
         self.lines_in_vain = 0
         self.states: dict[WalletId, WalletState] = {}
         self.deltas: dict[WalletId, int] = {}
@@ -108,7 +108,7 @@ class Book:
         self.redemptions: dict[RedemptionKey, TransactionId] = {}
 
     def copy(self) -> "Book":
-        """A book that goes its own way from here."""
+        """A book whose changes do not reach this one, nor the other way round."""
         other = copy(self)
         for name, value in vars(self).items():
             if isinstance(value, dict | list):
@@ -122,7 +122,7 @@ class Book:
         return other
 
     def adopt(self, other: "Book") -> None:
-        """Become what a copy has become."""
+        """Take over all changes of a copy."""
         vars(self).update(vars(other))
 
     def changes(self) -> Changes:
@@ -140,7 +140,7 @@ class Book:
         )
 
     def lines(self) -> int:
-        """How many lines the batch has come to so far, about: what it costs to hash, write and answer it.
+        """About how many lines the batch has so far, which is what it costs to hash, write and answer it.
 
         Entries, steps of holds, moves of lots, and the parts of amounts that answers name: lots drawn or opened, and
         the slices of holds.
@@ -157,13 +157,13 @@ class Book:
         """How many lots these wallets have."""
         return sum(len(self._lots_of.get(wallet_id, ())) for wallet_id in wallets)
 
-    # What is there.
+    # Reading.
 
     def wallet(self, wallet_id: WalletId) -> WalletState | None:
         return self.wallets.get(wallet_id)
 
     def system_wallet(self, asset_id: int, kind: WalletKind) -> WalletState:
-        """The revenue or breakage wallet of an asset: never locked, so there is nothing to know but its id."""
+        """The revenue or breakage wallet of an asset. It is never locked, so only its id is known."""
         wallet_id = self.assets_by_id[asset_id].system_wallet(kind)
         return self.wallets.setdefault(wallet_id, WalletState(wallet_id, asset_id, kind, locked=False))
 
@@ -177,7 +177,7 @@ class Book:
         return self.policies.get(asset_id, _DEFAULT_POLICY)
 
     def lots_of(self, wallet_id: WalletId) -> list[Lot]:
-        """The lots of a wallet of which something is left, in no order."""
+        """The lots of a wallet that have something left, in no order."""
         return [self.lots[lot_id] for lot_id in self._lots_of.get(wallet_id, ())]
 
     def holds_at(self, wallet_id: WalletId) -> list[Hold]:
@@ -202,18 +202,18 @@ class Book:
         return self.originals.get(transaction_id)
 
     def target_of(self, hold: Hold) -> WalletState | None:
-        """Where a capture goes to."""
+        """The wallet that a capture of the hold credits."""
         if hold.target is None:
             return self.system_wallet(hold.asset_id, WalletKind.REVENUE)
         return self.wallets.get(self.at_home(hold.target))
 
     def main_free(self, state: WalletState) -> int:
-        """The main credit of a wallet that no hold reserves; below zero where it is overdrawn."""
+        """The main credit of a wallet that no hold reserves; below zero if the wallet is overdrawn."""
         held_in_lots = sum(lot.held for lot in self.lots_of(state.id))
         return state.balance - state.standing.lot_balance - (state.held - held_in_lots)
 
     def slices_for(self, state: WalletState, amount: int, *, first: Iterable[Slice] = ()) -> tuple[Slice, ...]:
-        """Where an amount comes from in a wallet: what is free of these slices, then its asset's draw order."""
+        """The slices that make up an amount in a wallet: first what is free of `first`, then by the draw order."""
         if state.standing.lot_balance == 0:
             return (Slice(None, amount),)
         taken: list[Slice] = []
@@ -235,7 +235,7 @@ class Book:
         return joined(taken)
 
     def live_lot(self, wallet_id: WalletId, terms: NewLot) -> Lot | None:
-        """The oldest lot of these terms of which something is left in a wallet."""
+        """The oldest lot of these terms in a wallet that has something left."""
         alike = self._alike.get(wallet_id)
         if alike is None:
             alike = self._alike[wallet_id] = {}
@@ -255,7 +255,7 @@ class Book:
         return order
 
     def derived_id(self, key: str, *, order: int | None = None) -> UUID:
-        """An id for what the ledger makes itself: as those the service makes, with bits of the key for random ones.
+        """An id for a row that the ledger makes itself, like those of the service, with bits of the key as random bits.
 
         order: of two ids of one millisecond the one with the lower order is lower, unless they are 4096 apart.
         """
@@ -265,10 +265,10 @@ class Book:
         low = 0b10 << 62 | (digest & (1 << 50) - 1) << 12 | self.shard
         return UUID(int=high << 64 | low)
 
-    # What becomes of it.
+    # Writing.
 
     def merged(self, source: WalletId, target: WalletId) -> None:
-        """What is due at `source` is due at `target` from now on, and what was to be captured there comes here."""
+        """After a merge, everything due at `source` is due at `target`, which is also captured into instead of it."""
         self._holds_at.setdefault(target, {}).update(self._holds_at.pop(source, {}))
         aimed = self.targeted.get(target, frozenset()) | self.targeted.get(source, frozenset())
         self.targeted = {**self.targeted, target: aimed}
@@ -289,7 +289,7 @@ class Book:
         self.lots[lot.id] = self.lots_changed[lot.id] = lot
 
     def falls_due(self, wallet_id: WalletId, at: datetime | None) -> None:
-        """Something at a wallet falls due then."""
+        """Note that something at a wallet falls due at this instant."""
         state = self.wallets.get(wallet_id)
         if at is None or state is None or not state.locked:
             return
@@ -300,7 +300,7 @@ class Book:
             self.put(state._replace(standing=state.standing._replace(next_due_at=at)))
 
     def settled(self, wallet_id: WalletId) -> None:
-        """All that was due at a wallet is posted, or a portion of it: then more may be due from there on."""
+        """Note that all due steps of a wallet are posted, or a portion: then more may be due after its last step."""
         state = self.wallets[wallet_id]
         next_due_at = self.next_due.get(wallet_id) if self.due_until is None else self.due_until[0]
         standing = state.standing._replace(next_due_at=next_due_at)
@@ -318,7 +318,7 @@ class Book:
             self._holds_at.setdefault(wallet_id, {})[hold.id] = None
 
     def _index_lot(self, lot: Lot) -> None:
-        """Whoever has changed a lot says so before it is in self.lots."""
+        """Update the orders of lots for a changed lot. To be called before self.lots has the new state."""
         before = self.lots.get(lot.id)
         was_at = before.wallet_id if before is not None and before.remaining else None
         is_at = lot.wallet_id if lot.remaining else None
@@ -332,7 +332,7 @@ class Book:
             self._index_terms(is_at, lot, _enter)
 
     def _index_terms(self, wallet_id: WalletId, lot: Lot, change: Callable[[list[LotId], Lot, Any], None]) -> None:
-        """Change what is derived from the lots of a wallet, where anybody has asked for it."""
+        """Update the lots by terms of a wallet, if they have been derived."""
 
         def place(lot_id: LotId) -> Any:
             return place_of(lot if lot_id == lot.id else self.lots[lot_id])
@@ -352,5 +352,5 @@ def _leave(order: list[LotId], lot: Lot, place: Callable[[LotId], Any]) -> None:
 
 
 def is_due_at_target(hold: Hold) -> bool:
-    """Whether the expiry of a hold that has a target is that wallet's matter, too."""
+    """Whether the expiry of a hold that has a target is a due step of that wallet, too."""
     return hold.capture_at_expiry and hold.expires_at is not None

@@ -1,6 +1,6 @@
-"""One transaction in the making: entries, lot moves and hold steps, each put into the book at once, its row at last.
+"""One transaction in the making. Entries, lot moves and hold steps go into the book at once, its row at the end.
 
-What is written here was judged before; a draft refuses nothing, it raises InvariantViolated.
+Rules have judged everything that is written here: a draft refuses nothing, it raises InvariantViolated.
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,7 +30,7 @@ from wallet.ledger.model import (
     WalletState,
 )
 from wallet.ledger.parcels import arriving, joined_lot
-from wallet.ledger.transaction_types import EXPIRY, UNCOUNTED_TYPES
+from wallet.ledger.transaction_types import BUILT_IN, EXPIRY, UNCOUNTED_TYPES
 
 NO_DETAILS = Details()
 
@@ -38,7 +38,7 @@ NO_DETAILS = Details()
 class Draft:
     """Collects one transaction. `type_` is the transaction's. `instant`: when it was due, if that is in the past.
 
-    lapsed: lots past their expiry in which something has become free. Whoever posts this has them expire next.
+    lapsed: expired lots in which something has become free. The movement that posts the draft then lets these expire.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Draft:
         of_hold: bool = False,
         forced: bool = False,
     ) -> None:
-        """Debit a wallet by slices of its lots and main credit; of what a hold had reserved if `of_hold`."""
+        """Debit a wallet by slices of its lots and main credit; with `of_hold`, of credit that a hold had reserved."""
         state = self.book.wallets[wallet_id]
         lots = [(self.book.lots[each.lot_id], each.amount) for each in slices if each.lot_id is not None]
         state = self._enter(state, Direction.DEBIT, amount)
@@ -79,14 +79,14 @@ class Draft:
                 for each in slices
             ]
         for lot, taken in lots:
-            # As it is by now: a hold that was increased may have one lot in several slices.
+            # The lot as it is now, since an increased hold may have one lot in several slices.
             self.move_lot(self.book.lots[lot.id], -taken, -taken if of_hold else 0)
         standing = state.standing
         if self.type not in UNCOUNTED_TYPES and (standing.limit_day is not None or standing.limit_month is not None):
             state = self.book.wallets[wallet_id]
             self.book.put(state._replace(standing=counted(state.standing, amount, self.instant, self.book.decided_at)))
-        # Expiry takes what lots have, wherever a lowered limit or a forced refund has left the rest.
-        # Neither what was reserved before nor what expires is compared with what is available.
+        # An expiry takes what lots have, even if a lowered limit or a forced refund has left the rest below zero. So
+        # neither reserved nor expiring credit is compared with the available amount.
         ensure(forced or of_hold or self.type == EXPIRY.name or state.available >= 0, "an overdraft was let through")
 
     def credit(
@@ -94,7 +94,7 @@ class Draft:
     ) -> None:
         """Credit a wallet: to its main credit, or by parcels that add up to the amount.
 
-        repays: a negative main balance is repaid first, by whatever parcels there are.
+        repays: the parcels first repay a negative main balance.
         """
         state = self.book.wallets[wallet_id]
         self._enter(state, Direction.CREDIT, amount)
@@ -102,9 +102,9 @@ class Draft:
             return
         for parcel in arriving(parcels, state, repays=repays):
             if parcel.lot is not None:
-                # As it is by now: several parcels may be of one lot.
+                # The lot as it is now, since several parcels may be of one lot.
                 if self.book.lots[parcel.lot.id].wallet_id != wallet_id:
-                    # It was empty when its wallet was merged into this one.
+                    # The lot was empty when its wallet was merged into this one.
                     self.take_over_lot(self.book.lots[parcel.lot.id], wallet_id)
                 self.move_lot(self.book.lots[parcel.lot.id], parcel.amount, 0)
             elif (lot := joined_lot(parcel, state, self.book)) is not None:
@@ -114,7 +114,7 @@ class Draft:
                 self._open_lot(state, parcel.amount, parcel.new)
 
     def move_lot(self, lot: Lot, change: int, held_change: int) -> None:
-        """Change what is left of a lot, and what of that is held."""
+        """Change the remainder of a lot, and its held part."""
         self.book.lot_moves.append(LotMove(self.id, self._moves, lot.id, lot.wallet_id, change, held_change))
         self._moves += 1
         lot = lot._replace(remaining=lot.remaining + change, held=lot.held + held_change)
@@ -124,7 +124,7 @@ class Draft:
         self._note_expiry(lot)
 
     def take_over_lot(self, lot: Lot, target: WalletId) -> None:
-        """A lot goes to another wallet, with all that is left and held of it."""
+        """Move a lot to another wallet, with all its remaining and held credit."""
         book = self.book
         book.lot_moves += [
             LotMove(self.id, self._moves, lot.id, lot.wallet_id, -lot.remaining, -lot.held),
@@ -144,11 +144,12 @@ class Draft:
                 self.move_lot(self.book.lots[each.lot_id], 0, sign * each.amount)
 
     def step(self, hold: Hold, kind: str, held_change: int, *, captured: int = 0, released: int = 0) -> None:
-        """A line in the history of a hold's wallet. `hold` is as the step leaves it."""
+        """Add a line to the history of a hold's wallet. `hold` is as the step leaves it."""
         book = self.book
         state = book.wallets[hold.wallet_id]
         moved = state._replace(held=state.held + held_change, version=state.version + 1, last_entry_at=book.decided_at)
         ensure(moved.held >= 0, "more was released than was held")
+        ensure(kind in BUILT_IN[self.type].steps, "a step of another type of transaction")
         book.put(moved)
         book.put_hold(hold)
         book.steps.append(
@@ -170,9 +171,11 @@ class Draft:
         hold: Hold | None = None,
         refund_of: TransactionId | None = None,
     ) -> Posted:
-        """Finish it: the transaction's row, found by its reference from now on."""
+        """Finish the transaction with its row, which its reference finds from now on."""
         book = self.book
         ensure_cancels_out(self.entries)
+        if hold is not None and self.entries:
+            ensure(BUILT_IN[self.type].has_entries, "a step that moves nothing has entries")
         more = (details or Details())._replace(
             drawn=tuple(self.drawn), opened=tuple(self.opened), joined=tuple(self.joined)
         )
@@ -212,7 +215,7 @@ class Draft:
     def _open_lot(self, state: WalletState, amount: int, new: NewLot) -> None:
         book = self.book
         ensure(state.kind is WalletKind.USER, "a system wallet was given a lot")
-        # Lots of one instant are as old as the entries that opened them, however these were batched.
+        # Lots of one instant are in the order of the entries that opened them, however these were batched.
         order = book.wallets[state.id].version << 4 | min(len(self.opened), 15)
         lot = Lot(
             book.derived_id(f"lot:{self.id}:{len(self.opened)}", order=order), state.id, state.asset_id,
@@ -239,7 +242,7 @@ class Draft:
 def counted(standing: Standing, amount: int, at: datetime, now: datetime) -> Standing:
     """The standing with one more debit that counts for spending limits, made at an instant at or before now.
 
-    What was due counts from the instant it was due at, so that it makes no difference when it is posted.
+    The debit of a due step counts from the instant of the step, so that the time of its posting makes no difference.
     """
     if at > now - DAY:
         resets_at = min(standing.day_resets_at or at + DAY, at + DAY)

@@ -1,8 +1,8 @@
-"""What makes two requests with one reference the same request.
+"""Fingerprints: whether two requests with one reference are the same request.
 
 A fingerprint is one format byte, a 16-byte digest over the fields that are present, and two bytes per field of
-the layout to name what differs later. Fields are length-prefixed and named inside the digest, never joined, and
-absent ones leave no trace, so a field that a later release adds does not change the fingerprint of requests
+the layout, which later name the fields that differ. Fields are length-prefixed and named inside the digest, never
+joined, and absent ones leave no trace, so a field that a later release adds does not change the fingerprint of requests
 without it. Fingerprints are stored for ever, as references are: formats are added, never changed.
 """
 
@@ -14,21 +14,21 @@ from wallet.ledger.transaction_types import layout_of
 
 FORMAT = b"\x01"
 DIGEST_BYTES = 16
-MARK_BYTES = 2
+HINT_BYTES = 2
 _HEAD_BYTES = len(FORMAT) + DIGEST_BYTES
 
 
 def fingerprint(layout: Sequence[str], values: Sequence[bytes | None]) -> bytes:
-    """Fingerprint of normalised field values, in the order of `layout`; None where a field is absent."""
-    framed, marks = bytearray(), bytearray()
+    """Fingerprint of normalised field values, in the order of `layout`; an absent field is None."""
+    framed, hints = bytearray(), bytearray()
     for name, value in zip(layout, values, strict=True):
         if value is None:
-            marks += b"\x00\x00"
+            hints += b"\x00\x00"
         else:
             framed += b"%b:%d:%b" % (name.encode(), len(value), value)
-            # A mark only says where to look; that the requests differ at all is the digest's word.
-            marks += (crc32(value) % 0xFFFF + 1).to_bytes(MARK_BYTES, "big")
-    return FORMAT + blake2b(framed, digest_size=DIGEST_BYTES, usedforsecurity=False).digest() + marks
+            # A hint only says which field differs; the digest decides whether the requests differ at all.
+            hints += (crc32(value) % 0xFFFF + 1).to_bytes(HINT_BYTES, "big")
+    return FORMAT + blake2b(framed, digest_size=DIGEST_BYTES, usedforsecurity=False).digest() + hints
 
 
 def fingerprint_grown(layout: Sequence[str], values: Sequence[bytes | None], *, least: int) -> bytes:
@@ -40,7 +40,7 @@ def fingerprint_grown(layout: Sequence[str], values: Sequence[bytes | None], *, 
 
 
 def is_same(first: bytes, second: bytes) -> bool:
-    """Whether two fingerprints of one format are of one request, whatever fields their releases knew."""
+    """Whether two fingerprints of one format are of one request, even if their releases knew different fields."""
     return first[:_HEAD_BYTES] == second[:_HEAD_BYTES]
 
 
@@ -49,9 +49,9 @@ def differing_fields(*, known_type: str, known: bytes, request_type: str, reques
     layout = layout_of(request_type)
     if layout_of(known_type) != layout:
         return ("type",)
-    names = tuple(name for name, a, b in zip(layout, _marks(known), _marks(request), strict=False) if a != b)
+    names = tuple(name for name, a, b in zip(layout, _hints(known), _hints(request), strict=False) if a != b)
     return names or tuple(layout)
 
 
-def _marks(value: bytes) -> list[bytes]:
-    return [value[at : at + MARK_BYTES].ljust(MARK_BYTES, b"\x00") for at in range(_HEAD_BYTES, 256, MARK_BYTES)]
+def _hints(value: bytes) -> list[bytes]:
+    return [value[at : at + HINT_BYTES].ljust(HINT_BYTES, b"\x00") for at in range(_HEAD_BYTES, 256, HINT_BYTES)]

@@ -1,6 +1,6 @@
-"""What requests name, so that storage knows what to lock and load before they are decided.
+"""The footprint of requests: the ids that they name, which storage locks and loads before they are decided.
 
-Which kind names what is in kinds.
+The records in kinds say what each kind of request names.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,11 +12,11 @@ from wallet.ledger.requests import Group, Leg, Post, Request, Single
 
 
 class Footprint(NamedTuple):
-    """What requests name by id, in no order and perhaps twice.
+    """The ids that requests name, in no order and perhaps twice.
 
-    ending: wallets that are to be closed or merged: all their open holds are needed, and whether they are the target
-    of one. merging: wallets whose attachments are needed. reserving: wallets whose holds are counted, and of those
-    merging, too. redeeming: claims that are redeemed, and into which wallets: whose these are is needed.
+    ending: wallets that are to be closed or merged, for which all open holds are needed, also those that name them as
+    target. merging: wallets whose attachments are needed. reserving: wallets whose holds are counted; holds of merging
+    wallets are counted, too. redeeming: claims that are redeemed, with the wallets, whose users are needed.
     """
 
     wallets: list[WalletId]
@@ -37,7 +37,7 @@ def wallet_of(leg: Leg, asset: Asset | None) -> WalletId | None:
 
 
 def asset_of(asset_code: str | None, assets: Mapping[str, Asset]) -> Asset | None:
-    """The asset that a request names, if it names one that exists."""
+    """The asset of this code; None without a code, and if there is no such asset."""
     return None if asset_code is None else assets.get(asset_code)
 
 
@@ -69,9 +69,10 @@ def wallets_of_legs(post: Post, assets: Mapping[str, Asset]) -> list[WalletId]:
 
 
 def wallets_implied(context: Context) -> set[WalletId]:
-    """Wallets that what was loaded points at: both ends of holds, those of originals, and where these were merged.
+    """The wallets that the loaded rows point at: both ends of holds, wallets of originals and lots, and targets of
+    merges.
 
-    The decision needs them all. If one was not among the wallets asked for, storage begins anew with it. Revenue and
+    The decision needs all of them. If one of them was not loaded, storage begins the batch again with it. Revenue and
     breakage wallets are always unlocked: the core makes their states itself.
     """
     implied: set[WalletId] = set()

@@ -1,4 +1,4 @@
-"""Instants and spans: arithmetic on times that are given. No clock."""
+"""Instants and spans: arithmetic on given times, without a clock."""
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -16,7 +16,7 @@ def month_after(at: datetime) -> datetime:
     return datetime(at.year + at.month // 12, at.month % 12 + 1, 1, tzinfo=UTC)
 
 
-@lru_cache(maxsize=64)  # all movements of a batch are of one instant
+@lru_cache(maxsize=64)  # all movements of a batch have one instant
 def rfc3339(at: datetime) -> str:
-    """In UTC, always with six digits of a second: how the service writes every instant."""
+    """The instant in UTC, always with six digits of a second, as the service writes every instant."""
     return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

@@ -1,15 +1,20 @@
-"""The kinds of requests, one record each: all that the core says of a kind.
+"""The kinds of requests. One record has everything that the core says of a kind.
 
-To add a kind, write
-1. its request in requests, and its name in the union Single;
-2. the type that it posts in transaction_types;
-3. when it is refused in rules, and what it does in movements;
-4. its record here. Type checking fails here, and where service and http say what they know of each kind, until that
-   is done; tests compare what stands in SQL with the records.
+A new kind touches, besides its migration and schema.sql,
+1. ledger/requests: its request, and the union Single;
+2. ledger/transaction_types: the type that it posts;
+3. ledger/rules: when it is refused;
+4. ledger/movements: what it does;
+5. ledger/kinds: its record;
+6. service/access/kinds: what it needs of its caller;
+7. service/writes/commands: what makes the request, with its fingerprint;
+8. http/operations: its body, its builder and its record, in a module of its family; kinds there collects the families.
+Type checking fails in 5 and 6 until they are done; tests name the lists under storage/verify that lack the new type,
+and a kind without an operation.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Generic, NamedTuple, TypeVar, assert_never
+from typing import Any, Final, Generic, NamedTuple, TypeVar, assert_never, get_args
 
 from wallet.ledger import transaction_types
 from wallet.ledger.book import Book
@@ -62,12 +67,12 @@ R = TypeVar("R", bound=Single)
 
 
 class Kind(NamedTuple, Generic[R]):
-    """What makes a kind of request.
+    """A kind of request.
 
-    types: the built-in types that it posts; Post posts general transactions besides. first_refusal: why it is refused,
-    if it is. move: what it does; it answers None where it leaves nothing of its own. names: adds what the request
-    itself names to a footprint. judged_on: the wallets whose due steps are posted before it is judged; None: those
-    that it names. may_be_an_item: of a group.
+    types: the built-in types that it posts; Post posts general transactions besides. first_refusal: its rule. move: its
+    effect, which answers None if it leaves no row of its own. names: adds the ids that the request itself names to a
+    footprint. judged_on: the wallets whose due steps are posted before it is judged; None: those that it names.
+    may_be_an_item: whether it may be an item of a group. events: the kinds of the wallet events that it leaves.
     """
 
     request: type[R]
@@ -77,9 +82,10 @@ class Kind(NamedTuple, Generic[R]):
     names: Callable[[R, Assets, Footprint], None]
     judged_on: Callable[[R, Book], Sequence[WalletId]] | None = None
     may_be_an_item: bool = True
+    events: tuple[str, ...] = ()
 
 
-# What each names itself. Holds and originals bring in more, once they are loaded.
+# The ids that each request names itself. Holds and originals bring in more, once they are loaded.
 
 
 def _names_of_post(request: Post, assets: Assets, found: Footprint) -> None:
@@ -139,7 +145,7 @@ def _names_of_settle(request: Settle, _: Assets, found: Footprint) -> None:
     found.wallets.append(request.wallet_id)
 
 
-# Those that are judged on wallets which they do not name.
+# Requests that are judged on wallets which they do not name.
 
 
 def _ends_of_hold(request: Capture | Void | Increase | Extend, book: Book) -> Sequence[WalletId]:
@@ -251,6 +257,7 @@ MERGE: Final = Kind(
     move=move_merge,
     names=_names_of_merge,
     may_be_an_item=False,
+    events=("merge_out",),
 )
 CHANGE_WALLET: Final = Kind(
     ChangeWallet,
@@ -259,6 +266,7 @@ CHANGE_WALLET: Final = Kind(
     move=move_change,
     names=_names_of_change,
     may_be_an_item=False,
+    events=("change", "close", "reopen"),
 )
 GRANT: Final = Kind(
     Grant,
@@ -278,8 +286,7 @@ SETTLE: Final = Kind(
 )
 
 
-def kind_of(request: Single) -> Kind[Any]:
-    """The record of a request's kind."""
+def _record_of(request: Single) -> Kind[Any]:
     match request:
         case Post():
             return POST
@@ -313,9 +320,22 @@ def kind_of(request: Single) -> Kind[Any]:
             assert_never(request)
 
 
+KINDS: Final[Mapping[type[Single], Kind[Any]]] = {
+    # It looks at the class alone, so an instance without values will do.
+    each: _record_of(tuple.__new__(each))
+    for each in get_args(Single)
+}
+"""The same by class, which is found faster. Type checking sees what a match lacks, and not what a table lacks."""
+
+
+def kind_of(request: Single) -> Kind[Any]:
+    """The record of a request's kind."""
+    return KINDS[type(request)]
+
+
 def has_reference(request: Single) -> bool:
-    """Whether a request leaves a transaction, by whose reference it is found again. Two of the others are never the
-    same request.
+    """Whether a request leaves a transaction, so that its reference finds it again. Two requests of any other kind are
+    never the same request.
     """
     return type(request) is Post or bool(kind_of(request).types)
 
@@ -328,7 +348,7 @@ def wallets_named(request: Request, assets: Assets) -> list[WalletId]:
 
 
 def footprint_of(batch: Iterable[Request], assets: Assets) -> Footprint:
-    """All that a batch names."""
+    """The ids that a batch names."""
     found = Footprint([], [], [], [], [], [], [], [])
     for request in singles(batch):
         kind_of(request).names(request, assets, found)
@@ -336,6 +356,6 @@ def footprint_of(batch: Iterable[Request], assets: Assets) -> Footprint:
 
 
 def wallets_judged(request: Single, book: Book) -> Sequence[WalletId]:
-    """The wallets that a request is judged on, where anything may be due: those it names, and what they point at."""
+    """The wallets that a request is judged on, which may have due steps: those it names, and those they point at."""
     judged_on = kind_of(request).judged_on
     return wallets_named(request, book.assets) if judged_on is None else judged_on(request, book)

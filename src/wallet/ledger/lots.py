@@ -1,4 +1,4 @@
-"""Draw order and restore order: pure functions over lots. Which lot a wallet holds and what becomes of it is book's."""
+"""Draw order and restore order: pure functions over lots. The book knows the lots of a wallet and changes them."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -19,9 +19,9 @@ class NewLot(NamedTuple):
 
 
 class Parcel(NamedTuple):
-    """A part of a credit: into a lot that is there, a new lot, or (both None) main credit.
+    """A part of a credit: for an existing lot, for a new lot, or (both None) for main credit.
 
-    joins: instead of a new lot it goes into a live one of the same terms, where the wallet has one.
+    joins: the parcel goes into a live lot of the same terms if the wallet has one, and opens a new lot otherwise.
     """
 
     amount: int
@@ -35,7 +35,7 @@ def terms_of(lot: Lot) -> NewLot:
 
 
 def place_of(lot: Lot) -> tuple[datetime, int, datetime, LotId]:
-    """Earliest expiry, then priority (lower first), then oldest: whatever becomes of a lot, its place stays."""
+    """The place in the draw order: earliest expiry, then priority (lower first), then oldest. It never changes."""
     return lot.expires_at or NEVER, lot.priority, lot.opened_at, lot.id
 
 
@@ -44,7 +44,7 @@ def draw_order(lots: Iterable[Lot]) -> list[Lot]:
 
 
 def draw(amount: int, lots: Iterable[Lot], *, main_free: int, main_first: bool) -> tuple[Slice, ...]:
-    """Where an amount comes from: lots in the order given, main credit last, without a bound.
+    """The slices that make up an amount: of lots in the given order, and of main credit last, without a bound.
 
     With `main_first`, main credit down to zero comes before the lots.
     """
@@ -66,7 +66,7 @@ def draw(amount: int, lots: Iterable[Lot], *, main_free: int, main_first: bool) 
 
 
 def joined(slices: Iterable[Slice]) -> tuple[Slice, ...]:
-    """The same without empty slices, and neighbours of one lot as one."""
+    """The same slices without empty ones, and with neighbours of one lot as one slice."""
     result: list[Slice] = []
     for each in slices:
         if each.amount and result and result[-1].lot_id == each.lot_id:
@@ -90,7 +90,7 @@ def split(slices: Sequence[Slice], amount: int) -> tuple[tuple[Slice, ...], tupl
 
 
 def dealt(slices: Iterable[Slice], amounts: Iterable[int]) -> list[tuple[Slice, ...]]:
-    """Each amount's part of slices that add up to all of them: from the front, each from where the last one ended."""
+    """The slices of each amount, dealt out from the front of slices that add up to all amounts."""
     rest = iter(slices)
     lot_id, left = None, 0
     parts = []
@@ -108,13 +108,13 @@ def dealt(slices: Iterable[Slice], amounts: Iterable[int]) -> list[tuple[Slice, 
 
 
 def undone(drawn: Sequence[Drawn], *, already: int, amount: int) -> tuple[Slice, ...]:
-    """What a refund of `amount` gives back of a draw, after refunds of `already`: from the draw's end."""
+    """The slices of a draw that a refund of `amount` gives back, after refunds of `already`: from the draw's end."""
     backwards = [Slice(each.lot_id, each.amount) for each in reversed(drawn)]
     return split(split(backwards, already)[1], amount)[0]
 
 
 def after_repaying(parcels: Iterable[Parcel], debt: int) -> list[Parcel]:
-    """A credit first repays a negative main balance, whatever it was to become; the rest is as it was."""
+    """The parcels of a credit after it has repaid a negative main balance, which any parcel does."""
     result: list[Parcel] = []
     left = debt
     for parcel in parcels:
@@ -128,7 +128,7 @@ def after_repaying(parcels: Iterable[Parcel], debt: int) -> list[Parcel]:
 
 
 def together(parcels: Iterable[Parcel]) -> list[Parcel]:
-    """The same with one new lot for equal terms, where the first of them was."""
+    """The same parcels, with one parcel for all new lots of equal terms, in the place of the first of them."""
     result: list[Parcel] = []
     places: dict[NewLot, int] = {}
     for parcel in parcels:

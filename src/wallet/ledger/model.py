@@ -1,4 +1,4 @@
-"""States of the ledger. No rules here: what may happen is in rules, what then happens in movements.
+"""States of the ledger, without rules: rules/ decides what may happen, and movements/ makes it happen.
 
 Amounts are integers in the asset's minor unit, 1 .. AMOUNT_MAX.
 """
@@ -45,7 +45,7 @@ SYSTEM_KINDS = frozenset({WalletKind.TREASURY, WalletKind.REVENUE, WalletKind.BR
 
 
 class Asset(NamedTuple):
-    """A unit of value. All of this is fixed at creation, so it may be cached for ever. What may change is a Policy."""
+    """A unit of value. All of it is fixed at creation, so it may be cached for ever. Its Policy may change."""
 
     id: AssetId
     code: str
@@ -67,7 +67,7 @@ class Asset(NamedTuple):
 
 
 class OnRefundToExpired(Enum):
-    """What becomes of a refund into a lot that has expired meanwhile."""
+    """The treatment of a refund into a lot that has expired meanwhile."""
 
     GRACE = "grace"
     FORFEIT = "forfeit"
@@ -75,7 +75,7 @@ class OnRefundToExpired(Enum):
 
 
 class Policy(NamedTuple):
-    """What an asset says about lots. `main_first`: main credit is drawn before lots, down to zero."""
+    """The rules of an asset for lots. `main_first`: main credit is drawn before lots, down to zero."""
 
     main_first: bool = False
     on_refund_to_expired: OnRefundToExpired = OnRefundToExpired.GRACE
@@ -83,10 +83,10 @@ class Policy(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """What few wallets have: an end, freezes, spending limits, lots, or something that falls due.
+    """The state that few wallets have: an end, freezes, spending limits, lots, or something that falls due.
 
     next_due_at: no hold and no lot here falls due before this (a lower bound, None: never).
-    lot_balance: the remainders of the wallet's lots; what is left of its balance is main credit.
+    lot_balance: the remainders of the wallet's lots; the rest of its balance is main credit.
     limit_*: spending limits per rolling 24 hours and per calendar month (UTC). spent_*: the debits that count for
     them, without open holds; day_resets_at, month_resets_at: when the first of those leaves its window.
     """
@@ -106,11 +106,11 @@ class Standing(NamedTuple):
 
 
 ORDINARY = Standing()
-"""The standing of nearly all wallets. Always this very object, so that `is` tells them."""
+"""The standing of nearly all wallets. It is always this very object, so that `is` recognises it."""
 
 
 class WalletState(NamedTuple):
-    """What is decided on. Unlocked wallets take part in movements, but nothing is decided on their numbers.
+    """The state of a wallet. Nothing is decided on the numbers of an unlocked wallet, which may take part as well.
 
     last_entry_at: the time of the last entry, hold step or event of a locked wallet.
     """
@@ -141,8 +141,9 @@ class LotCategory(Enum):
 class Lot(NamedTuple):
     """A parcel of credit in a wallet with its own category and expiry.
 
-    amount: what it was opened with. remaining: what is left of that and of what has joined it, `held` of it reserved by
-    open holds. opened_by: the transaction that opened it. expiries: how often something of it was posted to breakage.
+    amount: the amount that it was opened with. remaining: the rest of that amount and of all that has joined it; open
+    holds reserve `held` of it. opened_by: the transaction that opened it. expiries: how often a part of it was posted
+    to breakage.
     """
 
     id: LotId
@@ -165,7 +166,7 @@ class Lot(NamedTuple):
 
 
 class Slice(NamedTuple):
-    """A part of an amount that belongs to one lot; to main credit where `lot_id` is None."""
+    """A part of an amount that belongs to one lot; to main credit if `lot_id` is None."""
 
     lot_id: LotId | None
     amount: int
@@ -179,8 +180,10 @@ class HoldStatus(Enum):
 
 
 class Claim(NamedTuple):
-    """What makes a hold claimable: it reserves `uses` times `amount` for the holders of a code, of which only the hash
-    is known. None of it changes. once_per_user: no user redeems twice, whichever of their wallets they redeem into.
+    """The terms of a hold that is a claim. None of them changes.
+
+    The hold reserves `uses` times `amount` for the holders of a code, of which only the hash is known. once_per_user:
+    no user redeems twice, not even into another wallet.
     """
 
     amount: int
@@ -192,10 +195,10 @@ class Claim(NamedTuple):
 class Hold(NamedTuple):
     """Funds reserved until captured, voided or expired. Its id is that of the transaction that placed it.
 
-    amount: all that was ever reserved, increases included; amount = captured + released + remaining, always.
-    target: None for the asset's revenue wallet. slices: what remains, in the order it was reserved in. carries_lots:
-    whoever captures it, lots go along to a user's wallet. claim: the hold is a claim. It has no target then, and is
-    captured by redemptions only, one use at a time.
+    amount: all that was ever reserved, increases included; amount = captured + released + remaining, always. target:
+    None for the asset's revenue wallet. slices: the remaining credit, in the order in which it was reserved.
+    carries_lots: each capture carries lots to a user's wallet, whoever asks for it. claim: the hold is a claim. It has
+    no target then, and is captured by redemptions only, one use at a time.
     """
 
     id: HoldId
@@ -232,7 +235,7 @@ class Entry(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """What one debit took from one lot, or from main credit (lot_id and category None), in the order it was taken."""
+    """The amount that one debit took from one lot, or from main credit (lot_id and category None)."""
 
     wallet_id: WalletId
     lot_id: LotId | None
@@ -241,11 +244,12 @@ class Drawn(NamedTuple):
 
 
 class Details(NamedTuple):
-    """What the first answer of a transaction has beyond its row and entries. Stored with it, never changed.
+    """The parts of a transaction's first answer beyond its row and entries. They are stored with it, and never change.
 
-    requested_amount: what an up-to movement asked for. drawn: of every debit of a user wallet, where lots took part.
-    opened: the lots that it opened, in order. joined: what it carried into lots that were there, in order. forfeited:
-    what of a refund went on to breakage. hold: as the step left it. skipped: why a grant moved nothing.
+    requested_amount: the amount that an up-to movement asked for. drawn: of every debit of a user wallet if lots took
+    part, in the order in which they were drawn. opened: the lots that it opened, in order. joined: the amounts that it
+    carried into existing lots, in order. forfeited: the part of a refund that went on to breakage. hold: as the step
+    left it. skipped: why a grant moved nothing.
     """
 
     requested_amount: int | None = None
@@ -275,7 +279,7 @@ class Posted(NamedTuple):
 
 
 class Original(NamedTuple):
-    """A transaction that may be refunded, and what was so far: in amount, and how many times."""
+    """A transaction that may be refunded, and its refunds so far: their amount and their number."""
 
     posted: Posted
     refunded: int = 0
@@ -293,8 +297,9 @@ class Attachment(NamedTuple):
 class HoldStep(NamedTuple):
     """One change of a hold, as a line in its wallet's history.
 
-    kind: place, increase, extend, capture, void, expire, move_out, move_in. held_change: of the wallet's held, which
-    is held_after then. captured, released: of the hold's amount. expires_at: the hold's, after this.
+    kind: place, increase, extend, capture, void, expire, move_out, move_in. held_change: the change of the wallet's
+    held, which is held_after then. captured, released: parts of the hold's amount. expires_at: the hold's, after this
+    step.
     """
 
     transaction_id: TransactionId
@@ -310,9 +315,9 @@ class HoldStep(NamedTuple):
 
 
 class LotMove(NamedTuple):
-    """A change of a lot's remainder and of what of it is held, while it belongs to `wallet_id`.
+    """A change of a lot's remainder and of its held part, while it belongs to `wallet_id`.
 
-    ordinal: place among the moves of its transaction, from 0.
+    ordinal: its place among the moves of its transaction, from 0.
     """
 
     transaction_id: TransactionId
@@ -324,7 +329,7 @@ class LotMove(NamedTuple):
 
 
 class WalletEvent(NamedTuple):
-    """A change of what a wallet may do, as a line in its history. `changes`: field names and new values."""
+    """A change of the rules for a wallet, as a line in its history. `changes`: field names and new values."""
 
     id: TransactionId
     wallet_id: WalletId
@@ -334,7 +339,7 @@ class WalletEvent(NamedTuple):
 
 
 RedemptionKey: TypeAlias = tuple[HoldId, UserId]
-"""A claim that each user may redeem once, and a user who has."""
+"""A claim that each user may redeem once, and a user who has redeemed it."""
 
 ReferenceKey: TypeAlias = tuple[str, str]
-"""(origin, reference_id): what is unique per shard."""
+"""(origin, reference_id), which is unique per shard."""

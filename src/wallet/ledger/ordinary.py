@@ -1,7 +1,7 @@
 """The ordinary movement in one pass: two or more ordinary wallets of one asset, enough funds, nothing special.
 
-It only says yes, or nothing at all: what it leaves is decided by rules and movements, which would have come to the
-same. That they do is a property that tests/ledger proves; what it saves is in docs/performance.md.
+This module only accepts: rules and movements decide the requests that it leaves. They would have decided an accepted
+one in the same way, which a property in tests/ledger proves; docs/performance.md says what the one pass saves.
 """
 
 from typing import Any, Final
@@ -12,11 +12,11 @@ from wallet.ledger.requests import NO_OPTIONS, Post
 
 _CREDIT: Final = Direction.CREDIT
 _new: Final[Any] = tuple.__new__
-"""Makes a NamedTuple of all its values, in half the time of its constructor."""
+"""Makes a NamedTuple from all its values, in half the time of its constructor."""
 
 
 def move_if_plain(post: Post, book: Book) -> Posted | None:
-    """Make a movement whose reference is new, if it is an ordinary one that nothing is against."""
+    """Make a movement whose reference is new, if it is an ordinary one that no rule refuses; otherwise answer None."""
     id_, origin, reference_id, fingerprint, type_, legs, code, metadata, options, _ = post
     if code is None or options is not NO_OPTIONS or (asset := book.assets.get(code)) is None:
         return None

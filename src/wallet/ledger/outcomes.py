@@ -1,4 +1,4 @@
-"""What can become of a request. A refusal is a value: it has no effect and harms no neighbour."""
+"""The outcomes of a request. A refusal is a value: it has no effect, also not on other requests of the batch."""
 
 from enum import Enum
 from typing import NamedTuple, TypeAlias
@@ -7,9 +7,9 @@ from wallet.ledger.model import Posted, WalletId
 
 
 class RefusalCode(Enum):
-    """In order of precedence: of all that applies, the first is the answer.
+    """The codes in order of precedence: of all that apply, the first is the answer.
 
-    What is not found is one step, whatever it is: the first leg that lacks one names it.
+    The codes for things that are not found are one step: the first leg that lacks something decides which it is.
     """
 
     REFERENCE_REUSED = "reference_reused"
@@ -57,27 +57,27 @@ class Applied(NamedTuple):
 
 
 class Replayed(NamedTuple):
-    """The movement had happened before; this is its first answer."""
+    """The movement had happened before, and this is its first answer."""
 
     posted: Posted
 
 
 class Predicted(NamedTuple):
-    """A dry run: the movement would happen, like this. Nothing did; its id is nobody's."""
+    """A dry run: the movement would happen like this. Nothing happened, and nothing has its id."""
 
     posted: Posted
 
 
 class Settled(NamedTuple):
-    """Whatever was due is posted. is_all: False where that was a portion of it, the first in order."""
+    """The due steps of a wallet are posted. is_all: False if this was a portion of them, the first in order."""
 
     is_all: bool = True
 
 
 class Refused(NamedTuple):
-    """Nothing happened. `available` and `required` are what was compared; `differs` names request fields.
+    """Nothing happened. `available` and `required` are the compared amounts; `differs` names request fields.
 
-    members: what else the problem says, by name: hold_status, claim_status, merged_into, direction, limit, used,
+    members: further members of the problem, by name: hold_status, claim_status, merged_into, direction, limit, used,
     resets_at, version.
     """
 

@@ -1,4 +1,4 @@
-"""What a credit arrives as: the parcels it is made of, and the lots that it would open. Rules ask, movements do it."""
+"""The parcels of a credit, and the lots that it would open. Rules ask for these, and movements make them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -11,17 +11,18 @@ from wallet.ledger.rules.shared import Side
 
 
 def of_terms(lot: LotTerms | None, amount: int, book: Book) -> list[Parcel] | None:
-    """The lot that a request asks for. It is the transaction's own, whatever else the wallet has."""
+    """The parcel for the lot that a request asks for. That is always a new lot, also beside one of the same terms."""
     if lot is None:
         return None
     return [Parcel(amount, new=NewLot(lot.category, lot.priority, _expiry(lot, book.decided_at)))]
 
 
 def carried_over(slices: Iterable[Slice], target: WalletState, book: Book) -> list[Parcel] | None:
-    """What a wallet is credited with by slices of others' credit, slice by slice, as what it was there: so promotional
-    credit does not become main credit by being moved. None for a system wallet, which has no lots.
+    """The parcels of slices that are carried to a wallet: each keeps its terms, so that a movement does not turn
+    promotional credit into main credit. None for a system wallet, which has no lots.
 
-    They join what the target has: else whoever may pay a wallet could fill it with lots of one unit.
+    The parcels join lots of the target. Otherwise a caller that may credit a wallet could fill it with lots of one
+    unit.
     """
     if target.kind is not WalletKind.USER:
         return None
@@ -34,8 +35,8 @@ def carried_over(slices: Iterable[Slice], target: WalletState, book: Book) -> li
 
 
 def dealt_out(sides: Sequence[Side], draws: Mapping[WalletId, tuple[Slice, ...]]) -> dict[WalletId, tuple[Slice, ...]]:
-    """What each credited wallet gets of what is drawn: per asset, the draws of all debits end to end, in order of legs,
-    are dealt out to its credits in order of legs, from the front.
+    """The slices that each credited wallet gets. In each asset, the draws of all debits are laid end to end in the
+    order of legs, and dealt out from the front to the credits in the order of legs.
     """
     drawn: dict[AssetId, list[Slice]] = {}
     credits_: dict[AssetId, list[tuple[WalletId, int]]] = {}
@@ -54,16 +55,16 @@ def dealt_out(sides: Sequence[Side], draws: Mapping[WalletId, tuple[Slice, ...]]
 
 
 def arriving(parcels: Iterable[Parcel], state: WalletState, *, repays: bool = True) -> list[Parcel]:
-    """What a wallet, as it is before the credit, makes of parcels: equal terms are one lot.
+    """The parcels as they arrive in a wallet whose state is that before the credit: equal terms are one lot.
 
-    repays: a negative main balance is repaid first, by whatever parcels there are.
+    repays: the parcels first repay a negative main balance.
     """
     debt = max(0, state.standing.lot_balance - state.balance) if repays else 0
     return together(after_repaying(parcels, debt))
 
 
 def joined_lot(parcel: Parcel, state: WalletState, book: Book) -> Lot | None:
-    """The lot that a parcel goes into although it would do for a new one."""
+    """The existing lot that a parcel joins; None if it opens a new one."""
     return book.live_lot(state.id, parcel.new) if parcel.joins and parcel.new is not None else None
 
 

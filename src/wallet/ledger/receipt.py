@@ -1,7 +1,7 @@
-"""Receipts: what one needs to check, without asking anybody, that a transaction is in the audit chain.
+"""Receipts: proofs that a transaction is in the audit chain, which anybody can check without the service.
 
-A receipt is a JSON object (docs/receipts.md). Here it is read, and checked but for its signature, which takes more than
-the standard library. examples/verify_receipt.py does all of that once more, in a file of its own.
+A receipt is a JSON object (docs/receipts.md). This module reads one, and checks everything but its signature, which
+needs more than the standard library. examples/verify_receipt.py does all of that once more, in a file of its own.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,7 +45,7 @@ class ReceiptInvalid(Exception):
 
 
 class Signed(NamedTuple):
-    """What the service signs: that its chain had this link, and ended like that. Times: microseconds since 1970."""
+    """The statement that the service signs: its chain had this link and this end. Times: microseconds since 1970."""
 
     shard: int
     height: int
@@ -59,7 +59,9 @@ class Signed(NamedTuple):
 
 
 class Proved(NamedTuple):
-    """What a receipt proves, if its signature is right: the transaction, with those of its lines that are shown."""
+    """The content that a receipt with a right signature proves: a transaction, with those of its lines that are
+    shown.
+    """
 
     signed: Signed
     transaction: Mapping[str, Any]
@@ -67,7 +69,7 @@ class Proved(NamedTuple):
 
 
 def wallet_of(part: bytes) -> WalletId | None:
-    """The wallet that a part is of; None: of none, or of all."""
+    """The wallet that a part belongs to; None if it belongs to none, or to all."""
     kind = part[0]
     if kind == ENTRY:
         return UUID(bytes=ENTRY_PART.unpack_from(part)[2])
@@ -84,14 +86,14 @@ def lots_of(parts: Sequence[bytes], own: frozenset[WalletId]) -> set[bytes]:
 
 
 def is_own(part: bytes, own: frozenset[WalletId], own_lots: set[bytes]) -> bool:
-    """Whether whoever has these wallets may see a part."""
+    """Whether the owner of these wallets may see a part."""
     if part[0] == LOT:
         return LOT_PART.unpack_from(part)[1] in own_lots
     return part[0] != TERMS and wallet_of(part) in own
 
 
 def readable(head: bytes, shown: Sequence[bytes]) -> dict[str, Any]:
-    """What a receipt says in words: nothing but what can be read in what was hashed. metadata: the text of its JSON."""
+    """The readable part of a receipt, which is read from the hashed bytes alone. metadata: the text of its JSON."""
     return {
         **_read_head(head),
         "entries": [_read_entry(part) for part in shown if part[0] == ENTRY],
@@ -100,7 +102,7 @@ def readable(head: bytes, shown: Sequence[bytes]) -> dict[str, Any]:
 
 
 def check(receipt: Mapping[str, Any]) -> Proved:
-    """Check a receipt but for its signature. Raises ReceiptInvalid."""
+    """Check everything of a receipt but its signature. Raises ReceiptInvalid."""
     try:
         return _checked(receipt)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, struct_error) as error:

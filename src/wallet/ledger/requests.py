@@ -1,10 +1,10 @@
-"""What the ledger can be asked. All of it is well-formed already: ranges and shapes were checked at the edge.
+"""The requests to the ledger. All of them are well-formed: the edge has checked ranges and shapes.
 
-Every request has id, origin, reference_id, fingerprint and type; all but Settle may carry Options.
+Every request has id, origin, reference_id, fingerprint and type; all but Settle may have Options.
 
-carries_lots: what goes from a user's wallet to a user's wallet arrives as the lots and main credit that it was, and
-repays no debt on the way. The service says so for callers that are bound, who may not make one of the other. It is no
-part of a fingerprint: an origin is of bound callers or of others, never of both.
+carries_lots: credit that moves from a user's wallet to a user's wallet arrives as the lots and main credit that it was,
+and repays no debt. The service sets this for bound callers, who must not turn lots into main credit. It is no part of a
+fingerprint: an origin belongs to bound callers or to others, never to both.
 """
 
 from datetime import datetime
@@ -23,7 +23,7 @@ from wallet.ledger.model import (
 
 
 class Condition(NamedTuple):
-    """What must be so of a wallet that takes part: its version before, its balance after the movement."""
+    """A condition on a wallet that takes part: on its version before the movement, or its balance after it."""
 
     wallet_id: WalletId
     expected_version: int | None = None
@@ -32,7 +32,7 @@ class Condition(NamedTuple):
 
 
 PRIORITY_DEFAULT: Final = 50
-"""Of a lot. Among lots that expire at one instant, those of a lower priority are drawn first."""
+"""The priority of a lot. Of lots that expire at one instant, one with a lower number is drawn first."""
 
 
 class LotTerms(NamedTuple):
@@ -45,9 +45,9 @@ class LotTerms(NamedTuple):
 
 
 class Options(NamedTuple):
-    """What most requests leave out.
+    """The options that most requests leave out.
 
-    up_to: move min(amount, what is there without overdraft), at least min_amount.
+    up_to: move the smaller of the amount and the funds without overdraft, at least min_amount.
     """
 
     effective_at: datetime | None = None
@@ -59,7 +59,7 @@ class Options(NamedTuple):
 
 
 NO_OPTIONS = Options()
-"""Always this very object where nothing is left in, so that `is` tells."""
+"""The options of a request that gives none: always this very object, so that `is` recognises it."""
 
 
 class Leg(NamedTuple):
@@ -243,7 +243,7 @@ class ChangeWallet(NamedTuple):
     """Change, close or reopen a wallet. `type`: change, close, reopen. Not a transaction: it is a wallet event.
 
     changes: pairs of a field and its new value, null clears. origin is ORIGIN_WALLET and reference_id the id as
-    text: a try of its own, found again only by a second look at the same try.
+    text: each try is a request of its own, which only a second look at the same try finds again.
     """
 
     id: TransactionId
@@ -289,7 +289,7 @@ class Grant(NamedTuple):
 
 
 class Settle(NamedTuple):
-    """Post whatever is due at a wallet, and nothing else. Leaves no trace of its own."""
+    """Post the due steps of a wallet, and nothing else. The request itself leaves no row."""
 
     id: TransactionId
     origin: str
@@ -321,7 +321,7 @@ Single: TypeAlias = (
 
 @final
 class Group(NamedTuple):
-    """All of these, in order, or none. Dry if `options` says so, whatever its items say."""
+    """All of these, in order, or none. It is a dry run if its `options` say so, whatever those of its items say."""
 
     id: TransactionId
     origin: str
@@ -334,20 +334,20 @@ class Group(NamedTuple):
 
 
 Request: TypeAlias = Single | Group
-"""The closed union of all requests. What each kind is, is in kinds."""
+"""The closed union of all requests. `kinds` has a record for each kind."""
 
 
 DRY_WEIGHT = 10
-"""As how many requests one counts that is only tried: each is tried on a copy of all that its batch has loaded."""
+"""The weight of a dry run in requests, because each is decided on a copy of everything that its batch has loaded."""
 
 
 def weight(request: Request) -> int:
-    """About how many wallets a request locks, or what deciding it costs, counted in these."""
+    """About the cost of a request, counted in wallets that it locks."""
     if type(request) is Group:
         return sum(map(legs_of, request.items))
     return legs_of(request) * DRY_WEIGHT if request.options.dry_run else legs_of(request)
 
 
 def legs_of(request: Single) -> int:
-    """The legs of a movement; two for whatever has none."""
+    """The number of a movement's legs; two if it has none."""
     return len(request.legs) if type(request) is Post else 2

@@ -1,7 +1,7 @@
-"""The types of transactions, one record each: what the ledger knows of a transaction by the type it is stored under.
+"""The types of transactions, with one record each: the ledger's rules for transactions that are stored under a type.
 
-A type is not a kind of request. One kind may post several types, the service posts an expiry without any request, and
-a type is stored for ever: refunds, spending limits and verify go by it long after the request. What a request does is
+A type is not a kind of request. One kind may post several types, the service posts an expiry without any request, and a
+type is stored for ever: refunds, spending limits and verify use it long after the request. The effects of requests are
 in kinds. A type that is not here belongs to a general transaction, and the client chose its name.
 """
 
@@ -35,13 +35,13 @@ GENERAL_LAYOUT: Final = (*GENERAL_FIELDS, "effective_at")
 
 
 class TransactionType(NamedTuple):
-    """What the ledger knows of one type.
+    """The ledger's rules for one type.
 
-    counts_for_limits: its debits count for spending limits. layout: the names of the fields that two requests with one
-    reference are compared by, in the order of their marks in a fingerprint; a layout grows at its end only.
-    issues: it brings value into circulation. steps: the kinds of hold steps that it leaves. has_entries: False where it
-    moves nothing, ever. was_free: general transactions of earlier releases may have the name. Those are told from its
-    own by having no hold.
+    counts_for_limits: its debits count for spending limits. layout: the names of the fields by which two requests with
+    one reference are compared, in the order of their hints in a fingerprint; a layout grows at its end only.
+    issues: it brings value into circulation. steps: the kinds of hold steps that it leaves. has_entries: False if it
+    never moves anything. was_free: general transactions of earlier releases may have the name; they differ from
+    transactions of this type in that they have no hold.
     """
 
     name: str
@@ -163,15 +163,15 @@ BUILT_IN: Final[Mapping[str, TransactionType]] = {
 }  # fmt: skip
 """By name. A general transaction takes none of these names."""
 
-# What is asked of many transactions, as sets.
+# Sets for questions about many transactions.
 UNCOUNTED_TYPES: Final = frozenset(each.name for each in BUILT_IN.values() if not each.counts_for_limits)
 """Debits by these do not count for spending limits."""
 ISSUING_TYPES: Final = frozenset(each.name for each in BUILT_IN.values() if each.issues)
-"""They bring value into circulation."""
+"""Transactions of these types bring value into circulation."""
 
 
 def layout_of(transaction_type: str) -> tuple[str, ...]:
-    """The names of the fields that a transaction of this type is compared by, in order of their marks."""
+    """The names of the fields that a transaction of this type is compared by, in order of their hints."""
     built_in = BUILT_IN.get(transaction_type)
     return GENERAL_LAYOUT if built_in is None else built_in.layout
 

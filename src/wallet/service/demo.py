@@ -14,6 +14,7 @@ from wallet.storage.batch.writer import BatchWriter
 from wallet.storage.connections.database import Database
 from wallet.storage.connections.pooled import ShardPool
 from wallet.storage.reads.resources import ReadStore
+from wallet.storage.reads.walks import TransactionFilter
 from wallet.storage.registry.resources import Resources
 from wallet.storage.rows.asset_cache import AssetCache
 
@@ -55,8 +56,8 @@ async def make_demo_data(database: Database) -> bool:
 
 async def _is_made(reads: ReadStore) -> bool:
     # The last transaction is looked up, so that a run after an interrupted one makes the rest.
-    found = await reads.transactions(reference_id=_LAST_REFERENCE, before=None, limit=10, offset=0)
-    return any(entry.wallet_id == EREN_WALLET for posted in found for entry in posted.entries)
+    found = await reads.transactions(TransactionFilter(reference_id=_LAST_REFERENCE), limit=10)
+    return any(entry.wallet_id == EREN_WALLET for posted in found.rows for entry in posted.entries)
 
 
 async def _make_resources(resources: Resources) -> None:

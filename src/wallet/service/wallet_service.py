@@ -38,7 +38,6 @@ from wallet.service.writes.committer import Committer
 from wallet.storage.chain.evidence import ReceiptStore
 from wallet.storage.connections.database import Database
 from wallet.storage.connections.pooled import ShardPool
-from wallet.storage.reads.own_lists import OwnLists
 from wallet.storage.reads.owners import OwnerStore
 from wallet.storage.reads.resources import ReadStore
 from wallet.storage.reads.statement_lines import StatementStore
@@ -104,7 +103,7 @@ class WalletService:
 
     @property
     def stage_seconds_max(self) -> float:
-        """How long one step of an answer may take."""
+        """How long one stage of an answer may take."""
         return self._database.settings.stage_seconds_max
 
     async def start(self) -> None:
@@ -131,7 +130,6 @@ class WalletService:
         self._store, self._cursors = store, cursors
         self.reads = Reads(store, cursors, settle=self.settle_if_due)
         self.permissions = Permissions(Ownership(OwnerStore(self._pool)))
-        self._own_lists = OwnLists(self._pool)
         programmes = ProgrammeStore(self._pool)
         self.programmes = Programmes(store, programmes, cursors, self.committer.submit)
         self.resources = Resources(self._pool)
@@ -188,7 +186,6 @@ class WalletService:
             self._store,
             self._cursors,
             settle=self.settle_if_due,
-            lists=self._own_lists,
             permissions=self.permissions,
             caller=caller,
         )

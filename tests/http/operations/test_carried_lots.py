@@ -55,7 +55,7 @@ async def _held_and_captured(case: Case, placed_by: Api, captured_by: Api) -> No
     await case.capture(captured_by, await _hold(case, placed_by))
 
 
-async def _held_until_its_expiry(case: Case) -> None:
+async def _busy_until_its_expiry(case: Case) -> None:
     await _hold(case, case.client, expires_in_seconds=60, on_expiry="capture")
     await pass_time(case.ledger, 61)
 
@@ -85,7 +85,7 @@ WAYS: Mapping[str, Way] = {
     "a hold that it captures": lambda case: _held_and_captured(case, case.client, case.client),
     "a hold that the back end captures": lambda case: _held_and_captured(case, case.client, case.back_end),
     "a hold of the back end's that it captures": lambda case: _held_and_captured(case, case.back_end, case.client),
-    "a hold that is captured at its expiry": _held_until_its_expiry,
+    "a hold that is captured at its expiry": _busy_until_its_expiry,
     "a hold that it increases": _increased_by_the_key,
     "a batch, all or none": lambda case: case.in_bulk("atomic", op="spend", wallet_id=case.me.wallet, **_spend(case)),
     "a batch, each for itself": lambda case: case.in_bulk("independent", op="transaction", **_general(case)),

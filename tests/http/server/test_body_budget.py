@@ -44,7 +44,7 @@ def test_what_is_held_is_what_was_charged_and_never_more_than_the_bounds(charges
             assert sum(amount for each, amount in held.items() if each.key == key) <= 60
     for each in holders:
         budget.release(each.key, each)
-    assert (budget.total, budget._held, budget._sums) == (0, {}, {})
+    assert (budget.total, budget._kept, budget._sums) == (0, {}, {})
 
 
 def test_a_key_that_holds_much_is_refused_itself() -> None:

@@ -140,10 +140,11 @@ EXAMPLES_OF: dict[str, Any] = {
 }
 IDS_OF_ASSETS = {resource_bodies.NewAsset: {"id": 7}}
 BODIES = (
-    posts.TopUp, posts.Bonus, posts.Spend, posts.Transfer, posts.Transaction, holds.NewHold, holds.Capture,
-    holds.Void, holds.Increase, holds.Extend, refunds.Refund, wallet_changes.Merge, wallet_changes.WalletChange,
-    wallet_changes.WalletStep, resource_bodies.NewUser, resource_bodies.NewWallet, resource_bodies.NewAsset,
-    resource_bodies.AssetChange, NewProgramme, ClockAdvance, NewKey,
+    posts.TopUpBody, posts.BonusBody, posts.SpendBody, posts.TransferBody, posts.TransactionBody, holds.NewHoldBody,
+    holds.CaptureBody, holds.VoidBody, holds.IncreaseBody, holds.ExtendBody, refunds.RefundBody,
+    wallet_changes.MergeBody, wallet_changes.WalletChangeBody, wallet_changes.WalletStepBody, resource_bodies.NewUser,
+    resource_bodies.NewWallet, resource_bodies.NewAsset, resource_bodies.AssetChange, NewProgramme, ClockAdvance,
+    NewKey,
 )  # fmt: skip
 movement_fields = {"amount": 5, "asset_code": "gold", "reference_id": "r:1"}
 
@@ -163,7 +164,7 @@ def movements(draw: st.DrawFn) -> tuple[_Object, bytes]:
 def test_it_refuses_exactly_what_the_reference_check_refuses(movement: tuple[_Object, bytes]) -> None:
     members, body = movement
     try:
-        decode(posts.WalletMovement, body)
+        decode(posts.WalletMovementBody, body)
     except Malformed:
         assert is_doubtful(members)
     else:
@@ -175,7 +176,7 @@ def test_it_refuses_exactly_what_the_reference_check_refuses(movement: tuple[_Ob
 def test_what_it_accepts_is_what_was_sent(movement: tuple[_Object, bytes]) -> None:
     members, body = movement
     if not is_doubtful(members):
-        decoded = decode(posts.WalletMovement, body)
+        decoded = decode(posts.WalletMovementBody, body)
         assert {name: getattr(decoded, name) for name in movement_fields} == movement_fields
         assert with_digits(msgspec.json.encode(decoded.metadata)) == with_digits(body)["metadata"]
 
@@ -258,7 +259,7 @@ def top_ups(draw: st.DrawFn) -> tuple[_Object, bytes]:
 def test_it_refuses_the_same_inside_of_what_may_be_left_out(top_up: tuple[_Object, bytes]) -> None:
     members, body = top_up
     try:
-        decoded = decode(posts.TopUp, body)
+        decoded = decode(posts.TopUpBody, body)
     except Malformed:
         assert is_doubtful(members)
     else:

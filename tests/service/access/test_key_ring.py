@@ -214,15 +214,15 @@ async def test_a_wrong_key_that_comes_again_is_not_asked_for_again(ring: Ring, s
 
 
 async def test_what_is_remembered_has_a_bound(ring: Ring, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(key_ring, "KEYS_HELD_MAX", 3)
-    monkeypatch.setattr(key_ring, "MISSES_HELD_MAX", 3)
+    monkeypatch.setattr(key_ring, "KEYS_KEPT_MAX", 3)
+    monkeypatch.setattr(key_ring, "MISSES_KEPT_MAX", 3)
     await ring.poll()
     for number in range(10):
         source.add(key_text(number))
         await ring.found(key_text(number))
         with pytest.raises(Unauthenticated):
             await ring.found(key_text(100 + number))
-    assert (len(ring._held), len(ring._digests), len(ring._misses)) == (3, 3, 3)
+    assert (len(ring._kept), len(ring._digests), len(ring._misses)) == (3, 3, 3)
     assert ring.known(key_text(9)) is not None
 
 

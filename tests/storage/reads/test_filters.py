@@ -16,9 +16,11 @@ from wallet.ledger.outcomes import Applied
 from wallet.ledger.requests import PlaceHold, Post
 from wallet.storage.batch.writer import BatchWriter
 from wallet.storage.connections.pooled import ShardPool
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
-from wallet.storage.reads.listings import TransactionFilter
+from wallet.storage.reads.places import LinePlace, Place, ReferencePlace
 from wallet.storage.reads.resources import ReadStore, UserFilter, WalletFilter
+from wallet.storage.reads.walks import TransactionFilter, Walk, track_of
 from wallet.storage.rows.ids import first_id_at
 
 
@@ -40,18 +42,15 @@ class House(NamedTuple):
 
     async def walked(self, *, limit: int = 2, rows_max: int = 3, **wanted: Any) -> list[Posted]:
         """All that a filter finds, newest first, by walks of few rows."""
-        before, found = None, []
+        before: Place | None = None
+        found: list[Posted] = []
         while True:
-            walk = await self.store.walk_transactions(
-                TransactionFilter(**wanted), before=before, limit=limit, rows_max=rows_max
+            rows, before = await self.store.transactions(
+                TransactionFilter(**wanted), before=before, limit=limit, lines_max=rows_max
             )
-            found += [posted for _, posted in walk.rows]
-            if len(walk.rows) == limit:
-                before = walk.rows[-1][0]
-            elif walk.end is None:
+            found += rows
+            if before is None:
                 return found
-            else:
-                before = walk.end
 
 
 @pytest.fixture
@@ -149,19 +148,14 @@ async def test_a_wallet_lists_hold_steps_and_a_transaction_with_several_lines_on
 async def test_a_prefix_finds_what_begins_with_it_in_order(house: House, prefix: str, expected: list[str]) -> None:
     references = ["a", "a-1", "a-2", "a\U0010ffff", "a\U0010ffffx", "b", "%", "\U0010ffff", "\U0010ffff2", "\ud7ff1"]
     await house.post(*(topup(house.alice, 1)._replace(reference_id=each) for each in references))
-    found: list[Posted] = []
-    while page := await house.store.transactions_by_prefix(
-        prefix, after=(found[-1].reference_id, found[-1].origin) if found else None, limit=2
-    ):
-        found += page
+    found = await house.walked(reference_prefix=prefix)
     assert [each.reference_id for each in found] == expected
 
 
 async def test_a_prefix_finds_one_reference_in_all_origins(house: House) -> None:
     await house.post(*(topup(house.alice, 1)._replace(reference_id="r", origin=each) for each in ("service", "api")))
-    first = await house.store.transactions_by_prefix("r", after=None, limit=1)
-    second = await house.store.transactions_by_prefix("r", after=("r", first[0].origin), limit=9)
-    assert [each.origin for each in [*first, *second]] == ["api", "service"]
+    found = await house.walked(reference_prefix="r", limit=1)
+    assert [each.origin for each in found] == ["api", "service"]
 
 
 @pytest.mark.parametrize(
@@ -293,6 +287,8 @@ SELECT 1, 0, 0, 0, 0, now(), 0, gen_random_uuid(), gen_random_uuid(), gen_random
   FROM generate_series(1, 20000);
 INSERT INTO refund_states (refunded, refunds, shard, original_id)
 SELECT 1, 1, 0, gen_random_uuid() FROM generate_series(1, 20000);
+INSERT INTO claims (amount, created_at, uses, shard, once_per_user, id, code_hash)
+SELECT 1, now(), 1, 0, false, gen_random_uuid(), sha256(i::text::bytea) FROM generate_series(1, 20000) AS i;
 INSERT INTO holds (
     amount, captured, created_at, expires_at, asset_id, shard, capture_at_expiry, id, wallet_id, status, slice_lots,
     slice_amounts
@@ -307,11 +303,7 @@ SELECT 1, CASE WHEN i % 1000 = 0 THEN 1 ELSE 0 END, now(), 1, 0, 50, gen_random_
   FROM generate_series(1, 20000) AS i,
        LATERAL (SELECT CASE WHEN i % 10 = 0 THEN '{WALLET}'::uuid ELSE gen_random_uuid() END) AS w (wallet);
 """
-_ID_MIN, _ID_MAX = UUID(int=0), UUID(int=2**128 - 1)
 _FROM, _TO = datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 2, 3, tzinfo=UTC)
-_IN_TIME = (first_id_at(_FROM), first_id_at(_TO))
-_ANY_TIME = (_ID_MIN, _ID_MAX)
-_WALK = (21, 210)
 
 
 @pytest.fixture(scope="module")
@@ -340,101 +332,66 @@ def scans(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from scans(child)
 
 
-_OWN = ([WALLET, UUID(int=WALLET.int + 1)], [0, 0], [2**63 - 1] * 2)
+_OWN = [WALLET, UUID(int=WALLET.int + 1)]
 # What sees to it that each transaction is shown once.
 _ONCE = {"ledger_entries_transaction_ix", "hold_steps_transaction_ix"}
+_LINES = {"ledger_entries_pk", "hold_steps_pk", "transactions_pk"}
+_IN_TIME = {"since": _FROM, "until": _TO}
 
-PLANS: dict[str, tuple[str, str, Sequence[Any], set[str]]] = {
-    "newest": ("listings", "walk_transactions", (*_ANY_TIME, None, None, None, *_WALK), {"transactions_pk"}),
-    "a hot type": ("listings", "walk_transactions", (*_ANY_TIME, "spend", None, None, *_WALK), {"transactions_pk"}),
-    "a time": ("listings", "walk_transactions", (*_IN_TIME, None, _FROM, _TO, *_WALK), {"transactions_pk"}),
-    "a reference": ("listings", "list_transactions", (None, "order-3", None, 21, 0), {"transactions_reference_uq"}),
-    "a prefix": (
-        "listings",
-        "list_transactions_by_prefix",
-        ("order-", "order.", None, None, 21),
-        {"transactions_reference_uq"},
-    ),
+
+class WalkedList(NamedTuple):
+    """A list of transactions: its filter, the wallets it is over, and where its page begins."""
+
+    wanted: TransactionFilter
+    own: Sequence[UUID] | None = None
+    before: Place | None = None
+
+
+def walked(*, own: Sequence[UUID] | None = None, before: Place | None = None, **wanted: Any) -> WalkedList:
+    return WalkedList(TransactionFilter(**wanted), own, before)
+
+
+WALKS: dict[str, tuple[WalkedList, set[str]]] = {
+    "newest": (walked(), {"transactions_pk"}),
+    "a hot type": (walked(type="spend"), {"transactions_pk"}),
+    "a time": (walked(**_IN_TIME), {"transactions_pk"}),
+    "a reference": (walked(reference_id="order-3"), {"transactions_reference_uq"}),
+    "a prefix": (walked(reference_prefix="order-"), {"transactions_reference_uq"}),
     "a prefix, further on": (
-        "listings",
-        "list_transactions_by_prefix",
-        ("order-", "order.", "order-500", "api", 21),
+        walked(reference_prefix="order-", before=ReferencePlace("order-500", "api")),
         {"transactions_reference_uq"},
     ),
-    "a rare type": (
-        "listings",
-        "walk_transactions_of_type",
-        (*_ANY_TIME, "exchange", None, None, *_WALK),
-        {"transactions_type_ix"},
-    ),
-    "a rare type in a time": (
-        "listings",
-        "walk_transactions_of_type",
-        (*_IN_TIME, "exchange", _FROM, _TO, *_WALK),
-        {"transactions_type_ix"},
-    ),
-    "a type that there is not": (
-        "listings",
-        "walk_transactions_of_type",
-        (*_ANY_TIME, "nothing", None, None, *_WALK),
-        {"transactions_type_ix"},
-    ),
-    "a common member": (
-        "listings",
-        "walk_transactions_by_metadata",
-        (*_ANY_TIME, None, None, None, *_WALK, "channel", "web"),
-        {"metadata_members_pk", "transactions_pk"},
-    ),
-    "a unique member": (
-        "listings",
-        "walk_transactions_by_metadata",
-        (*_ANY_TIME, None, None, None, *_WALK, "order", "300"),
-        {"metadata_members_pk", "transactions_pk"},
-    ),
-    "a member in a time": (
-        "listings",
-        "walk_transactions_by_metadata",
-        (*_IN_TIME, None, _FROM, _TO, *_WALK, "channel", "web"),
-        {"metadata_members_pk", "transactions_pk"},
-    ),
-    "a wallet": (
-        "listings",
-        "walk_transactions_of_wallet",
-        (0, 2**63 - 1, None, None, None, *_WALK, WALLET),
-        {"ledger_entries_pk", "hold_steps_pk", "transactions_pk"},
-    ),
-    "a wallet, of a type": (
-        "listings",
-        "walk_transactions_of_wallet",
-        (0, 2**63 - 1, "topup", None, None, *_WALK, WALLET),
-        {"ledger_entries_pk", "hold_steps_pk", "transactions_pk"},
-    ),
-    "an instant of a wallet": ("listings", "find_position_after", (WALLET, _FROM), {"ledger_entries_pk"}),
-    "an entry after an instant of a wallet": ("listings", "find_next_entry", (WALLET, 50), {"ledger_entries_pk"}),
-    "some wallets": (
-        "own_lists",
-        "walk_transactions_of_wallets",
-        (*_OWN, None, None, None, None, None, 21, 21, *(None,) * 6),
-        {"ledger_entries_pk", "hold_steps_pk", "transactions_pk", *_ONCE},
-    ),
+    "a rare type": (walked(type="exchange"), {"transactions_type_ix"}),
+    "a rare type in a time": (walked(type="exchange", **_IN_TIME), {"transactions_type_ix"}),
+    "a type that there is not": (walked(type="nothing"), {"transactions_type_ix"}),
+    "a common member": (walked(member=("channel", "web")), {"metadata_members_pk", "transactions_pk"}),
+    "a unique member": (walked(member=("order", "300")), {"metadata_members_pk", "transactions_pk"}),
+    "a member in a time": (walked(member=("channel", "web"), **_IN_TIME), {"metadata_members_pk", "transactions_pk"}),
+    "a wallet": (walked(wallet_id=WALLET), _LINES),
+    "a wallet, of a type": (walked(wallet_id=WALLET, type="topup"), _LINES),
+    "some wallets": (walked(own=_OWN), _LINES | _ONCE),
     "some wallets, of a type with a member": (
-        "own_lists",
-        "walk_transactions_of_wallets",
-        (*_OWN, None, None, None, None, None, 21, 21, "topup", None, None, None, "channel", "web"),
-        {"ledger_entries_pk", "hold_steps_pk", "transactions_pk", "metadata_members_pk", *_ONCE},
+        walked(own=_OWN, type="topup", member=("channel", "web")),
+        _LINES | _ONCE | {"metadata_members_pk"},
     ),
     "some wallets, further on, in a time": (
-        "own_lists",
-        "walk_transactions_of_wallets",
-        (_OWN[0], [31 * 1440] * 2, [33 * 1440] * 2, _TO, WALLET, 99, _FROM, _TO, 21, 21, *(None,) * 6),
-        {"ledger_entries_pk", "hold_steps_pk", "transactions_pk", *_ONCE},
+        walked(own=_OWN, before=LinePlace(_TO, WALLET, 99), **_IN_TIME),
+        _LINES | _ONCE,
     ),
-    "an instant of some wallets": ("own_lists", "find_reach", (_OWN[0], [_FROM, _FROM]), {"ledger_entries_pk"}),
+}
+PLANS: dict[str, tuple[str, str, Sequence[Any], set[str]]] = {
+    "an instant of some wallets": ("entries", "find_reach", (_OWN, _FROM), {"ledger_entries_pk"}),
     "entries of some wallets": (
-        "own_lists",
+        "entries",
         "list_entries_of_wallets",
-        (_OWN[0], _OWN[2], None, None, None, 21, 0),
+        (_OWN, [2**63 - 1] * 2, None, None, None, 21, 0),
         {"ledger_entries_pk"},
+    ),
+    "some wallets, by reference": (
+        "walks",
+        "list_transactions_with_reference",
+        ("order-3", _OWN, 200),
+        {"transactions_reference_uq", *_ONCE},
     ),
     "refunds": (
         "listings",
@@ -464,9 +421,9 @@ PLANS: dict[str, tuple[str, str, Sequence[Any], set[str]]] = {
         ("region", "eu", None, 21),
         {"metadata_members_pk"},
     ),
-    "holds": ("holdings", "list_holds", (WALLET, None, None, 21), {"holds_wallet_ix"}),
+    "holds": ("holdings", "list_holds", (WALLET, None, None, 21), {"holds_wallet_ix", "claims_pk"}),
     "lots": ("holdings", "list_lots", (WALLET, None, 21), {"lots_wallet_ix"}),
-    "open holds": ("holdings", "list_open_holds", (WALLET, None, 21), {"holds_open_ix"}),
+    "open holds": ("holdings", "list_open_holds", (WALLET, None, 21), {"holds_open_ix", "claims_pk"}),
     "live lots": ("holdings", "list_live_lots", (WALLET, None, 21), {"lots_live_ix"}),
 }
 SORTED = {
@@ -483,11 +440,39 @@ SORTED = {
 ROWS_READ_MAX = 300
 
 
+class Explaining:
+    """A connection that explains what it is asked, before it answers."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+        self.explained: dict[str, list[str]] = {}
+
+    async def fetch(self, sql: str, *parameters: Any) -> Any:
+        explained = await self._connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", *parameters)
+        self.explained.setdefault(sql, []).append(explained)
+        return await self._connection.fetch(sql, *parameters)
+
+    async def fetchval(self, sql: str, *parameters: Any) -> Any:
+        return await self._connection.fetchval(sql, *parameters)
+
+
+@pytest.mark.parametrize("name", WALKS)
+async def test_a_walk_reads_little_more_than_it_shows(filled: asyncpg.Connection, name: str) -> None:
+    (wanted, own, before), indexes = WALKS[name]
+    explaining = Explaining(filled)
+    await Walk(Shard(explaining), wanted, own, None).page(before, 20, 0)
+    ensure_little_is_read(name, explaining.explained[track_of(wanted, own).walk][0], indexes)
+
+
 @pytest.mark.parametrize("name", PLANS)
 async def test_a_list_reads_little_more_than_it_shows(filled: asyncpg.Connection, name: str) -> None:
     file_name, statement, parameters, indexes = PLANS[name]
     sql = load_statements(f"reads/{file_name}.sql")[statement]
     explained = await filled.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", 0, *parameters)
+    ensure_little_is_read(name, explained, indexes)
+
+
+def ensure_little_is_read(name: str, explained: str, indexes: set[str]) -> None:
     nodes = list(scans(json.loads(explained)[0]["Plan"]))
     # Assets are a handful.
     whole = {node["Relation Name"] for node in nodes if "Seq Scan" in node["Node Type"]} - {"assets"}

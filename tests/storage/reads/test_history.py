@@ -15,7 +15,7 @@ from tests.storage.posting import database_of, topup, writer_of
 from tests.storage.reads.timeline import START, Timeline, after, make_timeline
 from wallet.storage.connections.pooled import ShardPool
 from wallet.storage.connections.sql_files import load_statements
-from wallet.storage.reads.statement_lines import Opened, StatementLine, StatementStore, next_mark
+from wallet.storage.reads.statement_lines import Opened, StatementLine, StatementStore, last_line_after
 from wallet.storage.reads.wallet_at import Axis, BalanceAt, HistoryStore
 
 MICROSECOND = timedelta(microseconds=1)
@@ -286,13 +286,13 @@ async def opened(
 
 
 async def all_lines(house: House, statement: Opened, *, limit: int) -> Sequence[StatementLine]:
-    summary, bounds, mark = statement
+    summary, bounds, last_line = statement
     lines: list[StatementLine] = []
-    while page := await house.statements.lines(summary.wallet_id, summary.period, bounds, mark, limit=limit):
+    while page := await house.statements.lines(summary.wallet_id, summary.period, bounds, last_line, limit=limit):
         assert len(page) <= limit
         lines += page
         for line in page:
-            mark = next_mark(mark, line, summary.period.axis)
+            last_line = last_line_after(last_line, line, summary.period.axis)
     return lines
 
 

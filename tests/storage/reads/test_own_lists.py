@@ -15,11 +15,13 @@ from wallet.ledger.outcomes import Applied
 from wallet.ledger.requests import Capture, Merge, PlaceHold, Post, Request, Void
 from wallet.storage.batch.writer import BatchWriter
 from wallet.storage.connections.pooled import ShardPool
-from wallet.storage.reads.own_lists import LinePlace, OwnFilter, OwnLists
+from wallet.storage.reads.places import LinePlace, Place
+from wallet.storage.reads.resources import ReadStore
+from wallet.storage.reads.walks import TransactionFilter
 
 
 class House(NamedTuple):
-    lists: OwnLists
+    store: ReadStore
     writer: BatchWriter
     wallets: Sequence[UUID]
 
@@ -31,20 +33,18 @@ class House(NamedTuple):
 
 
 async def walked(
-    lists: OwnLists, own: Sequence[UUID], *, limit: int = 2, lines_max: int = 3, **wanted: Any
+    store: ReadStore, own: Sequence[UUID], *, limit: int = 2, lines_max: int = 3, **wanted: Any
 ) -> list[Posted]:
     """All that is found, by walks of few lines."""
-    before: LinePlace | None = None
+    before: Place | None = None
     found: list[Posted] = []
     while True:
-        walk = await lists.walk_transactions(own, OwnFilter(**wanted), before=before, limit=limit, lines_max=lines_max)
-        found += [posted for _, posted in walk.rows]
-        if len(walk.rows) == limit:
-            before = walk.rows[-1][0]
-        elif walk.end is None:
+        rows, before = await store.transactions(
+            TransactionFilter(**wanted), own=own, before=before, limit=limit, lines_max=lines_max
+        )
+        found += rows
+        if before is None:
             return found
-        else:
-            before = walk.end
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ async def house(database_url: str, connection: asyncpg.Connection) -> AsyncItera
     wallets = await make_wallets(connection, "GOLD", 4)
     writer = writer_of(database_url)
     async with await database_of(database_url).pool("reads", connections_max=1) as pool:
-        yield House(OwnLists(ShardPool(pool, seconds_max=30)), writer, wallets)
+        yield House(ReadStore(ShardPool(pool, seconds_max=30)), writer, wallets)
     await writer.close()
 
 
@@ -75,19 +75,19 @@ async def test_lines_of_one_instant_on_several_wallets_are_shown_once_each(house
     posted = await house.post(*posts)
     own = sorted((first, second))
     expected = {each.id for each in posted if {first, second} & {entry.wallet_id for entry in each.entries}}
-    whole = await walked(house.lists, own, limit=200, lines_max=200)
+    whole = await walked(house.store, own, limit=200, lines_max=200)
     assert len(whole) == len(expected)
     assert {each.id for each in whole} == expected
     for limit, lines_max in ((1, 1), (2, 3), (3, 5), (5, 2)):
-        assert await walked(house.lists, own, limit=limit, lines_max=lines_max) == whole
+        assert await walked(house.store, own, limit=limit, lines_max=lines_max) == whole
     for skip, lines_max in ((0, 2), (3, 2), (3, 99), (5, 99), (99, 2)):
-        walk = await house.lists.walk_transactions(
-            own, OwnFilter(), before=None, limit=2, skip=skip, lines_max=lines_max
+        rows, end = await house.store.transactions(
+            TransactionFilter(), own=own, limit=2, skip=skip, lines_max=lines_max
         )
-        found = [posted for _, posted in walk.rows]
-        if len(found) < 2 and walk.end is not None:
-            rest = await house.lists.walk_transactions(own, OwnFilter(), before=walk.end, limit=2 - len(found))
-            found += [posted for _, posted in rest.rows]
+        found = [*rows]
+        if len(found) < 2 and end is not None:
+            rest = await house.store.transactions(TransactionFilter(), own=own, before=end, limit=2 - len(found))
+            found += rest.rows
         assert found == whole[skip : skip + 2]
 
 
@@ -104,15 +104,15 @@ async def test_steps_of_holds_are_shown_once_with_what_they_move(house: House) -
     everything = [funded, placed, captured, other, voided, open_hold, merged][::-1]
     for own in (sorted((first, second)), [first]):
         for limit, lines_max in ((1, 1), (2, 3), (9, 99)):
-            found = await walked(house.lists, own, limit=limit, lines_max=lines_max)
+            found = await walked(house.store, own, limit=limit, lines_max=lines_max)
             assert [each.id for each in found] == [each.id for each in everything]
-    of_second = await walked(house.lists, [second])
+    of_second = await walked(house.store, [second])
     assert [each.id for each in of_second] == [merged.id, captured.id]
     until = merged.created_at
-    assert len(await walked(house.lists, [first], until=until)) == 6
-    assert len(await walked(house.lists, [first], until=until + timedelta(hours=1))) == 7
+    assert len(await walked(house.store, [first], until=until)) == 6
+    assert len(await walked(house.store, [first], until=until + timedelta(hours=1))) == 7
     since = open_hold.created_at
-    assert [each.id for each in await walked(house.lists, [first], since=since)] == [merged.id, open_hold.id]
+    assert [each.id for each in await walked(house.store, [first], since=since)] == [merged.id, open_hold.id]
 
 
 async def test_a_reference_is_found_where_one_of_the_wallets_takes_part(house: House) -> None:
@@ -123,11 +123,11 @@ async def test_a_reference_is_found_where_one_of_the_wallets_takes_part(house: H
         for origin, source, target in (("a", first, second), ("b", third, fourth), ("c", third, first))
     ]
     posted = [(await house.post(each))[0] for each in same]
-    found = await house.lists.transactions_with_reference([first], "same")
+    found, _ = await house.store.transactions(TransactionFilter(reference_id="same"), own=[first], limit=9)
     assert found == [posted[2], posted[0]]
-    assert await house.lists.transactions_with_reference([first], "other") == ()
-    assert await walked(house.lists, [first], reference_id="same") == found
-    assert await walked(house.lists, [fourth], reference_prefix="sam") == [posted[1]]
+    assert await house.store.transactions(TransactionFilter(reference_id="other"), own=[first], limit=9) == ((), None)
+    assert await walked(house.store, [first], reference_id="same") == found
+    assert await walked(house.store, [fourth], reference_prefix="sam") == [posted[1]]
 
 
 async def test_random_ledgers_are_walked_to_the_end(database_url: str, connection: asyncpg.Connection) -> None:
@@ -140,23 +140,23 @@ async def test_random_ledgers_are_walked_to_the_end(database_url: str, connectio
         " SELECT wallet_id, transaction_id FROM hold_steps) AS line"
     )
     async with await database_of(database_url).pool("reads", connections_max=1) as pool:
-        lists = OwnLists(ShardPool(pool, seconds_max=30))
+        store = ReadStore(ShardPool(pool, seconds_max=30))
         for own in (traffic.wallets["GOLD"][:3], [*traffic.wallets["GOLD"][3:6], *traffic.wallets["GEMS"][:2]]):
             expected = {row["transaction_id"] for row in rows if row["wallet_id"] in own}
-            found = await walked(lists, sorted(own), limit=5, lines_max=7)
+            found = await walked(store, sorted(own), limit=5, lines_max=7)
             assert len(found) == len(expected)
             assert {each.id for each in found} == expected
             assert [each.created_at for each in found] == sorted((each.created_at for each in found), reverse=True)
-            entries = await _all_entries(lists, sorted(own))
+            entries = await _all_entries(store, sorted(own))
             assert {each.wallet_id for each in entries} <= set(own)
             whole = await connection.fetchval("SELECT count(*) FROM ledger_entries WHERE wallet_id = ANY($1)", own)
             assert len(entries) == len({(each.wallet_id, each.position) for each in entries}) == whole
 
 
-async def _all_entries(lists: OwnLists, own: Sequence[UUID]) -> list[Any]:
+async def _all_entries(store: ReadStore, own: Sequence[UUID]) -> list[Any]:
     entries: list[Any] = []
     before = None
-    while page := await lists.entries(own, before=before, limit=4, skip=0):
+    while page := await store.entries_of_wallets(own, before=before, limit=4, skip=0):
         entries += page
         before = LinePlace(page[-1].created_at, page[-1].wallet_id, page[-1].position)
     return entries

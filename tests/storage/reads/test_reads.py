@@ -28,7 +28,9 @@ from wallet.ledger.requests import Leg, Post
 from wallet.storage.batch.writer import BatchWriter
 from wallet.storage.connections.pooled import ShardPool
 from wallet.storage.reads.balances import BalanceConnection
+from wallet.storage.reads.places import IdPlace, LegPlace
 from wallet.storage.reads.resources import ReadStore
+from wallet.storage.reads.walks import TransactionFilter
 
 END_ALL_OTHERS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()
@@ -273,8 +275,8 @@ async def test_another_shard_is_another_ledger(house: House, pool: asyncpg.Pool)
     assert await elsewhere.wallet(house.alice) is None
     assert await elsewhere.user(alice.user_id) is None
     assert await elsewhere.transaction(applied.posted.id) is None
-    assert not await elsewhere.transactions(reference_id=None, before=None, limit=9, offset=0)
-    assert not await elsewhere.entries(before=None, limit=9, offset=0)
+    assert not (await elsewhere.transactions(TransactionFilter(), limit=9)).rows
+    assert not await elsewhere.entries(before=None, limit=9, skip=0)
     assert not await elsewhere.entries_of_wallet(house.alice, before=None, limit=9)
 
 
@@ -300,27 +302,27 @@ async def test_assets_go_on_after_the_last_one_seen(house: House, connection: as
 
 async def test_transactions_are_listed_newest_first_with_their_entries(house: House) -> None:
     applied = await post(house, *(topup(house.alice, amount) for amount in (1, 2, 3)))
-    listed = await house.store.transactions(reference_id=None, before=None, limit=9, offset=0)
+    listed, _ = await house.store.transactions(TransactionFilter(), limit=9)
     assert listed == [each.posted for each in reversed(applied)]
 
 
 async def test_transactions_go_on_by_key_and_by_offset_alike(house: House) -> None:
     applied = await post(house, *(topup(house.alice, amount) for amount in (1, 2, 3, 4)))
-    by_key = await house.store.transactions(reference_id=None, before=applied[3].posted.id, limit=2, offset=0)
-    by_offset = await house.store.transactions(reference_id=None, before=None, limit=2, offset=1)
+    by_key, _ = await house.store.transactions(TransactionFilter(), before=IdPlace(applied[3].posted.id), limit=2)
+    by_offset, _ = await house.store.transactions(TransactionFilter(), limit=2, skip=1)
     assert by_key == by_offset == [applied[2].posted, applied[1].posted]
 
 
 async def test_a_reference_is_found_in_every_origin_and_only_whole(house: House) -> None:
     named = [topup(house.alice, 1)._replace(reference_id="txn-1", origin=origin) for origin in ("api", "service")]
     applied = await post(house, *named, topup(house.alice, 1)._replace(reference_id="txn-10"))
-    found = await house.store.transactions(reference_id="txn-1", before=None, limit=9, offset=0)
+    found, _ = await house.store.transactions(TransactionFilter(reference_id="txn-1"), limit=9)
     assert found == [applied[1].posted, applied[0].posted]
 
 
 async def test_entries_are_listed_newest_transaction_first_in_order_of_leg(house: House) -> None:
     first, second = await post(house, topup(house.alice, 100), transfer(house.alice, house.bob, 30))
-    listed = await house.store.entries(before=None, limit=9, offset=0)
+    listed = await house.store.entries(before=None, limit=9, skip=0)
     assert [(each.transaction_id, each.leg, each.wallet_id) for each in listed] == [
         (second.posted.id, 0, house.alice),
         (second.posted.id, 1, house.bob),
@@ -337,10 +339,10 @@ async def test_entries_are_listed_newest_transaction_first_in_order_of_leg(house
 
 async def test_entries_go_on_inside_a_transaction_by_key_and_by_offset_alike(house: House) -> None:
     await post(house, *(topup(house.alice, amount) for amount in (1, 2, 3)))
-    everything = await house.store.entries(before=None, limit=9, offset=0)
+    everything = await house.store.entries(before=None, limit=9, skip=0)
     for seen, last in enumerate(everything, start=1):
-        by_key = await house.store.entries(before=(last.transaction_id, last.leg), limit=9, offset=0)
-        assert by_key == await house.store.entries(before=None, limit=9, offset=seen) == everything[seen:]
+        by_key = await house.store.entries(before=LegPlace(last.transaction_id, last.leg), limit=9, skip=0)
+        assert by_key == await house.store.entries(before=None, limit=9, skip=seen) == everything[seen:]
 
 
 @pytest.mark.parametrize("kind", ["alice", "treasury"])

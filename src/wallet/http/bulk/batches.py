@@ -22,12 +22,12 @@ from wallet.errors import (
     StorageUnavailable,
     WalletError,
 )
+from wallet.http.bulk.chunks import ItemChunk, read_items, reading_of, turn_to_read
 from wallet.http.bulk.items import ITEM_TYPES, ItemResult, Items, written_item
-from wallet.http.bulk.portions import Portion, read_items, reading_of, turn_to_read
 from wallet.http.wire.decoding import ERRORS_MAX, decode, malformed
 from wallet.http.wire.encoding import JSON, Answer
 from wallet.http.wire.failures import problem
-from wallet.http.wire.query import Headers, amounts_as_strings, ensure_json
+from wallet.http.wire.query import Headers, ensure_json, wants_amounts_as_strings
 from wallet.ledger.outcomes import Grouped, RefusalCode, Refused
 from wallet.ledger.requests import Single, legs_of
 from wallet.service.access.callers import Caller
@@ -35,7 +35,7 @@ from wallet.service.turns import Turn
 from wallet.service.wallet_service import WalletService
 from wallet.service.writes.bulk import GROUP_ITEMS_MAX, GROUP_LEGS_MAX
 
-PORTIONS_IN_FLIGHT_MAX: Final = 2
+CHUNKS_IN_FLIGHT_MAX: Final = 2
 """Of one independent batch: one is being decided, the next one is there when that is done."""
 
 UNDER_WAY_BYTES_MAX: Final = 96 * 1024 * 1024
@@ -124,7 +124,7 @@ class Batches:
     async def batch(self, body: bytes, *, caller: Caller, headers: Headers, query: bytes, request_id: str) -> Answer:
         """Raises WalletError where there is nothing to answer with."""
         ensure_json(headers)
-        as_strings = amounts_as_strings(query)
+        amounts_as_strings = wants_amounts_as_strings(query)
         with self._under_way(len(body)):
             batch = _decoded(body)
             await asyncio.sleep(0)  # reading 16 MiB takes 40 ms, and looking for colons in it 20
@@ -132,7 +132,7 @@ class Batches:
             with self._under_way(max(0, len(batch.items) * ITEM_BYTES_MIN - len(body))):
                 answering = self._atomic if batch.mode == "atomic" else self._independent
                 try:
-                    return await answering(batch, caller, request_id, as_strings)
+                    return await answering(batch, caller, request_id, amounts_as_strings)
                 except WalletError:
                     raise
                 except Exception as error:
@@ -150,7 +150,7 @@ class Batches:
         finally:
             self._bytes_under_way -= size
 
-    async def _atomic(self, batch: _Batch, caller: Caller, request_id: str, as_strings: bool) -> Answer:
+    async def _atomic(self, batch: _Batch, caller: Caller, request_id: str, amounts_as_strings: bool) -> Answer:
         is_dry = batch.dry_run is True
         requests: list[Single] = []
         errors: list[FieldError] = []
@@ -176,7 +176,7 @@ class Batches:
         turn = Turn()
         for index, (request, outcome) in enumerate(zip(requests, grouped.outcomes, strict=True)):
             await turn.make_way()
-            answer = self._items.answer(request, outcome, request_id=request_id, amounts_as_strings=as_strings)
+            answer = self._items.answer(request, outcome, request_id=request_id, amounts_as_strings=amounts_as_strings)
             statuses.add(answer.status)
             written.append(written_item(index, request.reference_id, answer))
         if grouped.is_refused:
@@ -210,24 +210,26 @@ class Batches:
             raise malformed(f"{path}dry_run", "Only an atomic batch as a whole can be dry.")
         return request
 
-    async def _independent(self, batch: _Batch, caller: Caller, request_id: str, as_strings: bool) -> Answer:
+    async def _independent(self, batch: _Batch, caller: Caller, request_id: str, amounts_as_strings: bool) -> Answer:
         written: list[bytes] = []
-        in_flight: deque[Portion] = deque()
+        in_flight: deque[ItemChunk] = deque()
 
         async def answer_oldest() -> None:
-            portion = in_flight.popleft()
-            answered = await portion.answered(self._items, caller, request_id=request_id, amounts_as_strings=as_strings)
+            chunk = in_flight.popleft()
+            answered = await chunk.answered(
+                self._items, caller, request_id=request_id, amounts_as_strings=amounts_as_strings
+            )
             written.extend(written_item(item.place, item.reference_id, answer) for item, answer in answered)
 
         begun_at_latest = time.monotonic() + self._begin_seconds_max
         texts = ((index, bytes(item)) for index, item in enumerate(batch.items))
-        while portion := tuple(islice(texts, self._bulk.chunk_items_max)):
-            items = await read_items(self._items, portion, caller, dry_run=batch.dry_run is True)
+        while chunk := tuple(islice(texts, self._bulk.chunk_items_max)):
+            items = await read_items(self._items, chunk, caller, dry_run=batch.dry_run is True)
             if time.monotonic() > begun_at_latest:
                 items = [item._replace(denied=StorageUnavailable("its turn did not come in time")) for item in items]
-            if len(in_flight) >= PORTIONS_IN_FLIGHT_MAX:
+            if len(in_flight) >= CHUNKS_IN_FLIGHT_MAX:
                 await answer_oldest()
-            in_flight.append(await Portion.begin(self._bulk, items))
+            in_flight.append(await ItemChunk.begin(self._bulk, items))
         while in_flight:
             await answer_oldest()
         return _answered(200, written)

@@ -1,10 +1,10 @@
 """POST /import: NDJSON in, NDJSON out, streamed both ways with bounded memory.
 
-    client ─► bytes ─► lines ─► portions of requests ─► the bulk committer ─► lines ─► client
+    client ─► bytes ─► lines ─► chunks of requests ─► the bulk committer ─► lines ─► client
 
-Lines are read while the portion before them commits, a bounded number of portions is under way, and answers are sent in
+Lines are read while the chunk before them commits, a bounded number of chunks is under way, and answers are sent in
 order as they come. Who does not read them is not read from: answers fill the connection's buffer, then the window of
-portions stays full, then the body is no longer asked for, and the protocol stops reading from the socket.
+chunks stays full, then the body is no longer asked for, and the protocol stops reading from the socket.
 """
 
 import asyncio
@@ -16,9 +16,9 @@ from typing import Final
 import msgspec
 
 from wallet.errors import OutcomeUnknown, Overloaded, StorageUnavailable, WalletError
+from wallet.http.bulk.chunks import AnsweredItem, ItemChunk, read_items
 from wallet.http.bulk.items import Items, no_answer, written_item
 from wallet.http.bulk.lines import Lines
-from wallet.http.bulk.portions import AnsweredItem, Portion, read_items
 from wallet.http.edge.authentication import caller_of
 from wallet.http.wire.asgi import BODY_STREAM, AsgiScope, BodyStream, ClientGone, Receive, Send
 from wallet.http.wire.query import Headers, UnsupportedMediaType, declared_type
@@ -26,10 +26,10 @@ from wallet.service.access.key_ring import KeyRing
 from wallet.service.wallet_service import WalletService
 from wallet.service.writes.bulk import Bulk
 
-PORTION_BYTES_MAX: Final = 512 * 1024
+CHUNK_BYTES_MAX: Final = 512 * 1024
 """Of lines that are begun together, however few they are then."""
 
-PORTIONS_IN_FLIGHT_MAX: Final = 6
+CHUNKS_IN_FLIGHT_MAX: Final = 6
 """Of one import: one whose answers are being written, two that are being decided, as many that wait for that, and one
 that waits for lines which it has left behind.
 """
@@ -90,7 +90,7 @@ class Imports:
 
 
 class _Import:
-    """Two tasks: one reads lines and begins portions, the other sends what they came to."""
+    """Two tasks: one reads lines and begins chunks, the other sends what they came to."""
 
     def __init__(
         self,
@@ -114,8 +114,8 @@ class _Import:
         self._failures_only = failures_only
         # Without our protocol (in tests) nobody reads or writes these.
         self._stream: BodyStream = scope.get(BODY_STREAM) or BodyStream()
-        self._window = asyncio.Semaphore(PORTIONS_IN_FLIGHT_MAX)
-        self._begun: asyncio.Queue[Portion | None] = asyncio.Queue()
+        self._window = asyncio.Semaphore(CHUNKS_IN_FLIGHT_MAX)
+        self._begun: asyncio.Queue[ItemChunk | None] = asyncio.Queue()
         self._lines = Lines()
         self._summary = ImportSummary()
         self._stopped = asyncio.Event()
@@ -157,7 +157,7 @@ class _Import:
             while not is_whole and not self._stopped.is_set():
                 is_whole = await self._read_piece()
                 while self._lines and not self._stopped.is_set():
-                    await self._begin_portion()
+                    await self._begin_chunk()
             if self._first_not_begun is None and not (is_whole and not self._lines):
                 self._first_not_begun = self._lines.next_place
         self._begun.put_nowait(None)
@@ -184,7 +184,7 @@ class _Import:
         self._lines.end()
         return True
 
-    async def _begin_portion(self) -> None:
+    async def _begin_chunk(self) -> None:
         await self._window.acquire()
         if self._stopped.is_set():
             return
@@ -196,22 +196,22 @@ class _Import:
         except WalletError as error:
             self._stop(error)
             return
-        lines = self._lines.take(lines_max=self._bulk.chunk_items_max, bytes_max=PORTION_BYTES_MAX)
+        lines = self._lines.take(lines_max=self._bulk.chunk_items_max, bytes_max=CHUNK_BYTES_MAX)
         items = await read_items(self._items, lines, self._caller)
         self._stream.busy = True
-        portion = await Portion.begin(self._bulk, items)
-        if portion.refusal is not None:
+        chunk = await ItemChunk.begin(self._bulk, items)
+        if chunk.refusal is not None:
             self._first_not_begun = items[0].place
-            self._stop(portion.refusal)
+            self._stop(chunk.refusal)
             return
         self._in_flight += 1
-        self._begun.put_nowait(portion)
+        self._begun.put_nowait(chunk)
 
     # Answering
 
     async def _answer(self) -> None:
-        while (portion := await self._begun.get()) is not None:
-            answered = await portion.answered(
+        while (chunk := await self._begun.get()) is not None:
+            answered = await chunk.answered(
                 self._items,
                 self._caller,
                 request_id=self._request_id,
@@ -220,8 +220,8 @@ class _Import:
             )
             if 2 * sum(answer.status == 503 for _, answer in answered) > len(answered):
                 # The database is away. To go on would only answer the same to everything, out of order when it is back.
-                # Not all: a portion's lines may be in several batches, of which one was decided before or after.
-                self._stop(StorageUnavailable("most lines of a portion were not decided"))
+                # Not all: a chunk's lines may be in several batches, of which one was decided before or after.
+                self._stop(StorageUnavailable("most lines of a chunk were not decided"))
             await self._send_lines(self._written(answered))
             self._in_flight -= 1
             self._stream.busy = self._in_flight > 0

@@ -6,16 +6,16 @@ What an operation's fields mean is in operations; here is what all items have in
 import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Any, Final, NamedTuple, NoReturn, Union
+from typing import Any, Final, NamedTuple, Union
 
 import msgspec
 
 from wallet.errors import FieldError, Malformed, OutcomeUnknown, StorageUnavailable, WalletError
 from wallet.http.bulk.lines import LINE_BYTES_MAX
-from wallet.http.operations.kinds import ITEMS, item_request
-from wallet.http.operations.operation import Builder
+from wallet.http.operations.kinds import ITEMS
+from wallet.http.operations.operation import Builder, Operation
 from wallet.http.operations.outcomes import missing_assets, outcome_answer
-from wallet.http.wire.decoding import malformed, refuse_what_json_leaves_open, untyped
+from wallet.http.wire.decoding import converted, malformed, refuse_what_json_leaves_open, untyped
 from wallet.http.wire.failures import failure
 from wallet.http.wire.fields import Id, Reference
 from wallet.http.wire.query import path_id
@@ -50,9 +50,9 @@ class ItemAnswer(NamedTuple):
 
 
 class _Kind(NamedTuple):
-    """op: the operation's name. members: how many a plain item has, one that gives nothing that it could leave out."""
+    """members: how many a plain item has, which is one that gives nothing that it could leave out."""
 
-    op: str
+    operation: Operation
     members: int
     optional: tuple[tuple[str, Any], ...]
 
@@ -76,7 +76,7 @@ def _item_types() -> dict[type[msgspec.Struct], _Kind]:
         described = msgspec.structs.fields(type_)
         required = sum(field.required for field in described)
         optional = tuple((field.name, field.default) for field in described if not field.required)
-        kinds[type_] = _Kind(op, required + len(("op",)), optional)
+        kinds[type_] = _Kind(operation, required + len(("op",)), optional)
     return kinds
 
 
@@ -108,18 +108,9 @@ class Items:
 
         `path` is put before the names of fields in errors, such as `items[3].`.
         """
-        if len(item) > LINE_BYTES_MAX:
-            # Of an import's lines this is known already. Nobody else in this process is served while an item is read.
-            raise _below(path, malformed("", f"An item may have {LINE_BYTES_MAX} bytes."))
         try:
-            decoded: Any = _decode(item)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            self._refuse(item, path)
-        try:
-            kind = _KINDS[type(decoded)]
-            if not _is_plain(decoded, kind, item.count(b":")) or b"\\u00" in item:
-                refuse_what_json_leaves_open(item)
-            operation = ITEMS[kind.op]
+            decoded = _decoded(item)
+            operation = _KINDS[type(decoded)].operation
             target = None
             if operation.target is not None:
                 target = path_id(operation.target.name, getattr(decoded, operation.target.name))
@@ -177,22 +168,6 @@ class Items:
                 _log.exception("the answer to an item of request %s could not be written", request_id)
             return no_answer(OutcomeUnknown("the answer could not be written"), request_id=request_id)
 
-    def _refuse(self, item: bytes, path: str) -> NoReturn:
-        """Find everything that is wrong with an item; the decoder stops at the first."""
-        try:
-            members = untyped(item)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise _below(path, Malformed([FieldError("", "This is not valid JSON in UTF-8.")])) from None
-        if not isinstance(members, dict):
-            raise _below(path, Malformed([FieldError("", "An item must be a JSON object.")]))
-        op = members.get("op")
-        try:
-            refuse_what_json_leaves_open(item)
-        except Malformed as error:
-            raise _below(path, error) from None
-        item_request(self._builder, op if isinstance(op, str) else "", members, path=path)
-        raise _below(path, malformed("", "The item does not fit."))
-
 
 def no_answer(error: WalletError, *, request_id: str) -> ItemAnswer:
     """Of an item that has no outcome: it is malformed, or there was none to be had."""
@@ -217,6 +192,52 @@ def reference_of(item: bytes) -> str | None:
         return _decode_named(item).reference_id
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def _decoded(item: bytes) -> Any:
+    """An item as a struct of its operation's type. Raises Malformed with every field that is wrong."""
+    if len(item) > LINE_BYTES_MAX:
+        # Lines of an import are shorter. The process serves nobody else while it decodes an item.
+        raise malformed("", f"An item may have {LINE_BYTES_MAX} bytes.")
+    try:
+        decoded: Any = _decode(item)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Malformed(_wrong_fields(item)) from None
+    if not _is_plain(decoded, _KINDS[type(decoded)], item.count(b":")) or b"\\u00" in item:
+        refuse_what_json_leaves_open(item)
+    return decoded
+
+
+def _wrong_fields(item: bytes) -> Sequence[FieldError]:
+    """All errors of an item that the decoder has refused; the decoder stops at the first."""
+    try:
+        members = untyped(item)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return [FieldError("", "This is not valid JSON in UTF-8.")]
+    if not isinstance(members, dict):
+        return [FieldError("", "An item must be a JSON object.")]
+    refuse_what_json_leaves_open(item)
+    op = members.pop("op", None)
+    operation = ITEMS.get(op) if isinstance(op, str) else None
+    if operation is None:
+        return [FieldError("op", f"Must be one of {', '.join(ITEMS)}.")]
+    errors: list[FieldError] = []
+    try:
+        if operation.target is not None:
+            _ensure_id(operation.target.name, members.pop(operation.target.name, msgspec.UNSET))
+    except Malformed as error:
+        errors += error.errors
+    try:
+        converted(operation.body, members, also_required=("reference_id",))
+    except Malformed as error:
+        errors += error.errors
+    return errors or [FieldError("", "The item does not fit.")]
+
+
+def _ensure_id(name: str, given: object) -> None:
+    if given is msgspec.UNSET:
+        raise malformed(name, "This field is required.")
+    path_id(name, given if isinstance(given, str) else "")
 
 
 def _is_plain(decoded: Any, kind: _Kind, colons: int) -> bool:

@@ -1,5 +1,6 @@
 """The OpenAPI document, made from the routes and the types of bodies and answers."""
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -18,6 +19,8 @@ from wallet.http.routes.shared import Documented
 from wallet.http.wire.encoding import AMOUNT_FIELDS
 
 _REFERENCE: Final = "#/components/schemas/{name}"
+# As a key, as a title, and at the end of a reference.
+_NAME_OF_A_BODY: Final = re.compile(rb'(?<=["/])([A-Z]\w+)Body(?=")')
 # Our own code reads these parameters on every request, so no handler's signature has them.
 _SHARED_PARAMETERS: Final = {
     "amounts": {
@@ -45,7 +48,6 @@ _OTHER_MEDIA_TYPES: Final = {"/wallets/{wallet_id}/statement": "text/csv"}
 def document(app: Litestar) -> bytes:
     """The whole document, in a stable order. The types that decode request bodies describe them, too."""
     schema = app.openapi_schema.to_schema()
-    _, components = msgspec.json.schema_components(_bodies(app), ref_template=_REFERENCE)
     answers = schema.setdefault("components", {}).setdefault("schemas", {})
     for each in answers.values():
         properties = each.get("properties", {})
@@ -53,7 +55,7 @@ def document(app: Litestar) -> bytes:
         for name, property_ in properties.items():
             if _UNDESCRIBED in property_.get("oneOf", ()):
                 properties[name] = _METADATA_AS_IT_WAS_GIVEN if name == "metadata" else _AS_IT_WAS_GIVEN
-    answers.update(components)
+    answers.update(_components(app))
     for path, media_type in _OTHER_MEDIA_TYPES.items():
         schema["paths"][path]["get"]["responses"]["200"]["content"][media_type] = {"schema": {"type": "string"}}
     schema["components"]["parameters"] = _SHARED_PARAMETERS
@@ -64,6 +66,13 @@ def document(app: Litestar) -> bytes:
             shared = {"operations": (), "movements": _SHARED_PARAMETERS}.get(operation["tags"][0], ("amounts",))
             operation["parameters"] = own + [{"$ref": f"#/components/parameters/{name}"} for name in shared]
     return msgspec.json.format(msgspec.json.encode(schema, order="sorted"), indent=2) + b"\n"
+
+
+def _components(app: Litestar) -> dict[str, Any]:
+    """The schemas of all request bodies, by their names in the document."""
+    _, components = msgspec.json.schema_components(_bodies(app), ref_template=_REFERENCE)
+    renamed: dict[str, Any] = msgspec.json.decode(_NAME_OF_A_BODY.sub(rb"\1", msgspec.json.encode(components)))
+    return renamed
 
 
 def _bodies(app: Litestar) -> Iterator[type[msgspec.Struct]]:

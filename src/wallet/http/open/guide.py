@@ -49,13 +49,21 @@ def _page(media_type: str, body: bytes) -> OpenPage:
 
 
 def _files(folder: Path, bytes_max: int) -> Iterator[tuple[str, bytes]]:
-    """Each regular file of a known type: its path below the folder, and what is in it. Links are not followed."""
+    """Each regular file of a known type: its path below the folder, and its content. Links are not followed."""
     bytes_left = bytes_max
     for place, folders, names in os.walk(folder):
         folders.sort()
         for path in (Path(place, name) for name in sorted(names)):
-            is_served = path.suffix in MEDIA_TYPES and path.is_file() and not path.is_symlink()
-            if is_served and path.stat().st_size <= bytes_left:
-                body = path.read_bytes()
+            body = _content(path, bytes_left) if path.suffix in MEDIA_TYPES else None
+            if body is not None:
                 bytes_left -= len(body)
                 yield path.relative_to(folder).as_posix(), body
+
+
+def _content(path: Path, bytes_max: int) -> bytes | None:
+    """None for a file that is not served. One that cannot be read must not keep the service from starting."""
+    try:
+        is_served = path.is_file() and not path.is_symlink() and path.stat().st_size <= bytes_max
+        return path.read_bytes() if is_served else None
+    except OSError:
+        return None

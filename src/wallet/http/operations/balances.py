@@ -26,14 +26,14 @@ class WalletBalances:
         """Raises WalletError where there is nothing to answer with."""
         asked = parameters(query, known=_KNOWN) if query else _NOTHING
         refuse_key(headers)
-        strings = AMOUNTS in asked
-        if len(asked) > strings:
-            return await self._on_an_axis(wallet_id, asked, caller, strings=strings)
+        amounts_as_strings = AMOUNTS in asked
+        if len(asked) > amounts_as_strings:
+            return await self._on_an_axis(wallet_id, asked, caller, amounts_as_strings=amounts_as_strings)
         id_ = path_id("wallet_id", wallet_id)
         if caller.is_bound:
             await self._service.permissions.ensure_sees_wallet(caller, id_)
         balance = await self._current(id_)
-        return Answer(200, written(balance_answer(balance), amounts_as_strings=strings), _FRESH)
+        return Answer(200, written(balance_answer(balance), amounts_as_strings=amounts_as_strings), _FRESH)
 
     async def _current(self, wallet_id: WalletId) -> Balance:
         balance = await self._service.balances.balance(wallet_id)
@@ -43,7 +43,9 @@ class WalletBalances:
             balance = await self._service.balances.balance(wallet_id)
         return balance
 
-    async def _on_an_axis(self, wallet_id: str, asked: Mapping[str, str], caller: Caller, *, strings: bool) -> Answer:
+    async def _on_an_axis(
+        self, wallet_id: str, asked: Mapping[str, str], caller: Caller, *, amounts_as_strings: bool
+    ) -> Answer:
         """At an instant, or on the axis that is not the one by default."""
         at, axis, wrong = None, Axis.POSTED, Wrong()
         id_ = path_id("wallet_id", wallet_id)
@@ -62,4 +64,4 @@ class WalletBalances:
                 answer.held = answer.available = answer.version = None
         else:
             answer = balance_at_answer(await self._service.statements.balance_at(id_, at, axis))
-        return Answer(200, written(answer, amounts_as_strings=strings), _FRESH)
+        return Answer(200, written(answer, amounts_as_strings=amounts_as_strings), _FRESH)

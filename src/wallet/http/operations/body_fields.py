@@ -22,7 +22,7 @@ from wallet.http.wire.fields import (
 from wallet.ledger.requests import PRIORITY_DEFAULT
 
 
-class Condition(Struct, forbid_unknown_fields=True, kw_only=True):
+class ConditionBody(Struct, forbid_unknown_fields=True, kw_only=True):
     """What must be so of a wallet that takes part: its version before, its balance after the movement."""
 
     wallet_id: Id
@@ -31,7 +31,7 @@ class Condition(Struct, forbid_unknown_fields=True, kw_only=True):
     max_balance: SignedAmount | None = None
 
 
-class LotTerms(Struct, forbid_unknown_fields=True, kw_only=True):
+class LotTermsBody(Struct, forbid_unknown_fields=True, kw_only=True):
     """The lot that a top-up or bonus opens. Without an expiry it never expires."""
 
     category: Literal["paid", "promotional"]
@@ -41,7 +41,7 @@ class LotTerms(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 Conditions: TypeAlias = Annotated[
-    list[Condition], Meta(max_length=100, description="All of them must be met, or nothing moves.")
+    list[ConditionBody], Meta(max_length=100, description="All of them must be met, or nothing moves.")
 ]
 AmountMode: TypeAlias = Annotated[
     Literal["exact", "up_to"],
@@ -54,7 +54,7 @@ Force: TypeAlias = Annotated[bool, Meta(description="Even if it takes the wallet
 IsFinal: TypeAlias = Annotated[bool, Meta(description="Release what is left afterwards.")]
 
 
-class Step(Struct, forbid_unknown_fields=True, kw_only=True):
+class CommonBody(Struct, forbid_unknown_fields=True, kw_only=True):
     """What requests about a hold, a transaction or a wallet in the path have in common."""
 
     reference_id: Reference | UnsetType | None = UNSET

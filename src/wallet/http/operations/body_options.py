@@ -20,17 +20,17 @@ from wallet.ledger.requests import NO_OPTIONS, PRIORITY_DEFAULT, Condition, LotT
 _CATEGORIES: Final = {each.value: each for each in LotCategory}
 
 
-class Optional(Protocol):
+class Common(Protocol):
     """A body whose fields are looked at here."""
 
     @property
     def dry_run(self) -> bool | None: ...
 
     @property
-    def conditions(self) -> list[body_fields.Condition] | None: ...
+    def conditions(self) -> list[body_fields.ConditionBody] | None: ...
 
 
-class Dated(Optional, Protocol):
+class Dated(Common, Protocol):
     @property
     def effective_at(self) -> str | None: ...
 
@@ -43,7 +43,7 @@ class UpTo(Dated, Protocol):
     def min_amount(self) -> int | str | None: ...
 
 
-def step_options(body: Optional, taking_part: Collection[UUID] | None = None) -> Options:
+def common_options(body: Common, taking_part: Collection[UUID] | None = None) -> Options:
     """Of a request that moves nothing from wallet to wallet now. `taking_part`: see conditions."""
     if not body.conditions and not body.dry_run:
         return NO_OPTIONS
@@ -51,7 +51,7 @@ def step_options(body: Optional, taking_part: Collection[UUID] | None = None) ->
 
 
 def dated_options(
-    body: Dated, taking_part: Collection[UUID] | None = None, *, lot: body_fields.LotTerms | None = None
+    body: Dated, taking_part: Collection[UUID] | None = None, *, lot: body_fields.LotTermsBody | None = None
 ) -> Options:
     """Of a movement of an exact amount."""
     if body.effective_at is None and not body.conditions and not body.dry_run and lot is None:
@@ -82,7 +82,7 @@ def effective_at(body: Dated) -> datetime | None:
     return None if body.effective_at is None else kept_instant("effective_at", body.effective_at)
 
 
-def lot_terms(lot: body_fields.LotTerms) -> LotTerms:
+def lot_terms(lot: body_fields.LotTermsBody) -> LotTerms:
     if lot.expires_at is not None and lot.expires_in_seconds is not None:
         raise malformed("lot.expires_in_seconds", "Cannot be combined with expires_at.")
     expires_at = None if lot.expires_at is None else kept_instant("lot.expires_at", lot.expires_at)
@@ -91,7 +91,7 @@ def lot_terms(lot: body_fields.LotTerms) -> LotTerms:
 
 
 def conditions(
-    given: Sequence[body_fields.Condition] | None, taking_part: Collection[UUID] | None
+    given: Sequence[body_fields.ConditionBody] | None, taking_part: Collection[UUID] | None
 ) -> tuple[Condition, ...]:
     """Conditions on wallets that take part; None: which these are is not known here, and the ledger's business."""
     if not given:
@@ -113,7 +113,7 @@ def conditions(
     return tuple(read)
 
 
-def _condition(given: body_fields.Condition, path: str) -> Condition:
+def _condition(given: body_fields.ConditionBody, path: str) -> Condition:
     least = None if given.min_balance is None else amount(given.min_balance, f"{path}.min_balance")
     most = None if given.max_balance is None else amount(given.max_balance, f"{path}.max_balance")
     if given.expected_version is None and least is None and most is None:

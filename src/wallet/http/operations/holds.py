@@ -9,8 +9,16 @@ from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType
 
-from wallet.http.operations.body_fields import AmountMode, Conditions, DryRun, EffectiveAt, IsFinal, MinAmount, Step
-from wallet.http.operations.body_options import step_options, up_to_options
+from wallet.http.operations.body_fields import (
+    AmountMode,
+    CommonBody,
+    Conditions,
+    DryRun,
+    EffectiveAt,
+    IsFinal,
+    MinAmount,
+)
+from wallet.http.operations.body_options import common_options, up_to_options
 from wallet.http.operations.operation import (
     BY_A_HOLD,
     BY_A_TRANSACTION,
@@ -31,7 +39,7 @@ from wallet.service.access.callers import Scope
 _HOLD: Final = Target("hold_id", "The hold.")
 
 
-class NewHold(Struct, forbid_unknown_fields=True, kw_only=True):
+class NewHoldBody(Struct, forbid_unknown_fields=True, kw_only=True):
     """Reserve an amount of a wallet, for revenue or for a target wallet."""
 
     wallet_id: Id
@@ -46,23 +54,23 @@ class NewHold(Struct, forbid_unknown_fields=True, kw_only=True):
     conditions: Conditions | None = None
 
 
-class Void(Step, kw_only=True):
+class VoidBody(CommonBody, kw_only=True):
     """Release what is left of a hold."""
 
 
-class Increase(Step, kw_only=True):
+class IncreaseBody(CommonBody, kw_only=True):
     """Reserve more by an open hold."""
 
     amount: Amount
 
 
-class Extend(Step, kw_only=True):
+class ExtendBody(CommonBody, kw_only=True):
     """Let an open hold expire that many seconds from now, or when it did, whichever is later."""
 
     expires_in_seconds: HoldSeconds
 
 
-class Capture(Step, kw_only=True):
+class CaptureBody(CommonBody, kw_only=True):
     """Move part of a hold to its target; without an amount, all that remains."""
 
     amount: Amount | None = None
@@ -72,7 +80,7 @@ class Capture(Step, kw_only=True):
     effective_at: EffectiveAt | None = None
 
 
-def _hold(by: Builder, given: NewHold, _: None, reference_id: str) -> requests.PlaceHold:
+def _hold(by: Builder, given: NewHoldBody, _: None, reference_id: str) -> requests.PlaceHold:
     if given.on_expiry == "capture" and given.expires_in_seconds is None:
         raise malformed("on_expiry", "Only with expires_in_seconds: without, it never expires.")
     wallet_id = path_id("wallet_id", given.wallet_id)
@@ -87,11 +95,11 @@ def _hold(by: Builder, given: NewHold, _: None, reference_id: str) -> requests.P
         target=target,
         expires_in_seconds=given.expires_in_seconds,
         capture_at_expiry=given.on_expiry == "capture",
-        options=step_options(given, by.taking_part(code, WalletKind.REVENUE, wallet_id, target)),
+        options=common_options(given, by.taking_part(code, WalletKind.REVENUE, wallet_id, target)),
     )
 
 
-def _capture(by: Builder, given: Capture, hold_id: UUID, reference_id: str) -> requests.Capture:
+def _capture(by: Builder, given: CaptureBody, hold_id: UUID, reference_id: str) -> requests.Capture:
     number = given_amount(given.amount)
     return by.commands.capture(
         hold_id=hold_id,
@@ -103,39 +111,39 @@ def _capture(by: Builder, given: Capture, hold_id: UUID, reference_id: str) -> r
     )
 
 
-def _void(by: Builder, given: Void, hold_id: UUID, reference_id: str) -> requests.Void:
+def _void(by: Builder, given: VoidBody, hold_id: UUID, reference_id: str) -> requests.Void:
     return by.commands.void(
         hold_id=hold_id,
         reference_id=reference_id,
         metadata=canonical_metadata(given.metadata),
-        options=step_options(given),
+        options=common_options(given),
     )
 
 
-def _increase(by: Builder, given: Increase, hold_id: UUID, reference_id: str) -> requests.Increase:
+def _increase(by: Builder, given: IncreaseBody, hold_id: UUID, reference_id: str) -> requests.Increase:
     return by.commands.increase(
         hold_id=hold_id,
         amount=amount(given.amount, "amount"),
         reference_id=reference_id,
         metadata=canonical_metadata(given.metadata),
-        options=step_options(given),
+        options=common_options(given),
     )
 
 
-def _extend(by: Builder, given: Extend, hold_id: UUID, reference_id: str) -> requests.Extend:
+def _extend(by: Builder, given: ExtendBody, hold_id: UUID, reference_id: str) -> requests.Extend:
     return by.commands.extend(
         hold_id=hold_id,
         expires_in_seconds=given.expires_in_seconds,
         reference_id=reference_id,
         metadata=canonical_metadata(given.metadata),
-        options=step_options(given),
+        options=common_options(given),
     )
 
 
 OPERATIONS: Final[Mapping[str, Operation]] = {
     "hold": Operation(
         kind=PLACE_HOLD,
-        body=NewHold,
+        body=NewHoldBody,
         build=_hold,
         path="/holds",
         target=None,
@@ -146,7 +154,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     ),
     "capture": Operation(
         kind=CAPTURE,
-        body=Capture,
+        body=CaptureBody,
         build=_capture,
         path="/holds/{hold_id}/capture",
         target=_HOLD,
@@ -157,7 +165,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     ),
     "void": Operation(
         kind=VOID,
-        body=Void,
+        body=VoidBody,
         build=_void,
         path="/holds/{hold_id}/void",
         target=_HOLD,
@@ -168,7 +176,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     ),
     "increase": Operation(
         kind=INCREASE,
-        body=Increase,
+        body=IncreaseBody,
         build=_increase,
         path="/holds/{hold_id}/increase",
         target=_HOLD,
@@ -179,7 +187,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     ),
     "extend": Operation(
         kind=EXTEND,
-        body=Extend,
+        body=ExtendBody,
         build=_extend,
         path="/holds/{hold_id}/extend",
         target=_HOLD,

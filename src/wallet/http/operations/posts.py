@@ -9,7 +9,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from wallet.http.operations.body_fields import AmountMode, Conditions, DryRun, EffectiveAt, LotTerms, MinAmount
+from wallet.http.operations.body_fields import AmountMode, Conditions, DryRun, EffectiveAt, LotTermsBody, MinAmount
 from wallet.http.operations.body_options import dated_options, up_to_options
 from wallet.http.operations.operation import BY_A_TRANSACTION, Builder, Operation, Target, given_id
 from wallet.http.wire.decoding import canonical_metadata, malformed
@@ -26,7 +26,7 @@ _DIRECTIONS: Final = {"debit": Direction.DEBIT, "credit": Direction.CREDIT}
 _WALLET: Final = Target("wallet_id", "The wallet.")
 
 
-class WalletMovement(Struct, forbid_unknown_fields=True, kw_only=True):
+class WalletMovementBody(Struct, forbid_unknown_fields=True, kw_only=True):
     """What a top-up, bonus and spend of the wallet in the path have in common."""
 
     amount: Amount
@@ -38,20 +38,20 @@ class WalletMovement(Struct, forbid_unknown_fields=True, kw_only=True):
     conditions: Conditions | None = None
 
 
-class TopUp(WalletMovement, kw_only=True):
+class TopUpBody(WalletMovementBody, kw_only=True):
     """A top-up of the wallet in the path."""
 
-    lot: LotTerms | None = None
+    lot: LotTermsBody | None = None
 
 
-class Bonus(WalletMovement, kw_only=True):
+class BonusBody(WalletMovementBody, kw_only=True):
     """A bonus for the wallet in the path, from the treasury or from a funding wallet."""
 
-    lot: LotTerms | None = None
+    lot: LotTermsBody | None = None
     funding_wallet_id: Id | None = None
 
 
-class Spend(WalletMovement, kw_only=True):
+class SpendBody(WalletMovementBody, kw_only=True):
     """A spend of the wallet in the path, to revenue or to a target wallet."""
 
     target_wallet_id: Id | None = None
@@ -59,7 +59,7 @@ class Spend(WalletMovement, kw_only=True):
     min_amount: MinAmount | None = None
 
 
-class Transfer(Struct, forbid_unknown_fields=True, kw_only=True):
+class TransferBody(Struct, forbid_unknown_fields=True, kw_only=True):
     """From wallet to wallet in one asset."""
 
     from_wallet_id: Id
@@ -83,7 +83,7 @@ class TransactionLeg(Struct, forbid_unknown_fields=True, kw_only=True):
     amount: Amount
 
 
-class Transaction(Struct, forbid_unknown_fields=True, kw_only=True):
+class TransactionBody(Struct, forbid_unknown_fields=True, kw_only=True):
     """A general transaction: a wallet at most once, and each asset cancels out on its own."""
 
     type: TypeName
@@ -95,18 +95,18 @@ class Transaction(Struct, forbid_unknown_fields=True, kw_only=True):
     conditions: Conditions | None = None
 
 
-def _topup(by: Builder, given: TopUp, wallet_id: UUID, reference_id: str) -> requests.Post:
+def _topup(by: Builder, given: TopUpBody, wallet_id: UUID, reference_id: str) -> requests.Post:
     return _issue(by, "topup", given, wallet_id, reference_id, None)
 
 
-def _bonus(by: Builder, given: Bonus, wallet_id: UUID, reference_id: str) -> requests.Post:
+def _bonus(by: Builder, given: BonusBody, wallet_id: UUID, reference_id: str) -> requests.Post:
     return _issue(by, "bonus", given, wallet_id, reference_id, given_id("funding_wallet_id", given.funding_wallet_id))
 
 
 def _issue(
     by: Builder,
     type_: str,
-    given: TopUp | Bonus,
+    given: TopUpBody | BonusBody,
     wallet_id: UUID,
     reference_id: str,
     funding: UUID | None,
@@ -125,7 +125,7 @@ def _issue(
     )
 
 
-def _spend(by: Builder, given: Spend, wallet_id: UUID, reference_id: str) -> requests.Post:
+def _spend(by: Builder, given: SpendBody, wallet_id: UUID, reference_id: str) -> requests.Post:
     code = given.asset_code.upper()
     target = given_id("target_wallet_id", given.target_wallet_id)
     number = amount(given.amount, "amount")
@@ -142,7 +142,7 @@ def _spend(by: Builder, given: Spend, wallet_id: UUID, reference_id: str) -> req
     )
 
 
-def _transfer(by: Builder, given: Transfer, _: None, reference_id: str) -> requests.Post:
+def _transfer(by: Builder, given: TransferBody, _: None, reference_id: str) -> requests.Post:
     source = path_id("from_wallet_id", given.from_wallet_id)
     target = path_id("to_wallet_id", given.to_wallet_id)
     number = amount(given.amount, "amount")
@@ -157,7 +157,7 @@ def _transfer(by: Builder, given: Transfer, _: None, reference_id: str) -> reque
     )
 
 
-def _transaction(by: Builder, given: Transaction, _: None, reference_id: str) -> requests.Post:
+def _transaction(by: Builder, given: TransactionBody, _: None, reference_id: str) -> requests.Post:
     if given.type in BUILT_IN:
         raise malformed("type", f"{given.type!r} is a built-in name.")
     ids = [path_id(f"legs[{at}].wallet_id", leg.wallet_id) for at, leg in enumerate(given.legs)]
@@ -176,7 +176,7 @@ def _transaction(by: Builder, given: Transaction, _: None, reference_id: str) ->
 OPERATIONS: Final[Mapping[str, Operation]] = {
     "topup": Operation(
         kind=POST,
-        body=TopUp,
+        body=TopUpBody,
         build=_topup,
         path="/wallets/{wallet_id}/topup",
         target=_WALLET,
@@ -188,7 +188,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     ),
     "bonus": Operation(
         kind=POST,
-        body=Bonus,
+        body=BonusBody,
         build=_bonus,
         path="/wallets/{wallet_id}/bonus",
         target=_WALLET,
@@ -200,7 +200,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     ),
     "spend": Operation(
         kind=POST,
-        body=Spend,
+        body=SpendBody,
         build=_spend,
         path="/wallets/{wallet_id}/spend",
         target=_WALLET,
@@ -212,7 +212,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     ),
     "transfer": Operation(
         kind=POST,
-        body=Transfer,
+        body=TransferBody,
         build=_transfer,
         path="/transfers",
         target=None,
@@ -224,7 +224,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     ),
     "transaction": Operation(
         kind=POST,
-        body=Transaction,
+        body=TransactionBody,
         build=_transaction,
         path="/transactions",
         target=None,

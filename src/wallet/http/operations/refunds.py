@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
-from wallet.http.operations.body_fields import EffectiveAt, Force, Step
+from wallet.http.operations.body_fields import CommonBody, EffectiveAt, Force
 from wallet.http.operations.body_options import dated_options
 from wallet.http.operations.operation import BY_A_TRANSACTION, Builder, Operation, Target, given_amount
 from wallet.http.wire.decoding import canonical_metadata
@@ -17,7 +17,7 @@ from wallet.ledger.kinds import REFUND
 from wallet.service.access.callers import Scope
 
 
-class Refund(Step, kw_only=True):
+class RefundBody(CommonBody, kw_only=True):
     """Undo a transaction, in part or whole; without an amount, all that is left to refund."""
 
     amount: Amount | None = None
@@ -25,7 +25,7 @@ class Refund(Step, kw_only=True):
     effective_at: EffectiveAt | None = None
 
 
-def _refund(by: Builder, given: Refund, transaction_id: UUID, reference_id: str) -> requests.Refund:
+def _refund(by: Builder, given: RefundBody, transaction_id: UUID, reference_id: str) -> requests.Refund:
     return by.commands.refund(
         transaction_id=transaction_id,
         amount=given_amount(given.amount),
@@ -39,7 +39,7 @@ def _refund(by: Builder, given: Refund, transaction_id: UUID, reference_id: str)
 OPERATIONS: Final[Mapping[str, Operation]] = {
     "refund": Operation(
         kind=REFUND,
-        body=Refund,
+        body=RefundBody,
         build=_refund,
         path="/transactions/{transaction_id}/refund",
         target=Target("transaction_id", "The transaction to be refunded."),

@@ -14,7 +14,8 @@ from wallet.http.operations.answers import (
 from wallet.ledger.instants import rfc3339
 from wallet.ledger.model import Lot
 from wallet.storage.reads.balances import Balance
-from wallet.storage.reads.listings import Decline, LedgerEntry
+from wallet.storage.reads.entries import LedgerEntry
+from wallet.storage.reads.listings import Decline
 from wallet.storage.reads.resources import AssetSummary, User, Wallet
 from wallet.storage.reads.wallet_at import BalanceAt
 

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from wallet.errors import FieldError, InvariantViolated, Malformed, OutcomeUnknown
-from wallet.http.operations.body_fields import EffectiveAt, Step
+from wallet.http.operations.body_fields import CommonBody, EffectiveAt
 from wallet.http.operations.body_options import dated_options
 from wallet.http.operations.perform import decoded, reference_of
 from wallet.http.operations.resource_answers import MergeAnswer, wallet_answer
@@ -16,7 +16,7 @@ from wallet.http.wire.decoding import canonical_metadata, decode, malformed
 from wallet.http.wire.encoding import JSON, REPLAYED, Answer, written
 from wallet.http.wire.failures import refusal
 from wallet.http.wire.fields import Bound, Label, Version, amount
-from wallet.http.wire.query import Headers, amounts_as_strings, ensure_json, path_id, read_options
+from wallet.http.wire.query import Headers, ensure_json, path_id, read_options, wants_amounts_as_strings
 from wallet.ledger.model import WalletId
 from wallet.ledger.outcomes import Applied, Grouped, Predicted, Refused, Replayed, Settled
 from wallet.service.access.callers import Caller
@@ -30,7 +30,7 @@ Change: TypeAlias = tuple[str, str | int | bool | None]
 _CLEARED: Final[dict[str, int | bool]] = {"overdraft_limit": 0, "freeze_outgoing": False, "freeze_incoming": False}
 
 
-class Merge(Step, kw_only=True):
+class MergeBody(CommonBody, kw_only=True):
     """Move everything that is in the first wallet of the path to the second one; the first ends."""
 
     effective_at: EffectiveAt | None = None
@@ -46,7 +46,7 @@ class SpendingLimit(Struct, forbid_unknown_fields=True, kw_only=True):
 WalletMetadata: TypeAlias = Annotated[dict[str, Any], Meta(description="Any JSON object of at most 4 KiB and depth 4.")]
 
 
-class WalletChange(Struct, forbid_unknown_fields=True, kw_only=True):
+class WalletChangeBody(Struct, forbid_unknown_fields=True, kw_only=True):
     """What is absent stays as it is, null clears. At least one change besides `expected_version`."""
 
     label: Label | UnsetType | None = UNSET
@@ -63,7 +63,7 @@ class WalletChange(Struct, forbid_unknown_fields=True, kw_only=True):
     expected_version: Version | None = None
 
 
-class WalletStep(Struct, forbid_unknown_fields=True, kw_only=True):
+class WalletStepBody(Struct, forbid_unknown_fields=True, kw_only=True):
     """Closes or reopens a wallet. The body may be left out."""
 
     expected_version: Version | None = None
@@ -79,12 +79,18 @@ class WalletChanges:
         self, wallet_id: str, body: bytes, *, caller: Caller, headers: Headers, query: bytes, request_id: str
     ) -> Answer:
         """Change what a wallet is called and what it may do."""
-        strings = amounts_as_strings(query)
+        amounts_as_strings = wants_amounts_as_strings(query)
         ensure_json(headers)
-        given = decode(WalletChange, body)
+        given = decode(WalletChangeBody, body)
         changes = wallet_changes(given)
         return await self._submit(
-            "change", wallet_id, changes, given.expected_version, caller, request_id=request_id, strings=strings
+            "change",
+            wallet_id,
+            changes,
+            given.expected_version,
+            caller,
+            request_id=request_id,
+            amounts_as_strings=amounts_as_strings,
         )
 
     async def close_or_reopen(
@@ -99,12 +105,14 @@ class WalletChanges:
         request_id: str,
     ) -> Answer:
         """The body may be left out."""
-        strings = amounts_as_strings(query)
+        amounts_as_strings = wants_amounts_as_strings(query)
         expected = None
         if body:
             ensure_json(headers)
-            expected = decode(WalletStep, body).expected_version
-        return await self._submit(type_, wallet_id, (), expected, caller, request_id=request_id, strings=strings)
+            expected = decode(WalletStepBody, body).expected_version
+        return await self._submit(
+            type_, wallet_id, (), expected, caller, request_id=request_id, amounts_as_strings=amounts_as_strings
+        )
 
     async def merge(
         self,
@@ -119,7 +127,7 @@ class WalletChanges:
     ) -> Answer:
         """Unlike the others it moves money, and so it has a reference."""
         options = read_options(headers, query)
-        given = decoded(Merge, body, headers, options)
+        given = decoded(MergeBody, body, headers, options)
         source_id, target_id = path_id("wallet_id", source), path_id("target_wallet_id", target)
         request = self._service.commands.merge(
             source=source_id,
@@ -129,17 +137,19 @@ class WalletChanges:
             options=dated_options(given, (source_id, target_id)),
         )
         outcome = await self._service.perform(caller, request)
-        strings = options.amounts_as_strings
+        amounts_as_strings = options.amounts_as_strings
         match outcome:
             case Applied():
-                return await self._wallet(source_id, 201, (JSON,), strings=strings)
+                return await self._wallet(source_id, 201, (JSON,), amounts_as_strings=amounts_as_strings)
             case Replayed():
-                return await self._wallet(source_id, 200, REPLAYED, strings=strings)
+                return await self._wallet(source_id, 200, REPLAYED, amounts_as_strings=amounts_as_strings)
             case Predicted(posted):
                 ended = {"merged_into": target_id, "closed_at": posted.created_at}
-                return await self._wallet(source_id, 200, (JSON,), strings=strings, predicted=ended)
+                return await self._wallet(
+                    source_id, 200, (JSON,), amounts_as_strings=amounts_as_strings, predicted=ended
+                )
             case Refused():
-                return refusal(outcome, request_id=request_id, amounts_as_strings=strings)
+                return refusal(outcome, request_id=request_id, amounts_as_strings=amounts_as_strings)
             case Settled() | Grouped():
                 raise InvariantViolated(f"{outcome!r} is no outcome of a merge")
             case _:
@@ -154,7 +164,7 @@ class WalletChanges:
         caller: Caller,
         *,
         request_id: str,
-        strings: bool,
+        amounts_as_strings: bool,
     ) -> Answer:
         id_ = path_id("wallet_id", wallet_id)
         request = self._service.commands.change_wallet(
@@ -162,8 +172,8 @@ class WalletChanges:
         )
         outcome = await self._service.perform(caller, request)
         if isinstance(outcome, Refused):
-            return refusal(outcome, request_id=request_id, amounts_as_strings=strings)
-        return await self._wallet(id_, 200, (JSON,), strings=strings)
+            return refusal(outcome, request_id=request_id, amounts_as_strings=amounts_as_strings)
+        return await self._wallet(id_, 200, (JSON,), amounts_as_strings=amounts_as_strings)
 
     async def _wallet(
         self,
@@ -171,7 +181,7 @@ class WalletChanges:
         status: int,
         headers: tuple[tuple[bytes, bytes], ...],
         *,
-        strings: bool,
+        amounts_as_strings: bool,
         predicted: dict[str, Any] | None = None,
     ) -> Answer:
         """The wallet as it is; in a dry run, with what would be different about it."""
@@ -180,13 +190,13 @@ class WalletChanges:
             body: Any = wallet_answer(wallet if predicted is None else replace(wallet, **predicted))
             if predicted is not None:
                 body = MergeAnswer(**msgspec.structs.asdict(body), dry_run=True)
-            return Answer(status, written(body, amounts_as_strings=strings), headers)
+            return Answer(status, written(body, amounts_as_strings=amounts_as_strings), headers)
         except Exception as error:
             # It has happened. Whatever keeps us from saying so, it must not look like a no.
             raise OutcomeUnknown("the wallet was changed, and could not be read afterwards") from error
 
 
-def wallet_changes(given: WalletChange) -> tuple[Change, ...]:
+def wallet_changes(given: WalletChangeBody) -> tuple[Change, ...]:
     """Pairs of a field and its new value. Raises Malformed if there are none."""
     changes: list[Change] = []
     if given.label is not UNSET:

@@ -40,6 +40,9 @@ PIECE_BYTES_MAX: Final = 128 * 1024
 _MOVEMENTS: Final = frozenset({MERGE_PATH, *(operation.path for operation in OPERATIONS.values())})
 """The paths of the requests that move or reserve money."""
 
+BODY: Final = "Body"
+"""How the types of bodies end that have a name in common with the ledger's requests. The document leaves it out."""
+
 _MEANINGS: Final = {
     400: "Malformed: every wrong field is listed.",
     404: "Something that is named does not exist.",
@@ -128,7 +131,7 @@ def documented(body: type[Struct], *, required: bool = True, target: Target | No
     """An operation whose request body is described by `body`. The bytes themselves are decoded by our own rules,
     which are stricter than the framework's. target: what its path names, where the handler's signature does not say it.
     """
-    schema = Reference(ref=f"#/components/schemas/{body.__name__}")
+    schema = Reference(ref=f"#/components/schemas/{body.__name__.removesuffix(BODY)}")
 
     @dataclass
     class OfThisBody(Documented):

@@ -16,7 +16,7 @@ _COLUMNS: Final = (
     "transaction_id", "reference_id", "type", "direction", "amount", "balance_after", "created_at", "effective_at",
     "counterparty_wallet_id",
 )  # fmt: skip
-_ROWS_PER_CHUNK: Final = 100  # encoding more at once would keep movements waiting
+_ROWS_PER_PIECE: Final = 100  # encoding more at once would keep movements waiting
 # What a spreadsheet takes for the beginning of a formula, in either width.
 _FORMULA: Final = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
@@ -83,7 +83,7 @@ def statement_answer(statement: Statement) -> StatementAnswer:
 
 
 async def statement_csv(statement: WholeStatement) -> AsyncIterator[bytes]:
-    """The statement as CSV (RFC 4180), in chunks: a row that names the columns, the opening balance, the lines, the
+    """The statement as CSV (RFC 4180), in pieces: a row that names the columns, the opening balance, the lines, the
     closing balance. Without the last row it is not whole. Amounts are integers in minor units.
     """
     summary = statement.summary
@@ -92,7 +92,7 @@ async def statement_csv(statement: WholeStatement) -> AsyncIterator[bytes]:
     rows: list[Sequence[object]] = [_COLUMNS, opening]
     async for line in statement.lines:
         rows.append(_row(line))
-        if len(rows) >= _ROWS_PER_CHUNK:
+        if len(rows) >= _ROWS_PER_PIECE:
             yield _encoded(rows)
             rows = []
     rows.append(_balance_row("closing", summary.closing_balance, rfc3339(summary.period.until)))

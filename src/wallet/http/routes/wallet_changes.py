@@ -8,7 +8,7 @@ from litestar.params import PathParameter
 
 from wallet.http.edge.needs import needs
 from wallet.http.operations.resource_answers import MergeAnswer, WalletAnswer
-from wallet.http.operations.wallet_changes import MERGE_PATH, Merge, WalletChange, WalletChanges, WalletStep
+from wallet.http.operations.wallet_changes import MERGE_PATH, MergeBody, WalletChangeBody, WalletChanges, WalletStepBody
 from wallet.http.routes.shared import as_response, asked, documented, documented_movement, problems
 from wallet.service.access.callers import Scope
 
@@ -22,7 +22,7 @@ def wallet_change_routes(changes: WalletChanges) -> list[HTTPRouteHandler]:
 
     @patch(
         "/wallets/{wallet_id:str}",
-        operation_class=documented(WalletChange),
+        operation_class=documented(WalletChangeBody),
         opt=needs(Scope.ADMIN),
         responses=problems(400, 404, 409, 413, 415, 422, 503),
         tags=["wallets"],
@@ -43,7 +43,7 @@ def wallet_change_routes(changes: WalletChanges) -> list[HTTPRouteHandler]:
 
     @post(
         MERGE_PATH.replace("}", ":str}"),
-        **documented_movement(Merge, MergeAnswer, Scope.ADMIN),
+        **documented_movement(MergeBody, MergeAnswer, Scope.ADMIN),
     )
     async def merge_wallet(
         wallet_id: _WalletId, target_wallet_id: _TargetId, request: _Request
@@ -56,7 +56,7 @@ def wallet_change_routes(changes: WalletChanges) -> list[HTTPRouteHandler]:
 
 def _documented_step() -> dict[str, Any]:
     return {
-        "operation_class": documented(WalletStep, required=False),
+        "operation_class": documented(WalletStepBody, required=False),
         "responses": problems(400, 404, 409, 413, 415, 422, 503),
         "status_code": 200,
         "opt": needs(Scope.ADMIN),

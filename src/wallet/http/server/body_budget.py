@@ -26,29 +26,29 @@ class BodyBudget:
     def __init__(self, *, bytes_max: int = BODIES_BYTES_MAX, key_bytes_max: int = KEY_BYTES_MAX) -> None:
         self._bytes_max = bytes_max
         self._key_bytes_max = key_bytes_max
-        self._held: dict[bytes, dict[Holder, int]] = {}
+        self._kept: dict[bytes, dict[Holder, int]] = {}
         self._sums: dict[bytes, int] = {}
         self.total = 0
 
-    def charge(self, key: bytes, holder: Holder, held_bytes: int) -> None:
+    def charge(self, key: bytes, holder: Holder, kept_bytes: int) -> None:
         """Note how many bytes of its body a connection holds now. May call `give_up_body` of this or another holder."""
-        self._set(key, holder, held_bytes)
+        self._set(key, holder, kept_bytes)
         if self._sums.get(key, 0) > self._key_bytes_max:
             holder.give_up_body()
         elif self.total > self._bytes_max:
-            of_key = self._held[max(self._sums, key=self._sums.__getitem__)]
+            of_key = self._kept[max(self._sums, key=self._sums.__getitem__)]
             max(of_key, key=of_key.__getitem__).give_up_body()
 
     def release(self, key: bytes, holder: Holder) -> None:
         """Stop counting a body, because it is complete, refused or given up."""
         self._set(key, holder, 0)
 
-    def _set(self, key: bytes, holder: Holder, held_bytes: int) -> None:
-        of_key = self._held.setdefault(key, {})
-        change = held_bytes - of_key.pop(holder, 0)
+    def _set(self, key: bytes, holder: Holder, kept_bytes: int) -> None:
+        of_key = self._kept.setdefault(key, {})
+        change = kept_bytes - of_key.pop(holder, 0)
         self.total += change
         self._sums[key] = self._sums.get(key, 0) + change
-        if held_bytes:
-            of_key[holder] = held_bytes
+        if kept_bytes:
+            of_key[holder] = kept_bytes
         elif not of_key:
-            del self._held[key], self._sums[key]
+            del self._kept[key], self._sums[key]

@@ -47,10 +47,10 @@ _log = logging.getLogger(__name__)
 class _Flow(FlowControl):
     """Reads nothing while requests wait to be parsed, even if the current exchange asks for its body."""
 
-    is_held = False
+    is_stopped = False
 
     def resume_reading(self) -> None:
-        if not self.is_held:
+        if not self.is_stopped:
             super().resume_reading()
 
 
@@ -225,7 +225,7 @@ class BoundedProtocol(asyncio.Protocol):
             self._refuse(refused)
         if len(self._owed) > 1 and not self._is_deaf():
             self._unparsed = data[begin:]
-            self.flow.is_held = True
+            self.flow.is_stopped = True
             self.flow.pause_reading()
 
     def _start(self, exchange: Exchange) -> None:
@@ -278,7 +278,7 @@ class BoundedProtocol(asyncio.Protocol):
 
     def _go_on(self) -> None:
         """Parse the bytes that waited for answers, and read on. Close if all is answered and the client has ended."""
-        self.flow.is_held = False
+        self.flow.is_stopped = False
         if self._unparsed:
             data, self._unparsed = self._unparsed, b""
             self._parse(data)
@@ -300,7 +300,7 @@ class BoundedProtocol(asyncio.Protocol):
         if self._has_eof:
             self.transport.close()
             return
-        self.flow.is_held = False
+        self.flow.is_stopped = False
         self.flow.resume_reading()
         self.transport.write_eof()
 
@@ -318,14 +318,14 @@ class BoundedProtocol(asyncio.Protocol):
             self.deadline = self.loop.time() + self.keep_alive_seconds
 
     def _charge_body(self) -> None:
-        """Charge the bytes held of a body that goes on in the next piece."""
+        """Charge the bytes kept of a body that goes on in the next piece."""
         if self._charged_key is None:
             authorization = next((value for name, value in self._requests.headers if name == b"authorization"), b"")
             self._charged_key = authorization.rpartition(b" ")[2]
         # The application consumes a stream as it arrives. Of any other body it keeps every byte until the end.
         exchange = self._owed[-1]
-        held = self._requests.body_bytes if exchange.stream is None else len(exchange.body)
-        self.bodies.charge(self._charged_key, self, held)
+        kept = self._requests.body_bytes if exchange.stream is None else len(exchange.body)
+        self.bodies.charge(self._charged_key, self, kept)
 
     def give_up_body(self) -> None:
         """Called by the budget when the bodies together are too large."""

@@ -1,4 +1,4 @@
-"""The wire format: bodies decoded, answers encoded, fields, queries, instants, and errors as problems.
+"""The wire format: bodies decoded, queries and headers read, answers encoded, fields, instants, errors as problems.
 
 No route, movement or caller is known here. Begin with decoding (bodies). problems has the table from error code to HTTP
 status; failures chooses the code of an exception or a refusal.

@@ -100,13 +100,13 @@ async def read_body(receive: Receive) -> bytes:
     body: bytes = message.get("body", b"")
     if not message.get("more_body", False):
         return body
-    chunks = [body]
+    pieces = [body]
     while message.get("more_body", False):
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
-        chunks.append(message.get("body", b""))
-    return b"".join(chunks)
+        pieces.append(message.get("body", b""))
+    return b"".join(pieces)
 
 
 async def send_answer(answer: Answer, send: Send, send_whole: SendWhole | None, *, request_id: bytes) -> None:

@@ -45,10 +45,10 @@ def read_options(headers: Headers, query: bytes) -> RequestOptions:
     keys = [value for name, value in headers if name == b"idempotency-key"]
     if not keys and not query:
         return _NONE
-    strings = amounts_as_strings(query)
+    amounts_as_strings = wants_amounts_as_strings(query)
     if len(keys) > 1:
         raise malformed("Idempotency-Key", "This header is given more than once.")
-    return RequestOptions(_key(keys[0]) if keys else None, strings)
+    return RequestOptions(_key(keys[0]) if keys else None, amounts_as_strings)
 
 
 def refuse_key(headers: Headers) -> None:
@@ -57,7 +57,7 @@ def refuse_key(headers: Headers) -> None:
         raise malformed("Idempotency-Key", "Only movements take this header.")
 
 
-def amounts_as_strings(query: bytes) -> bool:
+def wants_amounts_as_strings(query: bytes) -> bool:
     """Whether the query is ?amounts=string. Raises Malformed for anything else in the query."""
     return bool(query) and AMOUNTS in parameters(query, known=())
 

@@ -1,5 +1,5 @@
-"""Due steps: what falls due at a wallet is posted before anything is judged there. The one mechanism behind the expiry
-of holds and lots, for requests and keepers alike.
+"""Due steps, which are posted before anything is judged at their wallet. This is the one mechanism for the expiry of
+holds and lots, for requests and keepers alike.
 """
 
 from bisect import insort
@@ -21,8 +21,8 @@ _BY_KEY: Final[Callable[[Any], DueKey]] = itemgetter(0)
 
 
 def settle(book: Book, wallets: Iterable[WalletId]) -> None:
-    """Post all that is due at these wallets, and at those that share a due hold with them: in order of instant, holds
-    before lots. Where that is settled by portions, the steps of this one.
+    """Post the due steps of these wallets, and of those that share a due hold with them, in order of instant and holds
+    before lots. If they are settled by portions, post the steps of this portion.
     """
     known = {wallet_id: None for wallet_id in wallets if _is_due(book, wallet_id)}
     if not known:
@@ -50,22 +50,22 @@ def settle(book: Book, wallets: Iterable[WalletId]) -> None:
 
 
 def _post(steps: Mapping[DueKey, Hold | Lot], book: Book) -> None:
-    """Post steps in order, and those between them that a capture brings about: its lots may have expired since."""
+    """Post steps in order. A capture may add steps between them, because its lots may have expired since."""
     in_order = sorted(steps.items(), key=_BY_KEY)
     for _, step in in_order:  # grows while it is gone through
         if isinstance(step, Lot):
-            # What a hold still reserves of it outlives it.
+            # The part of an expiring lot that a hold reserves stays until the hold ends.
             expire_lots(book, (step.id,))
             continue
         for lot_id in _expire_hold(book, step):
             lot = book.lots[lot_id]
-            # What was over by then has lapsed already; what is left comes later than this step.
+            # A lot that was over by then has lapsed already, so a remaining one expires later than this step.
             if lot.free and (key := _key_if_due(lot, book)) is not None:
                 insort(in_order, (key, lot), key=_BY_KEY)
 
 
 def _places_in_portion(book: Book) -> Iterator[WalletId]:
-    """Where the steps of this portion are due. What links these wallets may come after it."""
+    """The wallets at which the steps of this portion are due. The holds that link them may come after it."""
     for hold in book.holds.values():
         if _key_if_due(hold, book) is not None:
             yield from book.ends_of(hold)
@@ -80,12 +80,12 @@ def _is_due(book: Book, wallet_id: WalletId) -> bool:
 
 
 def _has_passed(at: datetime | None, book: Book) -> bool:
-    # To the instant: at its expiry a thing has expired.
+    # At the very instant of its expiry, a hold or a lot has expired.
     return at is not None and at <= book.decided_at
 
 
 def _key_if_due(step: Hold | Lot, book: Book) -> DueKey | None:
-    """The place of a step among others, None if it is not for this batch to post."""
+    """The place of a step among others; None if this batch does not post it."""
     if step.expires_at is None or not _has_passed(step.expires_at, book):
         return None
     key = (step.expires_at, 0 if isinstance(step, Hold) else 1, step.id)
@@ -93,7 +93,7 @@ def _key_if_due(step: Hold | Lot, book: Book) -> DueKey | None:
 
 
 def _expire_hold(book: Book, hold: Hold) -> Sequence[LotId]:
-    """Post the expiry of a hold. Answers the lots that were opened by it."""
+    """Post the expiry of a hold. Answers the lots that it opened."""
     reference_id = f"hold:{hold.id}:expiry"
     transaction_id = book.derived_id(reference_id)
     type_ = EXPIRY

@@ -1,4 +1,4 @@
-"""The expiry of lots: what is free of them goes to breakage."""
+"""The expiry of lots: their free credit goes to breakage."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -10,9 +10,9 @@ from wallet.ledger.transaction_types import EXPIRY
 
 
 def expire_lots(book: Book, lots: Iterable[LotId], *, instant: datetime | None = None) -> None:
-    """Post what is free of these lots to breakage, a transaction of the service's own for each.
+    """Post the free credit of these lots to breakage, by a transaction of the service's own for each.
 
-    instant: when it became free, if that was after the lots had expired.
+    instant: when the credit became free, if that was after the lots had expired.
     """
     for lot_id in lots:
         lot = book.lots[lot_id]

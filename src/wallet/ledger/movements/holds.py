@@ -18,7 +18,7 @@ def move_place_hold(request: PlaceHold, book: Book) -> Posted:
 
 
 def place(request: PlaceHold, book: Book, claim: Claim | None = None) -> Posted:
-    """Reserve what a hold is to reserve; with a claim, for the holders of a code."""
+    """Reserve the amount of a hold; with a claim, for the holders of a code."""
     state = book.wallets[request.wallet_id]
     expires_at = _in_seconds(request.expires_in_seconds, book)
     slices = book.slices_for(state, request.amount)
@@ -62,7 +62,7 @@ def move_increase(request: Increase, book: Book) -> Posted:
 def move_extend(request: Extend, book: Book) -> Posted:
     hold = book.holds[request.hold_id]
     until = _in_seconds(request.expires_in_seconds, book)
-    # Never earlier than before; one without an expiry has the latest of all.
+    # An expiry is never made earlier, and no expiry is the latest of all.
     if hold.expires_at is not None and until is not None:
         hold = hold._replace(expires_at=max(hold.expires_at, until))
     draft = Draft(book, request.id, request.type)
@@ -105,7 +105,7 @@ def move_capture(request: Capture, book: Book) -> Posted:
 
 
 def target_of(hold: Hold, book: Book) -> WalletState:
-    """Where a capture that was let through goes to."""
+    """The wallet that an accepted capture credits."""
     target = book.target_of(hold)
     if target is None:
         raise InvariantViolated("a hold without a target was let through")
@@ -115,7 +115,7 @@ def target_of(hold: Hold, book: Book) -> WalletState:
 def capture(draft: Draft, hold: Hold, target: WalletState, amount: int, *, final: bool, carries_lots: bool) -> Hold:
     """Move an amount of a hold to a wallet, by its slices from the front. `final` releases the rest.
 
-    carries_lots: a lot that has expired goes along, too, and lapses where it arrives.
+    carries_lots: an expired lot is carried, too, and lapses where it arrives.
     """
     book = draft.book
     taken, rest = split(hold.slices, amount)
@@ -125,7 +125,7 @@ def capture(draft: Draft, hold: Hold, target: WalletState, amount: int, *, final
     )
     if hold.remaining == 0:
         hold = hold._replace(status=HoldStatus.CAPTURED)
-    # The step comes first, so that what was reserved is available for the entry that takes it.
+    # The step comes first, so that the reserved amount is available for the entry that takes it.
     draft.step(hold, "capture", -amount - released, captured=amount, released=released)
     draft.debit(hold.wallet_id, amount, taken, of_hold=True)
     parcels = carried_over(taken, target, book) if carries_lots else None

@@ -13,7 +13,7 @@ from wallet.ledger.transaction_types import TRANSFER
 
 
 def move_post(post: Post, book: Book) -> Posted:
-    """Debit and credit what the legs say."""
+    """Make the debits and credits of the legs."""
     asset = asset_of(post.asset_code, book.assets)
     states = []
     for leg in post.legs:

@@ -16,7 +16,7 @@ def move_refund(request: Refund, book: Book) -> Posted:
     original = book.originals[request.original_id]
     made = mirror(request, original, book)
     draft = Draft(book, request.id, request.type)
-    # In order of the original's legs; a refund's own credit must not pay for its debit.
+    # In order of the original's legs, and before any credit: a refund's own credit must not pay for its debit.
     takings = {
         side[0].id: _taken(side[0], side[2], original, book) for side in made.sides if side[1] is Direction.DEBIT
     }
@@ -26,7 +26,7 @@ def move_refund(request: Refund, book: Book) -> Posted:
             draft.debit(state.id, amount, takings[state.id], forced=request.force and is_forcible(side))
         else:
             draft.credit(state.id, amount, _given_back(state, amount, entry.wallet_id, original, book))
-    # A lot that a hold was increased from may have been given back in several parcels.
+    # A lot that an increased hold reserved may come back in several parcels.
     forfeited = sum(book.lots[lot_id].free for lot_id in dict.fromkeys(draft.lapsed))
     now = original._replace(refunded=original.refunded + made.amount, refunds=original.refunds + 1)
     book.originals[request.original_id] = now
@@ -45,8 +45,9 @@ def move_refund(request: Refund, book: Book) -> Posted:
 
 
 def _taken(state: WalletState, amount: int, original: Original, book: Book) -> tuple[Slice, ...]:
-    """What the original had put into lots here goes first, from its end, on from where the last refund stopped; then
-    the draw order. What is held is never taken.
+    """The slices that a refund takes from a wallet that the original credited. First come the lots that the original
+    put credit into, from its end, continuing where the last refund stopped; then the draw order. Held credit is never
+    taken.
     """
     details = original.posted.details
     if details is None:
@@ -59,7 +60,7 @@ def _taken(state: WalletState, amount: int, original: Original, book: Book) -> t
 def _given_back(
     state: WalletState, amount: int, wallet_then: WalletId, original: Original, book: Book
 ) -> list[Parcel] | None:
-    """The draw of the original, undone from its end: back into the lots it came from."""
+    """The parcels that undo the draw of the original from its end, back into the lots that it came from."""
     details = original.posted.details
     drawn = [] if details is None else [each for each in details.drawn if each.wallet_id == wallet_then]
     if not drawn:
@@ -78,7 +79,7 @@ def _parcel(slice_: Slice, book: Book) -> Parcel:
         case OnRefundToExpired.TO_MAIN:
             return Parcel(slice_.amount)
         case OnRefundToExpired.FORFEIT:
-            # It comes back into the lot, and goes on to breakage with what else of it is free.
+            # The credit comes back into the lot, and goes on to breakage with everything else in it that is free.
             return Parcel(slice_.amount, lot=lot)
         case OnRefundToExpired.GRACE:
             expires_at = book.decided_at + timedelta(seconds=policy.grace_seconds)

@@ -1,4 +1,4 @@
-"""What becomes of a wallet: changes, closing, reopening, merging. And what programmes grant it."""
+"""The life of a wallet: changes, closing, reopening and merging; and the grants of programmes to it."""
 
 from typing import Any
 
@@ -27,14 +27,14 @@ _LIMITS = frozenset({"limit_day", "limit_month"})
 
 
 def move_change(request: ChangeWallet, book: Book) -> Posted:
-    """A wallet event, and no transaction."""
+    """Make a wallet event, which is no transaction."""
     state = book.wallets[request.wallet_id]
     standing = state.standing
     if request.type == "change":
         changes: dict[str, Any] = dict(request.changes)
         standing = standing._replace(**{field: changes[field] for field in _OF_STANDING & changes.keys()})
         state = state._replace(**{field: changes[field] for field in _OF_STATE & changes.keys()})
-        # Null clears; there is no such thing as no overdraft limit.
+        # Null clears a field; a cleared overdraft limit is zero.
         state = state._replace(overdraft_limit=state.overdraft_limit or 0)
         if _LIMITS & changes.keys():
             standing = _counted_anew(standing, state.id, book)
@@ -52,7 +52,7 @@ def move_change(request: ChangeWallet, book: Book) -> Posted:
 
 
 def _counted_anew(standing: Standing, wallet_id: WalletId, book: Book) -> Standing:
-    """What counts for limits that are new: what was loaded, and what this batch has moved before they were."""
+    """The standing with the amounts that count for new limits: those loaded, and those that this batch moved before."""
     loaded = book.loaded[wallet_id].standing
     standing = standing._replace(
         spent_day=loaded.spent_day,
@@ -83,7 +83,7 @@ def _put_event(
 
 
 def move_merge(request: Merge, book: Book) -> Posted:
-    """All that is in `source` goes to `target`: open holds, lots, balance, programmes."""
+    """Move everything in `source` to `target`: open holds, lots, balance, programmes."""
     source, target = book.wallets[request.source], book.wallets[request.target]
     draft = Draft(book, request.id, request.type)
     holds = sorted(
@@ -121,7 +121,7 @@ def _move_attachments(request: Merge, book: Book) -> None:
         if wallet_id != request.source:
             continue
         del book.attachments[programme_id, wallet_id]
-        # Who has the programme already does not get it twice.
+        # A target that has the programme already does not get it twice.
         if (programme_id, request.target) in book.attachments:
             book.moved.append((attachment, None))
         else:
@@ -130,7 +130,7 @@ def _move_attachments(request: Merge, book: Book) -> None:
 
 
 def move_grant(request: Grant, book: Book) -> Posted:
-    """Post a period, or record that it is skipped; either way it is done with."""
+    """Post a period, or record that it is skipped; in both cases the attachment moves on to the next."""
     lots = book.lots_of(request.wallet_id)
     unspent = sum(lot.remaining for lot in lots if lot.programme_id == request.programme_id)
     amount = request.amount
@@ -156,4 +156,4 @@ def move_grant(request: Grant, book: Book) -> Posted:
 
 
 def move_settle(request: Settle, book: Book) -> None:
-    """Nothing: what was due is posted by now."""
+    """Do nothing: the due steps of the wallet are posted by now."""

@@ -1,7 +1,7 @@
-"""What one wallet may be burdened with: so many live lots, so many open holds.
+"""The bounds on a wallet's live lots and open holds.
 
-Nothing is refused for it that gives back or moves on what is there already: refunds, captures, expiries, merges. Nor
-is a grant, which would be lost.
+They refuse no request that gives back or moves on existing credit: refunds, captures, expiries, merges. They refuse no
+grant either, since a refused grant would be lost.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from wallet.ledger.transaction_types import TRANSFER
 
 
 def too_many_lots(post: Post, sides: Sequence[Side], book: Book) -> Refused | None:
-    """The lots that a movement would open, and those that are live where it arrives."""
+    """The refusal of a movement that would open too many lots, counting those that are live in its targets."""
     lot, carries = post.options.lot, post.carries_lots or post.type == TRANSFER.name
     if lot is None and not (carries and _draws_lots(sides)):
         return None
@@ -34,9 +34,9 @@ def too_many_lots(post: Post, sides: Sequence[Side], book: Book) -> Refused | No
 def beyond_lots(
     state: WalletState, parcels: Sequence[Parcel], book: Book, *, origin: str, repays: bool
 ) -> Refused | None:
-    """The lots that parcels would open in a wallet, and those that are live there."""
+    """The refusal of parcels that would open too many lots in a wallet, counting those that are live there."""
     most = book.bounds.share_of(origin).lots_max
-    # Nearly always far from it, and known by counting what is at hand.
+    # Nearly every wallet is far from the bound, and this count is cheap.
     if len(book.lots_of(state.id)) + len(parcels) <= most:
         return None
     opened = lots_opened(parcels, state, book, repays=repays)
@@ -57,7 +57,9 @@ def _draws(sides: Sequence[Side], book: Book) -> dict[WalletId, tuple[Slice, ...
 
 
 def too_many_holds(request: PlaceHold, book: Book) -> Refused | None:
-    """The open holds on the wallet; and those captured into the target at their expiry, if this is one."""
+    """The refusal by the open holds on the wallet, or, for a hold that is captured at expiry, by those of its
+    target.
+    """
     most = book.bounds.share_of(request.origin).holds_max
     if book.holds_placed.get(request.wallet_id, 0) >= most:
         return _too_many_holds(request.wallet_id, "on", most)

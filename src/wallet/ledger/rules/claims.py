@@ -18,11 +18,11 @@ CLAIM_STATUSES: Final = {
     HoldStatus.VOIDED: "cancelled",
     HoldStatus.EXPIRED: "expired",
 }
-"""What the status of its hold says of a claim."""
+"""The status of a claim by that of its hold."""
 
 
 def as_hold(request: PlaceClaim) -> PlaceHold:
-    """The hold that a claim is: of all its uses, without a target, and with its lots."""
+    """The hold of a claim: for all its uses, without a target, and with its lots."""
     return PlaceHold(
         request.id,
         request.origin,
@@ -74,7 +74,7 @@ def first_refusal_cancel(request: CancelClaim, book: Book) -> Refused | None:
     hold, claim = claim_of(request.claim_id, book)
     if hold is None or claim is None:
         return claim_not_found(request.claim_id)
-    # It moves nothing and reserves no more, so freezes are no matter.
+    # A cancellation moves nothing and reserves no more, so it ignores freezes.
     source, conditions = book.wallets[book.at_home(hold.wallet_id)], request.options.conditions
     return (
         _closed(hold)
@@ -84,7 +84,7 @@ def first_refusal_cancel(request: CancelClaim, book: Book) -> Refused | None:
 
 
 def claim_of(claim_id: HoldId, book: Book) -> tuple[Hold | None, Claim | None]:
-    """The claim with its hold. A hold that is no claim is none."""
+    """The claim with its hold; None for both if the hold is no claim, and if there is none."""
     hold = book.holds.get(claim_id)
     return (None, None) if hold is None or hold.claim is None else (hold, hold.claim)
 
@@ -106,7 +106,7 @@ def _beyond_lots(request: RedeemClaim, hold: Hold, claim: Claim, target: WalletS
 
 
 def _redeemed_by_user(claim_id: HoldId, claim: Claim, wallet_id: WalletId, book: Book) -> Refused | None:
-    """A second use by one user, or a use by nobody, of a claim that each user may redeem once."""
+    """The refusal of a second use by one user, or of a use by no user, if each user may redeem the claim once."""
     if not claim.once_per_user:
         return None
     user_id = book.users.get(wallet_id)

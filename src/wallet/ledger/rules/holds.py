@@ -37,7 +37,7 @@ def first_refusal_place_hold(request: PlaceHold, book: Book) -> Refused | None:
         or shared.version_conflict(conditions, states)
         or _unaffordable(source, request.amount, book)
         or too_many_holds(request, book)
-        # A hold moves nothing, so balances are compared as they are.
+        # A hold moves nothing, so conditions see the present balances.
         or shared.condition_failed(conditions, [(state, Direction.DEBIT, 0) for state in states], book)
     )
 
@@ -71,7 +71,7 @@ def first_refusal_capture(request: Capture, book: Book) -> Refused | None:
 
 
 def amount_of_capture(request: Capture, hold: Hold) -> int:
-    """What a capture moves: all that remains where it names no amount, and at most that where it is up to one."""
+    """The amount that a capture moves: all that remains if it names no amount, and at most that for an up-to amount."""
     if request.amount is None:
         return hold.remaining
     return min(request.amount, hold.remaining) if request.options.up_to else request.amount
@@ -112,7 +112,7 @@ def hold_not_found(hold_id: HoldId) -> Refused:
 
 
 def _of_claim(hold: Hold) -> Refused | None:
-    """A claim is redeemed and cancelled: no step of other holds is taken on it."""
+    """The refusal of another hold's step on a claim, which is redeemed or cancelled instead."""
     if hold.claim is None:
         return None
     return Refused(RefusalCode.HOLD_IS_CLAIM, f"Hold {hold.id} is a claim, which is redeemed or cancelled.")
@@ -131,7 +131,7 @@ def _first_not_found(request: Void | Increase | Extend, book: Book) -> Refused |
 
 
 def _first_on_hold(request: Void | Extend, book: Book) -> Refused | None:
-    # Neither moves money nor reserves more, so freezes are no matter.
+    # Neither step moves money or reserves more, so both ignore freezes.
     if refused := _first_not_found(request, book):
         return refused
     hold = book.holds[request.hold_id]
@@ -146,7 +146,9 @@ def _failed_on_hold(request: Void | Increase | Extend, book: Book) -> Refused | 
 
 
 def _unaffordable(source: WalletState, amount: int, book: Book, *, reserved: int = 0) -> Refused | None:
-    """Beyond a limit or the funds of a wallet; beyond 63 bits, for a wallet or a hold with `reserved` in it."""
+    """The refusal of an amount beyond a wallet's limits or funds, or beyond 63 bits together with what is
+    `reserved`.
+    """
     if refused := shared.limit_exceeded(source, amount, book):
         return refused
     if source.available < amount:

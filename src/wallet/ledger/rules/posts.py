@@ -14,7 +14,7 @@ from wallet.ledger.transaction_types import UNCOUNTED_TYPES
 
 
 def first_refusal_post(post: Post, book: Book) -> Refused | None:
-    """Why this movement cannot be made on these states, or None."""
+    """The first reason why this movement cannot be made on these states, or None."""
     asset = asset_of(post.asset_code, book.assets)
     ids = [wallet_of(leg, asset) for leg in post.legs]
     if len(set(ids)) < len(ids) and _has_one_twice(post.legs, ids):
@@ -48,7 +48,7 @@ def first_refusal_post(post: Post, book: Book) -> Refused | None:
 
 
 def amounts_of(post: Post, states: Sequence[WalletState]) -> list[Side]:
-    """Who takes part and what would be moved now: an up-to amount is what is there, without overdraft."""
+    """The sides of a movement, with the amounts that would move now: an up-to amount is limited to the funds."""
     amounts = [leg.amount for leg in post.legs]
     if post.options.up_to:
         source = next(state for state, leg in zip(states, post.legs, strict=True) if leg.direction is Direction.DEBIT)
@@ -57,7 +57,7 @@ def amounts_of(post: Post, states: Sequence[WalletState]) -> list[Side]:
 
 
 def _first_special(post: Post, sides: Sequence[Side], book: Book) -> Refused | None:
-    """The rest of the order of decisions, where a wallet or the request is not ordinary."""
+    """The rest of the order of checks, for a wallet or a request that is not ordinary."""
     debited = [(state, amount) for state, direction, amount in sides if direction is Direction.DEBIT]
     credited = [state for state, direction, _ in sides if direction is Direction.CREDIT]
     options = post.options
@@ -103,7 +103,7 @@ def _lot_expiry_out_of_range(post: Post, book: Book) -> Refused | None:
 
 
 def _first_asked_too_much(post: Post, sides: Sequence[Side]) -> Refused | None:
-    """A lot for a system wallet, or up to what is in one that nobody locks."""
+    """The refusal of a lot for a system wallet, and of an up-to amount of a wallet that nobody locks."""
     options = post.options
     return shared.first_system(
         state
@@ -127,6 +127,6 @@ def _first_unbalanced(sides: Sequence[Side], book: Book) -> Refused | None:
 
 
 def _has_one_twice(legs: Sequence[Leg], ids: Sequence[WalletId | None]) -> bool:
-    # System wallets of an asset that does not exist have no ids, but are as many as their kinds.
+    # System wallets of an asset that does not exist have no ids, so they are told apart by their kinds.
     seen = [leg.wallet if wallet_id is None else wallet_id for leg, wallet_id in zip(legs, ids, strict=True)]
     return len(set(seen)) < len(seen)

@@ -1,4 +1,4 @@
-"""Which wallets a programme may be attached to. What it then grants, and when not, is decided with each grant."""
+"""The rules for attaching a wallet to a programme. Each grant is then decided by itself."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from wallet.ledger.rules import shared
 
 
 class Candidate(NamedTuple):
-    """What matters of a wallet that is to be attached."""
+    """The state of a wallet that is to be attached, as far as the rules need it."""
 
     asset_id: AssetId
     kind: WalletKind

@@ -12,7 +12,7 @@ from wallet.ledger.transaction_types import Refunds, refunds_of
 
 
 class Mirror(NamedTuple):
-    """A refund as it would be made: who takes part, in order of the original's legs, and the amount it counts by."""
+    """A refund as it would be made: its sides, in the order of the original's legs, and the amount that it counts."""
 
     sides: list[Side]
     legs: list[Entry]
@@ -20,14 +20,14 @@ class Mirror(NamedTuple):
 
 
 def refundable(original: Original) -> int | None:
-    """What is left to refund by amount; None where a refund is whole or not at all."""
+    """The amount that is left to refund; None if the original is refunded as a whole or not at all."""
     if refunds_of(original.posted) is not Refunds.BY_AMOUNT or not original.posted.entries:
         return None
     return original.posted.entries[0].amount - original.refunded
 
 
 def mirror(request: Refund, original: Original, book: Book) -> Mirror:
-    """What a refund would do. All wallets of the original must be there."""
+    """The effect that a refund would have. All wallets of the original must be there."""
     left = refundable(original)
     amount = left if request.amount is None else request.amount
     sides: list[Side] = []
@@ -64,7 +64,7 @@ def first_refusal_refund(request: Refund, book: Book) -> Refused | None:
 
 
 def _beyond_bottom(sides: list[Side]) -> Refused | None:
-    """Even by force no wallet goes further below zero than 63 bits, what it holds for others included."""
+    """The refusal of a forced refund that would take a wallet, with its holds, further below zero than 63 bits."""
     for state, direction, amount in sides:
         deepest = state.balance - state.held - amount
         if direction is Direction.DEBIT and state.locked and deepest < -AMOUNT_MAX:
@@ -73,7 +73,7 @@ def _beyond_bottom(sides: list[Side]) -> Refused | None:
 
 
 def is_forcible(side: Side) -> bool:
-    """Whether force may overdraw: a user's wallet that is debited. A cap on supply is nobody's to break."""
+    """Whether force may overdraw this side: it is a debited user's wallet. Force never breaks a cap on supply."""
     state, direction, _ = side
     return direction is Direction.DEBIT and state.locked and not shared.first_system((state,))
 

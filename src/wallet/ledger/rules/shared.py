@@ -1,4 +1,4 @@
-"""What several kinds of requests are refused for. Each function is one step of the order of decisions."""
+"""The refusals that several kinds of requests have in common. Each function is one step of the order of checks."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -10,7 +10,7 @@ from wallet.ledger.outcomes import RefusalCode, Refused
 from wallet.ledger.requests import Condition
 
 Side = tuple[WalletState, Direction, int]
-"""A wallet that takes part, on which side, and the amount."""
+"""A wallet that takes part, the direction of its entry, and the amount."""
 
 
 def wallet_not_found(wallet_id: WalletId) -> Refused:
@@ -30,7 +30,7 @@ def asset_mismatch(state: WalletState, code: str) -> Refused:
 
 
 def first_ended(states: Iterable[WalletState]) -> Refused | None:
-    """Closed or merged: the first of the wallets that is."""
+    """The refusal by the first of these wallets that is closed or merged."""
     for state in states:
         if state.standing.merged_into is not None:
             merged_into = str(state.standing.merged_into)
@@ -42,7 +42,7 @@ def first_ended(states: Iterable[WalletState]) -> Refused | None:
 
 
 def first_frozen(*, debited: Iterable[WalletState], credited: Iterable[WalletState]) -> Refused | None:
-    """Frozen in the direction of the movement: debited wallets first."""
+    """The refusal by the first wallet that is frozen in the direction of the movement, debited ones first."""
     for state in debited:
         if state.standing.freeze_outgoing:
             return _frozen(state, "outgoing")
@@ -58,7 +58,7 @@ def _frozen(state: WalletState, direction: str) -> Refused:
 
 
 def first_system(states: Iterable[WalletState]) -> Refused | None:
-    """What only a user's wallet can do is asked of another one."""
+    """The refusal by the first system wallet, where only a user's wallet can take part."""
     for state in states:
         if state.kind is not WalletKind.USER:
             detail = f"Wallet {state.id} is a system wallet ({state.kind.value})."
@@ -67,9 +67,9 @@ def first_system(states: Iterable[WalletState]) -> Refused | None:
 
 
 def first_unlocked_condition(conditions: Sequence[Condition], states: Iterable[WalletState]) -> Refused | None:
-    """A condition on a system wallet that nobody locks: its numbers are not known while others move it.
+    """The refusal of a condition on a system wallet that nobody locks: its numbers are unknown while others move it.
 
-    Here and below, only wallets that take part are looked at: others are loaded or not as the batch has it.
+    Here and below, only wallets that take part are checked, because others may be loaded or not.
     """
     if not conditions:
         return None
@@ -101,7 +101,7 @@ def conflicting_version(state: WalletState, expected: int) -> Refused | None:
 
 
 def condition_failed(conditions: Sequence[Condition], sides: Sequence[Side], book: Book) -> Refused | None:
-    """A condition whose wallet takes no part, or whose balance would be out of bounds after the movement."""
+    """The refusal of a condition whose wallet takes no part, or whose balance would be out of bounds afterwards."""
     for condition in conditions:
         wallet_id = condition.wallet_id
         changes = [direction * amount for state, direction, amount in sides if state.id == wallet_id]
@@ -119,7 +119,7 @@ def condition_failed(conditions: Sequence[Condition], sides: Sequence[Side], boo
 def effective_out_of_range(
     effective_at: datetime | None, book: Book, *, not_before: datetime | None = None
 ) -> Refused | None:
-    """In the future beyond what clocks may differ by, or (a refund) before what it refunds."""
+    """The refusal of a time further in the future than clocks may differ, or, for a refund, before its original."""
     if effective_at is None:
         return None
     if effective_at > book.decided_at + SKEW_MAX:
@@ -132,7 +132,7 @@ def effective_out_of_range(
 
 
 def limit_exceeded(state: WalletState, amount: int, book: Book) -> Refused | None:
-    """A spending limit: what counts already, open holds included, and this would be beyond it."""
+    """The refusal of an amount that, with everything that counts already, open holds included, exceeds a limit."""
     standing = state.standing
     for per, limit, spent, resets_at in (
         ("day", standing.limit_day, standing.spent_day, standing.day_resets_at),
@@ -150,8 +150,8 @@ def limit_exceeded(state: WalletState, amount: int, book: Book) -> Refused | Non
 
 
 def uncovered(state: WalletState, amount: int) -> Refused:
-    """Less is available than asked for. A capped treasury has no funds that could be insufficient: what runs out is
-    the asset's supply.
+    """The refusal of an amount beyond the available one. A capped treasury has no funds, so there the asset's supply
+    runs out instead.
     """
     code, what = RefusalCode.INSUFFICIENT_FUNDS, "is available"
     if state.kind is WalletKind.TREASURY:
@@ -161,7 +161,7 @@ def uncovered(state: WalletState, amount: int) -> Refused:
 
 
 def overfull(state: WalletState, amount: int, *, ignore_maximum: bool = False) -> Refused | None:
-    """The wallet would hold more than it may; in any case, more than 63 bits."""
+    """The refusal of a credit beyond the wallet's maximum balance or, in any case, beyond 63 bits."""
     if not state.locked:
         return None
     most = AMOUNT_MAX if state.max_balance is None or ignore_maximum else state.max_balance
@@ -171,7 +171,7 @@ def overfull(state: WalletState, amount: int, *, ignore_maximum: bool = False) -
 
 
 def first_beyond_funds(sides: Iterable[Side], *, ignore_maximum: bool = False) -> Refused | None:
-    """Insufficient funds before supply before maximum balance; within each, the first leg."""
+    """The first refusal by funds, then by supply, then by maximum balance; of each, that of the first leg."""
     supply = full = None
     for state, direction, amount in sides:
         if not state.locked:

@@ -1,4 +1,4 @@
-"""What may become of a wallet: changes, closing, reopening, merging. And what a programme may grant it."""
+"""The life of a wallet: changes, closing, reopening and merging; and the grants of programmes to it."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ def first_refusal_change(request: ChangeWallet, book: Book) -> Refused | None:
         return shared.wallet_not_found(request.wallet_id)
     if refused := shared.first_system((state,)):
         return refused
-    # Who closes what is closed, or reopens what is open, has what they want.
+    # Closing a closed wallet, or reopening an open one, changes nothing and is accepted.
     is_ended = state.standing.merged_into is not None or request.type == "change"
     if is_ended and (refused := shared.first_ended((state,))):
         return refused
@@ -43,7 +43,7 @@ def _left_in(state: WalletState, book: Book) -> Iterator[str]:
 
 
 def is_target(wallet_id: WalletId, book: Book) -> bool:
-    """Whether an open hold would be captured into a wallet: one that is in the book, or one that is elsewhere."""
+    """Whether the wallet is the target of an open hold, which is in the book or only in the database."""
     for hold in book.holds.values():
         if hold.status is HoldStatus.OPEN and hold.target is not None and book.at_home(hold.target) == wallet_id:
             return True
@@ -67,7 +67,7 @@ def first_refusal_merge(request: Merge, book: Book) -> Refused | None:
     return (
         shared.first_system(states)
         or shared.first_ended(states)
-        # Whichever way: what a freeze holds fast must not get away by a merge.
+        # A freeze in either direction refuses the merge, which would move frozen credit.
         or shared.first_frozen(debited=states, credited=states)
         or shared.effective_out_of_range(request.options.effective_at, book)
         or shared.version_conflict(conditions, states)
@@ -79,8 +79,9 @@ def first_refusal_merge(request: Merge, book: Book) -> Refused | None:
 
 
 def _beyond_bits(source: WalletState, target: WalletState) -> Refused | None:
-    """On large overdrafts, more can be held or in lots than there is: each wallet within 63 bits, both beyond. So may
-    be what is left of the balance once all that is held was captured and all lots have expired.
+    """The refusal of a merge beyond 63 bits. On large overdrafts more can be held, or in lots, than the balance, so
+    that each wallet is within 63 bits and both together are not. The same is true for the rest of the balance after all
+    held amounts were captured and all lots have expired.
     """
     held = source.held + target.held
     in_lots = source.standing.lot_balance + target.standing.lot_balance
@@ -102,7 +103,7 @@ def _overdrawn(source: WalletState, target: WalletState) -> Refused | None:
 
 
 def first_refusal_grant(request: Grant, book: Book) -> Refused | None:
-    """What keeps a grant from being even skipped: nobody is attached any more, or the period was granted."""
+    """The refusal of a grant that cannot even be skipped: the wallet is detached, or the period was granted."""
     attachment = book.attachments.get((request.programme_id, request.wallet_id))
     if attachment is None or attachment.period != request.period:
         detail = f"Period {request.period} of programme {request.programme_id} is not due at this wallet."
@@ -113,7 +114,7 @@ def first_refusal_grant(request: Grant, book: Book) -> Refused | None:
 
 
 def why_skipped(request: Grant, amount: int, book: Book) -> str | None:
-    """Why a period is passed over, as a refusal's code or a word of its own; None if it is granted."""
+    """The reason why a period is skipped, as a refusal's code or a word of its own; None if it is granted."""
     asset = book.assets.get(request.asset_code)
     if asset is None:
         return RefusalCode.ASSET_NOT_FOUND.value

@@ -27,9 +27,9 @@ POLL_SECONDS: Final = 0.4
 FRESH_SECONDS: Final = 1.0
 """How long what a poll has told is believed, from before it was asked."""
 UPKEEP_SECONDS: Final = 30.0
-"""How often the keys held are read anew, and their use is noted."""
-KEYS_HELD_MAX: Final = 10_000
-MISSES_HELD_MAX: Final = 1_000
+"""How often the keys kept are read anew, and their use is noted."""
+KEYS_KEPT_MAX: Final = 10_000
+MISSES_KEPT_MAX: Final = 1_000
 MISS_SECONDS: Final = 60.0
 LOOK_UPS_AT_ONCE: Final = 2
 LOOK_UPS_WAITING_MAX: Final = 64
@@ -56,7 +56,7 @@ class KeySource(Protocol):
     async def note_use(self, ids: Sequence[UUID]) -> None: ...
 
 
-class _Held:
+class _Kept:
     """A key that was found. Times are on the ring's clock."""
 
     __slots__ = ("bucket", "caller", "expires_at", "is_used")
@@ -90,10 +90,10 @@ class KeyRing:
         self._observe_clock = observe_clock
         self.clock_offset_seconds = 0.0
         """How far this process's clock is ahead of the database's, by the last poll; negative: behind."""
-        self._held: dict[bytes, _Held] = {}
+        self._kept: dict[bytes, _Kept] = {}
         self._digests: dict[UUID, bytes] = {}
         self._misses: dict[bytes, float] = {}
-        self._looking_up: dict[bytes, asyncio.Task[_Held | None]] = {}
+        self._looking_up: dict[bytes, asyncio.Task[_Kept | None]] = {}
         self._fresh_until = -math.inf
         self._upkeep_at = now() + UPKEEP_SECONDS
         self._clock: datetime | None = None
@@ -125,14 +125,14 @@ class KeyRing:
 
     def known(self, key: bytes) -> Caller | None:
         """Whose key this is, if that is known here and now; else ask for it. Raises RateLimited."""
-        # By its digest: how long a look-up takes tells nothing of the keys held.
-        held = self._held.get(sha256(key).digest())
-        if held is None:
+        # By its digest: how long a look-up takes tells nothing of the keys kept.
+        kept = self._kept.get(sha256(key).digest())
+        if kept is None:
             return None
         now = self._now()
-        if now >= self._fresh_until or now >= held.expires_at:
+        if now >= self._fresh_until or now >= kept.expires_at:
             return None
-        return self._let_in(held, now)
+        return self._let_in(kept, now)
 
     async def found(self, key: bytes) -> Caller:
         """Whose key this is, by the database.
@@ -148,26 +148,26 @@ class KeyRing:
         look_up = self._looking_up.get(digest)
         if look_up is None:
             # Who was let in before does not stand in line with wrong keys.
-            if digest not in self._held and len(self._looking_up) >= LOOK_UPS_WAITING_MAX:
+            if digest not in self._kept and len(self._looking_up) >= LOOK_UPS_WAITING_MAX:
                 raise Overloaded("too many keys are being looked up")
             look_up = asyncio.create_task(self._look_up(parts[1].decode(), digest))
             self._looking_up[digest] = look_up
             look_up.add_done_callback(lambda done: self._looked_up(digest, done))
         # Others may wait for it, too: it goes on when this caller is gone.
-        held = await asyncio.shield(look_up)
-        if held is None:
+        kept = await asyncio.shield(look_up)
+        if kept is None:
             raise Unauthenticated(_REFUSED)
-        return self._let_in(held, self._now())
+        return self._let_in(kept, self._now())
 
     async def ensure_still_in(self, caller: Caller) -> None:
         """For whoever was let in and stays: raise Unauthenticated once their key is revoked or has expired.
 
-        Asks the database only where what is held is not believed. Raises StorageUnavailable.
+        Asks the database only where what is kept is not believed. Raises StorageUnavailable.
         """
         if caller.key_id is None:
             return
         digest, now = self._digests.get(caller.key_id), self._now()
-        if digest is not None and now < self._fresh_until and now < self._held[digest].expires_at:
+        if digest is not None and now < self._fresh_until and now < self._kept[digest].expires_at:
             return
         try:
             async with asyncio.timeout(LOOK_UP_SECONDS_MAX), self._room:
@@ -177,18 +177,18 @@ class KeyRing:
         if not any(key.is_usable for key in found):
             raise Unauthenticated(_REFUSED)
 
-    def _let_in(self, held: _Held, now: float) -> Caller:
-        held.is_used = True
-        if held.bucket is not None and (seconds := held.bucket.take(now)):
+    def _let_in(self, kept: _Kept, now: float) -> Caller:
+        kept.is_used = True
+        if kept.bucket is not None and (seconds := kept.bucket.take(now)):
             raise RateLimited(
-                f"This key may ask {held.bucket.per_second:g} times per second here",
+                f"This key may ask {kept.bucket.per_second:g} times per second here",
                 retry_after_seconds=max(1, math.ceil(seconds)),
             )
-        return held.caller
+        return kept.caller
 
     # Looking up
 
-    async def _look_up(self, prefix: str, digest: bytes) -> _Held | None:
+    async def _look_up(self, prefix: str, digest: bytes) -> _Kept | None:
         try:
             async with asyncio.timeout(LOOK_UP_SECONDS_MAX), self._room:
                 asked_at = self._now()
@@ -201,42 +201,42 @@ class KeyRing:
             self._drop(digest)
             self._note_miss(digest)
             return None
-        return self._hold(digest, found, asked_at)
+        return self._keep(digest, found, asked_at)
 
-    def _looked_up(self, digest: bytes, done: "asyncio.Task[_Held | None]") -> None:
+    def _looked_up(self, digest: bytes, done: "asyncio.Task[_Kept | None]") -> None:
         del self._looking_up[digest]
         if not done.cancelled():
             done.exception()  # whoever waited has it; nobody need have waited to the end
 
-    def _hold(self, digest: bytes, found: FoundKey, asked_at: float) -> _Held:
+    def _keep(self, digest: bytes, found: FoundKey, asked_at: float) -> _Kept:
         expires_in = math.inf if found.expires_in_seconds is None else found.expires_in_seconds
         rate = (found.requests_per_second or self._requests_per_second_max) / self._workers
-        held = self._held.get(digest)
-        if held is None:
-            while len(self._held) >= KEYS_HELD_MAX:
-                self._drop(next(iter(self._held)))
-            held = self._held[digest] = _Held(_caller(found), None, asked_at + expires_in)
+        kept = self._kept.get(digest)
+        if kept is None:
+            while len(self._kept) >= KEYS_KEPT_MAX:
+                self._drop(next(iter(self._kept)))
+            kept = self._kept[digest] = _Kept(_caller(found), None, asked_at + expires_in)
             self._digests[found.id] = digest
-        held.caller, held.expires_at = _caller(found), asked_at + expires_in
-        if held.bucket is None or held.bucket.per_second != rate:
-            held.bucket = TokenBucket(rate, self._now()) if rate else None
-        return held
+        kept.caller, kept.expires_at = _caller(found), asked_at + expires_in
+        if kept.bucket is None or kept.bucket.per_second != rate:
+            kept.bucket = TokenBucket(rate, self._now()) if rate else None
+        return kept
 
     def _drop(self, digest: bytes) -> None:
-        held = self._held.pop(digest, None)
-        if held is not None and held.caller.key_id is not None:
-            del self._digests[held.caller.key_id]
+        kept = self._kept.pop(digest, None)
+        if kept is not None and kept.caller.key_id is not None:
+            del self._digests[kept.caller.key_id]
 
     def _note_miss(self, digest: bytes) -> None:
         # Safe to remember: a key is made of random bits after it was refused by nobody, and none becomes valid again.
-        while len(self._misses) >= MISSES_HELD_MAX:
+        while len(self._misses) >= MISSES_KEPT_MAX:
             del self._misses[next(iter(self._misses))]
         self._misses[digest] = self._now() + MISS_SECONDS
 
     # Keeping up
 
     async def poll(self) -> None:
-        """One poll, and the upkeep when its time has come. Raises StorageUnavailable; then nothing held is believed
+        """One poll, and the upkeep when its time has come. Raises StorageUnavailable; then nothing kept is believed
         for longer than before.
         """
         asked_at, earliest = self._now(), self._time_of_day()
@@ -279,16 +279,16 @@ class KeyRing:
         for key_id, digest in list(self._digests.items()):
             key = found.get(key_id)
             if key is not None and key.is_usable and hmac.compare_digest(key.hash, digest):
-                self._hold(digest, key, asked_at)
+                self._keep(digest, key, asked_at)
             else:
                 self._drop(digest)
 
     async def _note_use(self) -> None:
-        used = {key_id: self._held[digest] for key_id, digest in self._digests.items() if self._held[digest].is_used}
+        used = {key_id: self._kept[digest] for key_id, digest in self._digests.items() if self._kept[digest].is_used}
         if used:
             await self._source.note_use(list(used))
-            for held in used.values():
-                held.is_used = False
+            for kept in used.values():
+                kept.is_used = False
 
 
 def _caller(key: FoundKey) -> Caller:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -11,20 +10,17 @@ from wallet.ledger.model import AssetId, Hold, HoldId, HoldStatus, Lot, Posted, 
 from wallet.service.access.callers import Caller
 from wallet.service.access.masking import masked_decline, masked_posted, wallets_of
 from wallet.service.access.permissions import Permissions
-from wallet.service.reads.cursors import Cursors, KeyPart
+from wallet.service.reads.cursors import Cursors, key_of, place_of
 from wallet.service.reads.filters import TransactionQuery, UserQuery, WalletQuery
-from wallet.service.reads.lists import FIRST_PAGE, LIMIT_DEFAULT, Page, PageRequest, Reads, SettleWallet, check_page
-from wallet.storage.reads.listings import Decline, LedgerEntry, Refunded
-from wallet.storage.reads.own_lists import LinePlace, OwnFilter, OwnLists
+from wallet.service.reads.lists import FIRST_PAGE, Page, PageRequest, Reads, SettleWallet
+from wallet.storage.reads.entries import LedgerEntry
+from wallet.storage.reads.listings import Decline, Refunded
+from wallet.storage.reads.places import LinePlace
 from wallet.storage.reads.resources import AssetSummary, ReadStore, User, Wallet
 
 _ALL_TRANSACTIONS: Final = TransactionQuery()
 _ALL_USERS: Final = UserQuery()
 _ALL_WALLETS: Final = WalletQuery()
-
-# Lists in an order of their own have names of their own, so that no cursor of the others is taken for one of theirs.
-_TRANSACTIONS: Final = "own_transactions"
-_ENTRIES: Final = "own_ledger_entries"
 
 
 class OwnReads(Reads):
@@ -36,12 +32,10 @@ class OwnReads(Reads):
         cursors: Cursors,
         *,
         settle: SettleWallet,
-        lists: OwnLists,
         permissions: Permissions,
         caller: Caller,
     ) -> None:
         super().__init__(store, cursors, settle=settle)
-        self._lists = lists
         self._permissions = permissions
         self._caller = caller
 
@@ -66,14 +60,8 @@ class OwnReads(Reads):
         return await super().wallet(wallet_id)
 
     async def wallets(self, page: PageRequest = FIRST_PAGE, query: WalletQuery = _ALL_WALLETS) -> Page[Wallet]:
-        wanted = query.filter()
-        own = await self._permissions.all_own(self._caller)
-
-        async def fetch(key: Sequence[Any] | None, limit: int, _: int) -> Sequence[Wallet]:
-            before = UUID(key[0]) if key else None
-            return await self._lists.wallets(own, wanted, before=before, limit=limit)
-
-        return await self._page("wallets", query.texts, page, self._settled(fetch), lambda last: (str(last.id),))
+        """The caller's own."""
+        return await super().wallets(page, query)
 
     async def wallets_of_user(self, user_id: UUID, page: PageRequest = FIRST_PAGE) -> Page[Wallet]:
         self._ensure_is_own(user_id)
@@ -113,8 +101,7 @@ class OwnReads(Reads):
     async def refunds_of(self, transaction_id: TransactionId) -> Refunded:
         """Of the refunds, those that the caller sees. How much was refunded is the transaction's."""
         refunded = await super().refunds_of(transaction_id)
-        own = await self._permissions.all_own(self._caller)
-        seen = await self._lists.touching(own, [each.id for each in refunded.refunds])
+        seen = await self._store.touching(await self._own(), [each.id for each in refunded.refunds])
         return refunded._replace(refunds=[each for each in refunded.refunds if each.id in seen])
 
     async def transactions(
@@ -124,25 +111,23 @@ class OwnReads(Reads):
         query.check()
         if query.wallet_id is not None:
             await self._ensure_sees(query.wallet_id)
-            found = await super().transactions(page, query)
-        else:
-            found = await self._own_transactions(page, query)
+        found = await super().transactions(page, query)
         return replace(found, data=await self._permissions.mask_all(self._caller, found.data))
 
     async def ledger_entries(self, page: PageRequest = FIRST_PAGE) -> Page[LedgerEntry]:
-        """Of the caller's wallets, newest first."""
-        own = await self._permissions.all_own(self._caller)
+        """Of the caller's wallets, newest first: in another order than those of all wallets, so a list of its own."""
+        own = await self._own()
 
-        async def fetch(key: Sequence[Any] | None, limit: int, offset: int) -> Sequence[LedgerEntry]:
-            before = None if key is None else _place(key)
-            return await self._lists.entries(own, before=before, limit=limit, skip=offset)
+        async def fetch(key: Sequence[Any] | None, limit: int, skip: int) -> Sequence[LedgerEntry]:
+            before = place_of(key, LinePlace) if key else None
+            return await self._store.entries_of_wallets(own, before=before, limit=limit, skip=skip)
 
         return await self._page(
-            _ENTRIES,
+            "own_ledger_entries",
             {},
             page,
             fetch,
-            lambda last: _key(LinePlace(last.created_at, last.wallet_id, last.position)),
+            lambda last: key_of(LinePlace(last.created_at, last.wallet_id, last.position)),
             takes_offset=True,
         )
 
@@ -152,47 +137,17 @@ class OwnReads(Reads):
 
     async def declines(self, reference_id: str, page: PageRequest = FIRST_PAGE) -> Page[Decline]:
         """Refusals of the caller's own requests."""
-
-        async def fetch(key: Sequence[Any] | None, limit: int, _: int) -> Sequence[Decline]:
-            before = key[0] if key else None
-            return await self._store.declines(reference_id, before=before, limit=limit, origin=self._caller.origin)
-
-        found = await self._page("declines", {"reference_id": reference_id}, page, fetch, lambda last: (last.id,))
+        found = await self._declines(reference_id, page, origin=self._caller.origin)
         named = {decline.wallet_id for decline in found.data if decline.wallet_id is not None}
         own = await self._permissions.own(self._caller, named)
         return replace(found, data=[masked_decline(decline, own) for decline in found.data])
 
-    async def _own_transactions(self, page: PageRequest, query: TransactionQuery) -> Page[Posted]:
-        limit, skip = LIMIT_DEFAULT if page.limit is None else page.limit, page.offset or 0
-        check_page(page, limit, takes_offset=not query.is_walk and query.reference_prefix is None)
-        filters = query.texts
-        before = None if page.cursor is None else _place(self._cursors.read(page.cursor, _TRANSACTIONS, filters))
-        own = await self._permissions.all_own(self._caller)
-        if query.reference_id is not None and before is None:
-            found = await self._lists.transactions_with_reference(own, query.reference_id)
-            if found is not None and len(found) <= skip + limit:
-                return Page(data=found[skip:], next=None, has_more=False)
-        wanted = OwnFilter(
-            type=query.type,
-            since=query.since,
-            until=query.until,
-            reference_id=query.reference_id,
-            reference_prefix=query.reference_prefix,
-            member=next(iter(query.metadata.items()), None),
-        )
-        walk = await self._lists.walk_transactions(own, wanted, before=before, limit=limit + 1, skip=skip)
-        shown, more = walk.rows[:limit], walk.rows[limit:]
-        end = shown[-1][0] if more else walk.end
-        return Page(
-            data=[posted for _, posted in shown],
-            next=None if end is None else self._cursors.sign(_TRANSACTIONS, filters, _key(end)),
-            has_more=end is not None,
-        )
+    async def _own(self) -> Sequence[WalletId]:
+        return await self._permissions.all_own(self._caller)
 
     async def _has_steps(self, transaction_id: TransactionId) -> bool:
         """Whether it moved a hold of the caller's although it has no entry, as the merge of an empty wallet may."""
-        own = await self._permissions.all_own(self._caller)
-        return bool(await self._lists.touching(own, [transaction_id]))
+        return bool(await self._store.touching(await self._own(), [transaction_id]))
 
     async def _ensure_sees(self, wallet_id: WalletId) -> None:
         await self._permissions.ensure_sees_wallet(self._caller, wallet_id)
@@ -208,13 +163,3 @@ _ID_MAX: Final = 2**128 - 1
 def _without_totals(asset: AssetSummary) -> AssetSummary:
     """What all wallets of an asset add up to tells of those that are not the caller's."""
     return replace(asset, issued=None, revenue=None, breakage=None, circulating=None)
-
-
-def _key(place: LinePlace) -> Sequence[KeyPart]:
-    return place.at.isoformat(), str(place.wallet_id), place.position
-
-
-def _place(key: Sequence[KeyPart]) -> LinePlace:
-    """The inverse of _key, on what was signed here."""
-    at, wallet_id, position = key
-    return LinePlace(datetime.fromisoformat(str(at)), UUID(str(wallet_id)), int(position))

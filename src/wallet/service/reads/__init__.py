@@ -1,5 +1,5 @@
-"""Lists, balances, statements and receipts, as every edge asks for them: pages, cursors, filters. The SQL is in
-storage/reads; what a bound key may see is in access/.
+"""Lists, balances, statements and receipts, as HTTP and the command line ask for them: pages, cursors, filters. The SQL
+is in storage/reads; access/ decides what a bound key may see.
 
 Begin with lists. receipts issues and signs receipts; filters has the allowed filters.
 """

@@ -5,14 +5,16 @@ A cursor is a version byte, canonical JSON of [list, filters, last key] and a MA
 
 import base64
 import hmac
-from collections.abc import Mapping, Sequence
-from typing import Final, NoReturn, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Final, NoReturn, TypeAlias, TypeVar
 
 import msgspec
 
 from wallet.errors import FieldError, Malformed
 
 KeyPart: TypeAlias = str | int
+AnyPlace = TypeVar("AnyPlace")
 
 _VERSION: Final = b"\x01"
 _MAC_BYTES: Final = 16
@@ -55,6 +57,19 @@ class Cursors:
 
     def _mac(self, body: bytes) -> bytes:
         return hmac.digest(self._key, body, "sha256")[:_MAC_BYTES]
+
+
+def key_of(place: Iterable[object]) -> tuple[KeyPart, ...]:
+    """The key of a place in a list: of its instants, ids, numbers and texts."""
+    return tuple(
+        part if isinstance(part, str | int) else part.isoformat() if isinstance(part, datetime) else str(part)
+        for part in place
+    )
+
+
+def place_of(key: Sequence[KeyPart], kind: type[AnyPlace]) -> AnyPlace:
+    """The inverse of key_of, on what was signed here."""
+    return msgspec.convert(key, kind)
 
 
 def _text(signed: bytes) -> str:

@@ -11,8 +11,8 @@ from uuid import UUID
 
 from wallet.errors import FieldError, Malformed
 from wallet.ledger.model import WalletId
-from wallet.storage.reads.listings import TransactionFilter
 from wallet.storage.reads.resources import UserFilter, WalletFilter
+from wallet.storage.reads.walks import TransactionFilter
 
 MEMBER_LENGTH_MAX: Final = 255
 """Code points of a key, and of a value, of metadata that can be filtered by."""
@@ -31,9 +31,9 @@ class TransactionQuery:
     until: datetime | None = None
 
     @property
-    def is_walk(self) -> bool:
-        """Whether there is any filter but a reference."""
-        return any(name not in ("reference_id", "reference_prefix") for name in self.texts)
+    def takes_offset(self) -> bool:
+        """Whether rows may be skipped: there is no filter but a reference."""
+        return self.texts.keys() <= {"reference_id"}
 
     @property
     def texts(self) -> Mapping[str, str]:
@@ -51,10 +51,12 @@ class TransactionQuery:
         )
 
     def filter(self) -> TransactionFilter:
-        """For a walk. Raises Malformed for filters that do not go together."""
+        """Raises Malformed for filters that do not go together."""
         self.check()
         return TransactionFilter(
             wallet_id=self.wallet_id,
+            reference_id=self.reference_id,
+            reference_prefix=self.reference_prefix,
             member=_member(self.metadata),
             type=self.type,
             since=self.since,

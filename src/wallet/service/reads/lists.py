@@ -8,10 +8,13 @@ from uuid import UUID
 
 from wallet.errors import FieldError, Malformed, NotFound
 from wallet.ledger.model import AssetId, Hold, HoldId, HoldStatus, Lot, Posted, TransactionId, WalletId
-from wallet.service.reads.cursors import Cursors, KeyPart
+from wallet.service.reads.cursors import Cursors, KeyPart, key_of, place_of
 from wallet.service.reads.filters import TransactionQuery, UserQuery, WalletQuery
-from wallet.storage.reads.listings import Decline, LedgerEntry, Place, Refunded
+from wallet.storage.reads.entries import LedgerEntry
+from wallet.storage.reads.listings import Decline, Refunded
+from wallet.storage.reads.places import LegPlace, Place
 from wallet.storage.reads.resources import AssetSummary, ReadStore, User, Wallet
+from wallet.storage.reads.walks import track_of
 
 LIMIT_DEFAULT: Final = 20
 LIMIT_MAX: Final = 200
@@ -100,10 +103,10 @@ class Reads:
 
     async def wallets(self, page: PageRequest = FIRST_PAGE, query: WalletQuery = _ALL_WALLETS) -> Page[Wallet]:
         """By descending id: newest first, but for ids that clients made."""
-        wanted = query.filter()
+        wanted, own = query.filter(), await self._own()
 
         async def fetch(key: Sequence[Any] | None, limit: int, _: int) -> Sequence[Wallet]:
-            return await self._store.wallets(wanted, before=UUID(key[0]) if key else None, limit=limit)
+            return await self._store.wallets(wanted, own=own, before=UUID(key[0]) if key else None, limit=limit)
 
         return await self._page("wallets", query.texts, page, self._settled(fetch), lambda last: (str(last.id),))
 
@@ -160,73 +163,35 @@ class Reads:
     async def transactions(
         self, page: PageRequest = FIRST_PAGE, query: TransactionQuery = _ALL_TRANSACTIONS
     ) -> Page[Posted]:
-        """Newest first, but for those by the beginning of a reference, which are in the order of references."""
-        query.check()
-        if query.is_walk:
-            return await self._walked_transactions(page, query)
-        if query.reference_prefix is not None:
-            return await self._transactions_by_prefix(page, query.reference_prefix)
-
-        async def fetch(key: Sequence[Any] | None, limit: int, offset: int) -> Sequence[Posted]:
-            return await self._store.transactions(
-                reference_id=query.reference_id, before=UUID(key[0]) if key else None, limit=limit, offset=offset
-            )
-
-        return await self._page(
-            "transactions", query.texts, page, fetch, lambda last: (str(last.id),), takes_offset=True
-        )
-
-    async def _transactions_by_prefix(self, page: PageRequest, prefix: str) -> Page[Posted]:
-        async def fetch(key: Sequence[Any] | None, limit: int, _: int) -> Sequence[Posted]:
-            after = (str(key[0]), str(key[1])) if key else None
-            return await self._store.transactions_by_prefix(prefix, after=after, limit=limit)
-
-        return await self._page(
-            "transactions",
-            {"reference_prefix": prefix},
-            page,
-            fetch,
-            lambda last: (last.reference_id, last.origin),
-        )
-
-    async def _walked_transactions(self, page: PageRequest, query: TransactionQuery) -> Page[Posted]:
-        limit = LIMIT_DEFAULT if page.limit is None else page.limit
-        check_page(page, limit, takes_offset=False)
-        filters = query.texts
-        before = self._place(page.cursor, filters)
+        """Newest first, but for those of all wallets by the beginning of a reference, which are in the order of
+        references.
+        """
+        wanted, filters = query.filter(), query.texts
+        limit = limit_of(page, takes_offset=query.takes_offset)
+        own = None if query.wallet_id is not None else await self._own()
+        name = "transactions" if own is None else "own_transactions"
+        before: Place | None = None
+        if page.cursor is not None:
+            before = place_of(self._cursors.read(page.cursor, name, filters), track_of(wanted, own).place)
         if query.wallet_id is not None:
             await self._settle(query.wallet_id)
-        walk = await self._store.walk_transactions(query.filter(), before=before, limit=limit + 1)
-        shown, more = walk.rows[:limit], walk.rows[limit:]
-        end = shown[-1][0] if more else walk.end
-        found = Page(
-            data=[posted for _, posted in shown],
-            next=None
-            if end is None
-            else self._cursors.sign("transactions", filters, (end if isinstance(end, int) else str(end),)),
-            has_more=end is not None,
-        )
+        rows, end = await self._store.transactions(wanted, own=own, before=before, limit=limit, skip=page.offset or 0)
+        cursor = None if end is None else self._cursors.sign(name, filters, key_of(end))
+        found = Page(data=rows, next=cursor, has_more=end is not None)
         return found if query.wallet_id is None else await self._of_wallet(query.wallet_id, found)
-
-    def _place(self, cursor: str | None, filters: Mapping[str, str]) -> Place | None:
-        if cursor is None:
-            return None
-        (key,) = self._cursors.read(cursor, "transactions", filters)
-        return key if isinstance(key, int) else UUID(key)
 
     async def ledger_entries(self, page: PageRequest = FIRST_PAGE) -> Page[LedgerEntry]:
         """Of all wallets, newest transaction first."""
 
-        async def fetch(key: Sequence[Any] | None, limit: int, offset: int) -> Sequence[LedgerEntry]:
-            before = (UUID(key[0]), int(key[1])) if key else None
-            return await self._store.entries(before=before, limit=limit, offset=offset)
+        async def fetch(key: Sequence[Any] | None, limit: int, skip: int) -> Sequence[LedgerEntry]:
+            return await self._store.entries(before=place_of(key, LegPlace) if key else None, limit=limit, skip=skip)
 
         return await self._page(
             "ledger_entries",
             {},
             page,
             fetch,
-            lambda last: (str(last.transaction_id), last.leg),
+            lambda last: key_of(LegPlace(last.transaction_id, last.leg)),
             takes_offset=True,
         )
 
@@ -244,9 +209,16 @@ class Reads:
 
     async def declines(self, reference_id: str, page: PageRequest = FIRST_PAGE) -> Page[Decline]:
         """Refusals of requests with exactly this reference, of whatever origin, newest first."""
+        return await self._declines(reference_id, page, origin=None)
 
+    async def _own(self) -> Sequence[WalletId] | None:
+        """The wallets that lists are of; None: all wallets."""
+        return None
+
+    async def _declines(self, reference_id: str, page: PageRequest, *, origin: str | None) -> Page[Decline]:
         async def fetch(key: Sequence[Any] | None, limit: int, _: int) -> Sequence[Decline]:
-            return await self._store.declines(reference_id, before=key[0] if key else None, limit=limit)
+            before = key[0] if key else None
+            return await self._store.declines(reference_id, before=before, limit=limit, origin=origin)
 
         return await self._page("declines", {"reference_id": reference_id}, page, fetch, lambda last: (last.id,))
 
@@ -280,8 +252,7 @@ class Reads:
         takes_offset: bool = False,
     ) -> Page[Row]:
         """`fetch` gets the last key seen or None, rows at most and rows to skip."""
-        limit = LIMIT_DEFAULT if page.limit is None else page.limit
-        check_page(page, limit, takes_offset=takes_offset)
+        limit = limit_of(page, takes_offset=takes_offset)
         key = None if page.cursor is None else self._cursors.read(page.cursor, list_name, filters)
         rows = await fetch(key, limit + 1, page.offset or 0)
         data = rows[:limit]
@@ -290,8 +261,9 @@ class Reads:
         return Page(data=data, next=cursor, has_more=has_more)
 
 
-def check_page(page: PageRequest, limit: int, *, takes_offset: bool) -> None:
-    """Raise Malformed for a page that there cannot be."""
+def limit_of(page: PageRequest, *, takes_offset: bool) -> int:
+    """How many rows the page has at most. Raises Malformed for a page that there cannot be."""
+    limit = LIMIT_DEFAULT if page.limit is None else page.limit
     errors = []
     if not 1 <= limit <= LIMIT_MAX:
         errors.append(FieldError("limit", f"must be between 1 and {LIMIT_MAX}"))
@@ -306,6 +278,7 @@ def check_page(page: PageRequest, limit: int, *, takes_offset: bool) -> None:
             errors.append(FieldError("offset", "must not be negative"))
     if errors:
         raise Malformed(errors)
+    return limit
 
 
 def _found(resource: Row | None, kind: str, id_: object) -> Row:

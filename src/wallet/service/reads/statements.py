@@ -20,7 +20,7 @@ from wallet.storage.reads.statement_lines import (
     StatementLine,
     StatementStore,
     Summary,
-    next_mark,
+    last_line_after,
 )
 from wallet.storage.reads.wallet_at import Axis, BalanceAt, HistoryStore
 
@@ -114,8 +114,8 @@ class Statements:
         return opened
 
     async def _lines(self, opened: Opened, limit: int) -> Sequence[StatementLine]:
-        summary, bounds, mark = opened
-        return await self._store.lines(summary.wallet_id, summary.period, bounds, mark, limit=limit)
+        summary, bounds, last_line = opened
+        return await self._store.lines(summary.wallet_id, summary.period, bounds, last_line, limit=limit)
 
     async def _all_lines(self, opened: Opened, lines: Sequence[StatementLine]) -> AsyncIterator[StatementLine]:
         while lines:
@@ -130,10 +130,10 @@ class Statements:
 
 def _after(opened: Opened, lines: Sequence[StatementLine]) -> Opened:
     """The statement as it goes on after these lines."""
-    mark = opened.mark
+    last_line = opened.last_line
     for line in lines:
-        mark = next_mark(mark, line, opened.summary.period.axis)
-    return opened._replace(mark=mark)
+        last_line = last_line_after(last_line, line, opened.summary.period.axis)
+    return opened._replace(last_line=last_line)
 
 
 def _filters(wallet_id: WalletId, since: datetime | None, until: datetime | None, axis: Axis) -> dict[str, str]:
@@ -147,7 +147,7 @@ def _filters(wallet_id: WalletId, since: datetime | None, until: datetime | None
 
 def _key(opened: Opened) -> Sequence[KeyPart]:
     """All that a later page needs. Balances and sums as text: they may be beyond 64 bits."""
-    summary, bounds, mark = opened
+    summary, bounds, last_line = opened
     return (
         summary.asset_code,
         summary.scale,
@@ -159,17 +159,17 @@ def _key(opened: Opened) -> Sequence[KeyPart]:
         int(summary.is_final),
         bounds.posted_upto,
         bounds.known_upto,
-        mark.position,
-        "" if mark.backdated_at is None else mark.backdated_at.isoformat(),
-        mark.backdated_position,
-        _text(mark.balance),
+        last_line.position,
+        "" if last_line.backdated_at is None else last_line.backdated_at.isoformat(),
+        last_line.backdated_position,
+        _text(last_line.balance),
     )
 
 
 def _opened(key: Sequence[KeyPart], wallet_id: WalletId, since: datetime | None, axis: Axis) -> Opened:
     """The inverse of _key, on texts and numbers that were signed here."""
-    code, scale, until, opening, closing, credits, debits, is_final, upto, known, *mark = key
-    position, backdated_at, backdated_position, balance = mark
+    code, scale, until, opening, closing, credits, debits, is_final, upto, known, *last_line = key
+    position, backdated_at, backdated_position, balance = last_line
     summary = Summary(
         wallet_id=wallet_id,
         asset_code=str(code),

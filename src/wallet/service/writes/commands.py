@@ -7,6 +7,7 @@ is not known here. Defaults that do not depend on any state are absent from the 
 from collections.abc import Sequence
 
 from wallet.ledger.fingerprint import fingerprint, fingerprint_grown
+from wallet.ledger.kinds import CHANGE_WALLET
 from wallet.ledger.model import ORIGIN_API, Direction, HoldId, TransactionId, WalletId, WalletKind
 from wallet.ledger.requests import (
     NO_OPTIONS,
@@ -78,17 +79,17 @@ class Commands:
             raise ValueError(f"{type_} is no movement between a wallet and a system wallet")
         values = (type_.encode(), wallet_id.bytes, asset_code.encode(), b"%d" % amount, encoded(metadata))
         if options is NO_OPTIONS and other_wallet_id is None:
-            mark = fingerprint(WALLET_MOVEMENT_FIELDS, values)
+            digest = fingerprint(WALLET_MOVEMENT_FIELDS, values)
         else:
             other = None if other_wallet_id is None else other_wallet_id.bytes
             others = (other, None) if type_ in ISSUING_TYPES else (None, other)
             grown = (*values, _lot(options.lot), *others, *_amount_mode(options), _instant(options))
-            mark = fingerprint_grown(WALLET_MOVEMENT_LAYOUT, grown, least=len(values))
+            digest = fingerprint_grown(WALLET_MOVEMENT_LAYOUT, grown, least=len(values))
         return Post(
             self._ids.new_id(),
             ORIGIN_API,
             reference_id,
-            mark,
+            digest,
             type_,
             legs,
             asset_code,
@@ -117,15 +118,15 @@ class Commands:
             encoded(metadata),
         )
         if options is NO_OPTIONS:
-            mark = fingerprint(TRANSFER_FIELDS, values)
+            digest = fingerprint(TRANSFER_FIELDS, values)
         else:
             grown = (*values, *_amount_mode(options), _instant(options))
-            mark = fingerprint_grown(TRANSFER.layout, grown, least=len(values))
+            digest = fingerprint_grown(TRANSFER.layout, grown, least=len(values))
         return Post(
             self._ids.new_id(),
             ORIGIN_API,
             reference_id,
-            mark,
+            digest,
             "transfer",
             (Leg(from_wallet_id, Direction.DEBIT, amount), Leg(to_wallet_id, Direction.CREDIT, amount)),
             asset_code,
@@ -143,18 +144,18 @@ class Commands:
         options: Options = NO_OPTIONS,
     ) -> Post:
         """A general transaction: 2 to 100 legs, over any wallets and assets."""
-        # All parts have a fixed width but the amount, which is last and ends with a mark: the text has one reading.
+        # All parts have a fixed width but the amount, which is last and ends with a separator: there is one reading.
         legs_value = b"".join(b"%b%+d:%d;" % (_wallet_bytes(leg), leg.direction, leg.amount) for leg in legs)
         values = (type_.encode(), legs_value, encoded(metadata))
         if options is NO_OPTIONS:
-            mark = fingerprint(GENERAL_FIELDS, values)
+            digest = fingerprint(GENERAL_FIELDS, values)
         else:
-            mark = fingerprint_grown(GENERAL_LAYOUT, (*values, _instant(options)), least=len(values))
+            digest = fingerprint_grown(GENERAL_LAYOUT, (*values, _instant(options)), least=len(values))
         return Post(
             self._ids.new_id(),
             ORIGIN_API,
             reference_id,
-            mark,
+            digest,
             type_,
             tuple(legs),
             None,
@@ -233,8 +234,8 @@ class Commands:
 
     def void(self, *, hold_id: HoldId, reference_id: str, metadata: str | None, options: Options = NO_OPTIONS) -> Void:
         """Release what is left of a hold."""
-        mark = fingerprint_of(VOID, hold_id.bytes, encoded(metadata))
-        return Void(self._ids.new_id(), ORIGIN_API, reference_id, mark, hold_id, metadata, options)
+        digest = fingerprint_of(VOID, hold_id.bytes, encoded(metadata))
+        return Void(self._ids.new_id(), ORIGIN_API, reference_id, digest, hold_id, metadata, options)
 
     def increase(
         self,
@@ -246,9 +247,9 @@ class Commands:
         options: Options = NO_OPTIONS,
     ) -> Increase:
         """Reserve more by an open hold."""
-        mark = fingerprint_of(INCREASE, hold_id.bytes, b"%d" % amount, encoded(metadata))
+        digest = fingerprint_of(INCREASE, hold_id.bytes, b"%d" % amount, encoded(metadata))
         id_ = self._ids.new_id()
-        return Increase(id_, ORIGIN_API, reference_id, mark, hold_id, amount, metadata, options)
+        return Increase(id_, ORIGIN_API, reference_id, digest, hold_id, amount, metadata, options)
 
     def extend(
         self,
@@ -260,9 +261,9 @@ class Commands:
         options: Options = NO_OPTIONS,
     ) -> Extend:
         """Let an open hold expire later."""
-        mark = fingerprint_of(EXTEND, hold_id.bytes, b"%d" % expires_in_seconds, encoded(metadata))
+        digest = fingerprint_of(EXTEND, hold_id.bytes, b"%d" % expires_in_seconds, encoded(metadata))
         id_ = self._ids.new_id()
-        return Extend(id_, ORIGIN_API, reference_id, mark, hold_id, expires_in_seconds, metadata, options)
+        return Extend(id_, ORIGIN_API, reference_id, digest, hold_id, expires_in_seconds, metadata, options)
 
     def refund(
         self,
@@ -304,9 +305,9 @@ class Commands:
         options: Options = NO_OPTIONS,
     ) -> Merge:
         """Move everything in one wallet into another, and close the first for good."""
-        mark = fingerprint_of(MERGE, source.bytes, target.bytes, _instant(options), encoded(metadata))
+        digest = fingerprint_of(MERGE, source.bytes, target.bytes, _instant(options), encoded(metadata))
         id_ = self._ids.new_id()
-        return Merge(id_, ORIGIN_API, reference_id, mark, source, target, metadata, options)
+        return Merge(id_, ORIGIN_API, reference_id, digest, source, target, metadata, options)
 
     def change_wallet(
         self,
@@ -317,7 +318,7 @@ class Commands:
         expected_version: int | None = None,
     ) -> ChangeWallet:
         """Change, close or reopen a wallet. Such a request has no reference: each is a request of its own."""
-        if type_ not in ("change", "close", "reopen"):
+        if type_ not in CHANGE_WALLET.events:
             raise ValueError(f"{type_} is no change of a wallet")
         id_ = self._ids.new_id()
         return ChangeWallet(
@@ -359,7 +360,7 @@ def _amount_mode(options: Options) -> tuple[bytes | None, bytes | None]:
 
 
 def _lot(terms: LotTerms | None) -> bytes | None:
-    """A lot's terms as one value. No part of it can hold the marks between the parts."""
+    """A lot's terms as one value. No part of it can hold the separators of the parts."""
     if terms is None:
         return None
     expires_at = "" if terms.expires_at is None else terms.expires_at.isoformat(timespec="microseconds")

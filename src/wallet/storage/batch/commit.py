@@ -138,10 +138,10 @@ class _Laps:
         self._last = now
 
 
-async def find_held(shard: Shard, wallets: Iterable[WalletId]) -> set[WalletId]:
+async def find_busy(shard: Shard, wallets: Iterable[WalletId]) -> set[WalletId]:
     """Those of the wallets that another session has locked at this moment. Not within a transaction."""
     with driver_errors():
-        return {row["id"] for row in await shard.fetch(_SQL["find_held"], list(wallets))}
+        return {row["id"] for row in await shard.fetch(_SQL["find_busy"], list(wallets))}
 
 
 async def prepare(connection: asyncpg.Connection) -> Salts:

@@ -32,7 +32,7 @@ SELECT id, asset_id, kind, locked, balance, held, version, overdraft_limit, max_
  ORDER BY hot, id
    FOR NO KEY UPDATE;
 
--- name: find_held
+-- name: find_busy
 -- in:  $1 shard smallint, $2 ids uuid[]
 -- out: the ids among them of wallets that another session has locked at this moment
 -- why: after a lock time-out, outside any transaction: those who name other wallets need not wait as well
@@ -116,7 +116,7 @@ batch AS (
     INSERT INTO batches (seq, created_at, transactions, shard, id, root, marks)
     SELECT seq, $3, $22, $1, $2, $23, $24
       FROM next
-     WHERE NOT EXISTS (SELECT FROM watermarks AS mark WHERE mark.shard = $1 AND mark.seq >= next.seq OFFSET 0)
+     WHERE NOT EXISTS (SELECT FROM watermarks AS moved WHERE moved.shard = $1 AND moved.seq >= next.seq OFFSET 0)
        AND NOT EXISTS (
             SELECT FROM batches AS earlier WHERE earlier.shard = $1 AND earlier.seq >= next.seq OFFSET 0
            )

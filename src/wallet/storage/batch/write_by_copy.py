@@ -68,7 +68,7 @@ def _transactions(posted: Sequence[Posted], seq: int, shard: int, at: int) -> It
     text = cache(_text)  # origins and types are few
     # Text is in order of code points here, which is the order of its bytes there.
     for each in sorted(posted, key=lambda each: (each.reference_id, each.origin)):
-        mark = each.fingerprint
+        fingerprint = each.fingerprint
         yield b"".join(
             (
                 head,
@@ -76,8 +76,8 @@ def _transactions(posted: Sequence[Posted], seq: int, shard: int, at: int) -> It
                 text(each.origin),
                 _text(each.reference_id),
                 text(each.type),
-                _length(len(mark)),
-                mark,
+                _length(len(fingerprint)),
+                fingerprint,
                 _NULL if each.metadata is None else _text(each.metadata),
             )
         )

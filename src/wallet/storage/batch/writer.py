@@ -28,7 +28,7 @@ from wallet.ledger.batch import DEFAULT_BOUNDS, Bounds
 from wallet.ledger.model import ORIGIN_SERVICE, WalletId
 from wallet.ledger.outcomes import Outcome, Settled
 from wallet.ledger.requests import Request, Settle
-from wallet.storage.batch.commit import CONNECTION_KEPT, StepSeconds, commit_batch, find_held, prepare
+from wallet.storage.batch.commit import CONNECTION_KEPT, StepSeconds, commit_batch, find_busy, prepare
 from wallet.storage.batch.due_steps import DUE_STEPS_MAX, ManyDue, MoreIsDue
 from wallet.storage.batch.long_work import at_once, in_a_thread
 from wallet.storage.batch.wallets_to_lock import Pointed, wallets_of
@@ -45,7 +45,7 @@ TRIES_ALONE_MAX: Final = 5
 AWAY_SECONDS: Final = 0.2
 """How long nobody tries to connect after a failed attempt."""
 
-HELD_SECONDS: Final = 5.0
+BUSY_SECONDS: Final = 5.0
 """How long a wallet that was waited for in vain is asked about before anybody waits for it again."""
 
 PORTIONS_MAX: Final = 2
@@ -58,7 +58,7 @@ BatchObserver: TypeAlias = Callable[[int, StepSeconds], None]
 """Told the number of requests and the seconds by step of every batch committed."""
 
 
-class _WalletsHeld(Exception):
+class _WalletsBusy(Exception):
     """Another session holds these wallets, and the wait for them was too long."""
 
     def __init__(self, wallets: Set[WalletId]) -> None:
@@ -98,7 +98,7 @@ class BatchWriter:
         self._salts: Salts  # from the first connection on
         self._away_until, self._away_because = 0.0, ""
         # Wallets that were waited for in vain, and until when nobody waits for them again without asking first.
-        self._held_until: dict[WalletId, float] = {}
+        self._busy_until: dict[WalletId, float] = {}
         self._waits_left = 0
         self._portions_left = 0
         # Wallets where more is due than could be posted on behalf of the batch under way.
@@ -117,7 +117,7 @@ class BatchWriter:
         self._waits_left = len(batch).bit_length() + 1
         self._portions_left, self._overdue = self._portions_max, set()
         # Nobody waits again for what was waited for in vain, not even through a hold.
-        self._pointed = {id_: wallets for id_, wallets in self._pointed.items() if self._held_until.keys() & wallets}
+        self._pointed = {id_: wallets for id_, wallets in self._pointed.items() if self._busy_until.keys() & wallets}
         await self._commit_within(batch, answers)
         return answers
 
@@ -133,9 +133,9 @@ class BatchWriter:
             return
         try:
             answers.extend(await self._commit_or_find_out(batch))
-        except _WalletsHeld as held:
-            are_held = [not held.wallets.isdisjoint(self._wallets_of(request)) for request in batch]
-            answers.extend(await self._commit_beside(are_held, batch, LockTimedOut("another session holds a wallet")))
+        except _WalletsBusy as busy:
+            are_busy = [not busy.wallets.isdisjoint(self._wallets_of(request)) for request in batch]
+            answers.extend(await self._commit_beside(are_busy, batch, LockTimedOut("another session holds a wallet")))
         except (StaleContext, BadData, LockTimedOut, ManyDue, GroupTooLarge, NotAtOnce) as error:
             if len(batch) == 1:
                 alone = batch[0]
@@ -200,23 +200,23 @@ class BatchWriter:
     def _wallets_of(self, request: Request) -> Sequence[WalletId]:
         return wallets_of(request, self._assets.by_code, self._pointed)
 
-    async def _ensure_not_held(self, batch: Sequence[Request]) -> None:
-        """Raise _WalletsHeld for what was held a moment ago and still is."""
+    async def _ensure_not_busy(self, batch: Sequence[Request]) -> None:
+        """Raise _WalletsBusy for what was busy a moment ago and still is."""
         now = time.monotonic()
-        self._held_until = {wallet: until for wallet, until in self._held_until.items() if until > now}
-        if suspects := self._held_until.keys() & {wallet for request in batch for wallet in self._wallets_of(request)}:
-            await self._raise_if_held(suspects)
+        self._busy_until = {wallet: until for wallet, until in self._busy_until.items() if until > now}
+        if suspects := self._busy_until.keys() & {wallet for request in batch for wallet in self._wallets_of(request)}:
+            await self._raise_if_busy(suspects)
 
-    async def _raise_if_held(self, wallets: Set[WalletId]) -> None:
+    async def _raise_if_busy(self, wallets: Set[WalletId]) -> None:
         try:
-            held = await find_held(await self._connected(), wallets)
+            busy = await find_busy(await self._connected(), wallets)
         except LockTimedOut as error:  # not a wallet, but all of them
             raise StorageUnavailable("the table of wallets is locked") from error
         for wallet in wallets:
-            self._held_until.pop(wallet, None)
-        self._held_until.update(dict.fromkeys(held, time.monotonic() + HELD_SECONDS))
-        if held:
-            raise _WalletsHeld(held)
+            self._busy_until.pop(wallet, None)
+        self._busy_until.update(dict.fromkeys(busy, time.monotonic() + BUSY_SECONDS))
+        if busy:
+            raise _WalletsBusy(busy)
 
     async def _rest_of(self, batch: Sequence[Request], answers: list[OutcomeOrError]) -> None:
         try:
@@ -254,14 +254,14 @@ class BatchWriter:
             if self._waits_left <= 0:
                 raise StorageUnavailable("the ledger's tables are locked by another session")
             try:
-                if self._held_until:
-                    await self._ensure_not_held(batch)
+                if self._busy_until:
+                    await self._ensure_not_busy(batch)
                 return await self._commit_once(batch)
             except StaleContext:
                 if tried == tries_max:
                     raise
             except LockTimedOut as error:
-                await self._raise_if_held({wallet for request in batch for wallet in self._wallets_of(request)})
+                await self._raise_if_busy({wallet for request in batch for wallet in self._wallets_of(request)})
                 # Nobody holds a wallet, so it is a reference, of an unfinished database transaction: find whose, by
                 # as many waits as that takes. More, and it is no reference but a table, and everybody's trouble.
                 self._waits_left -= 1

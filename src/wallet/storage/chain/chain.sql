@@ -65,9 +65,9 @@ SELECT height, seq, hash FROM seals WHERE shard = $1 ORDER BY height DESC LIMIT 
 -- in:  $1 shard smallint, $2 the seq of the last link bigint, $3 how many at most
 -- out: stable batches that have no link yet, in order
 SELECT b.seq, b.id, b.created_at, b.transactions, b.root
-  FROM watermarks AS mark
-  JOIN batches AS b ON b.shard = mark.shard AND b.seq > $2 AND b.seq <= mark.seq
- WHERE mark.shard = $1
+  FROM watermarks AS watermark
+  JOIN batches AS b ON b.shard = watermark.shard AND b.seq > $2 AND b.seq <= watermark.seq
+ WHERE watermark.shard = $1
  ORDER BY b.seq
  LIMIT $3;
 

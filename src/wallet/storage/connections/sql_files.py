@@ -21,3 +21,12 @@ def load_statements(file_name: str) -> Mapping[str, str]:
     if len(set(names)) < len(names):
         raise ValueError(f"{file_name}: a name is given twice")
     return MappingProxyType({name: body.strip().removesuffix(";") for name, body in zip(names, bodies, strict=True)})
+
+
+def over(statement: str, **relations: str) -> str:
+    """The statement, with what it names as relations made by other statements: one text for what they have in common.
+
+    As if they were written inside it: PostgreSQL plans all of it as one.
+    """
+    made = ", ".join(f"{name} AS NOT MATERIALIZED ({each})" for name, each in relations.items())
+    return f"WITH {made} {statement}"

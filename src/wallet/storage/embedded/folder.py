@@ -138,7 +138,7 @@ def major_of(data_dir: Path) -> int | None:
 def begin_initdb(data_dir: Path, account: Account) -> Path:
     """An empty folder inside `data_dir` for initdb. Removes what an earlier, interrupted initdb has left."""
     if (data_dir / UNFINISHED).exists():  # initdb was not finished, so there is no data: PG_VERSION arrives last
-        # The mark is removed last: without it, the rest would count as another program's files.
+        # The marker is removed last: without it, the rest would count as another program's files.
         for left in sorted(data_dir.iterdir(), key=lambda each: each.name == UNFINISHED):
             shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
     data_dir.chmod(0o700)

@@ -1,5 +1,5 @@
 """Questions that change nothing: lists, balances, statements, a wallet at an instant. service/access decides who may
 ask.
 
-Begin with resources (users, wallets, assets) and listings (transactions, entries, declines).
+Begin with resources (users, wallets, assets) and walks (lists of transactions).
 """

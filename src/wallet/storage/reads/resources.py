@@ -15,6 +15,7 @@ from wallet.errors import ensure
 from wallet.ledger.model import AssetId, WalletId, WalletKind
 from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
+from wallet.storage.reads.entries import EntryReads
 from wallet.storage.reads.holdings import HoldingReads
 from wallet.storage.reads.listings import ListingReads
 
@@ -100,7 +101,7 @@ class WalletFilter:
     member: tuple[str, str] | None = None
 
 
-class ReadStore(ListingReads, HoldingReads):
+class ReadStore(ListingReads, EntryReads, HoldingReads):
     """All of these reads in one: what edges ask for by id, and by the page."""
 
     async def user(self, user_id: UUID) -> User | None:
@@ -119,9 +120,16 @@ class ReadStore(ListingReads, HoldingReads):
     async def wallet(self, wallet_id: WalletId) -> Wallet | None:
         return await self._pool.ask(lambda shard: find_wallet(shard, wallet_id))
 
-    async def wallets(self, wanted: WalletFilter, *, before: WalletId | None, limit: int) -> Sequence[Wallet]:
-        """By descending id: newest first, but for ids that were not made by the service."""
-        name, along = _wallets_along(wanted)
+    async def wallets(
+        self,
+        wanted: WalletFilter,
+        *,
+        own: Sequence[WalletId] | None = None,
+        before: WalletId | None,
+        limit: int,
+    ) -> Sequence[Wallet]:
+        """By descending id: newest first, but for ids that were not made by the service. `own`: only of these."""
+        name, along = _wallets_along(wanted, own)
 
         async def read(shard: Shard) -> Sequence[Wallet]:
             ids = await shard.fetch(_SQL[f"list_wallet_ids{name}"], *along, before, limit)
@@ -174,8 +182,10 @@ async def find_asset(shard: Shard, asset_id: AssetId) -> AssetSummary | None:
     return None if row is None else _asset(row)
 
 
-def _wallets_along(wanted: WalletFilter) -> tuple[str, tuple[object, ...]]:
+def _wallets_along(wanted: WalletFilter, own: Sequence[WalletId] | None) -> tuple[str, tuple[object, ...]]:
     """Which list of ids (the rest of its name), and what it goes along."""
+    if own is not None:
+        return "_among", (own, wanted.user_id, wanted.label, *(wanted.member or (None, None)))
     if wanted.member is not None:
         return "_by_metadata", wanted.member
     if wanted.label is not None:

@@ -115,6 +115,24 @@ SELECT owner_id AS id
  ORDER BY owner_id DESC
  LIMIT $5;
 
+-- name: list_wallet_ids_among
+-- in:  $1 shard smallint, $2 wallets uuid[]; filters, each or null: $3 user uuid, $4 label, $5 key and $6 value of
+--      metadata; $7 last id seen uuid or null, $8 rows at most
+-- out: ids of those of these wallets that fit, descending
+SELECT w.id
+  FROM wallets AS w
+ WHERE w.shard = $1
+   AND w.id = ANY($2::uuid[])
+   AND ($3::uuid IS NULL OR w.user_id = $3)
+   AND ($4::text IS NULL OR w.label = $4)
+   AND ($5::text IS NULL OR EXISTS (
+        SELECT FROM metadata_members AS m
+         WHERE m.shard = $1 AND m.owner_kind = 'w' AND m.key = $5 AND m.value = $6 AND m.owner_id = w.id
+       ))
+   AND ($7::uuid IS NULL OR w.id < $7)
+ ORDER BY w.id DESC
+ LIMIT $8;
+
 -- name: list_assets
 -- in:  $1 shard smallint, $2 the one wanted integer or null, $3 last id seen integer or null, $4 rows at most
 -- out: assets in order of id, with the balances of their system wallets as numeric

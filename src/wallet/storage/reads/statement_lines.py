@@ -86,7 +86,7 @@ class Opened(NamedTuple):
 
     summary: Summary
     bounds: PositionBounds
-    mark: LastLine
+    last_line: LastLine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,18 +126,18 @@ class StatementStore(Store):
         return await self._pool.ask(read)
 
     async def lines(
-        self, wallet_id: WalletId, period: Period, bounds: PositionBounds, mark: LastLine, *, limit: int
+        self, wallet_id: WalletId, period: Period, bounds: PositionBounds, last_line: LastLine, *, limit: int
     ) -> Sequence[StatementLine]:
-        """Those after the mark: by position on the posted axis, by time of effect and position on the other."""
+        """Those after `last_line`: by position on the posted axis, by time of effect and position on the other."""
 
         async def read(shard: Shard) -> Sequence[StatementLine]:
-            posted = await shard.fetch(_SQL["list_lines"], *self._posted(wallet_id, period, bounds, mark), limit)
+            posted = await shard.fetch(_SQL["list_lines"], *self._posted(wallet_id, period, bounds, last_line), limit)
             if period.axis is Axis.POSTED:
                 return [_line(row, row["balance_after"]) for row in posted]
             backdated = await shard.fetch(
-                _SQL["list_backdated_lines"], *self._backdated(wallet_id, period, bounds, mark), limit
+                _SQL["list_backdated_lines"], *self._backdated(wallet_id, period, bounds, last_line), limit
             )
-            return _merged(posted, backdated, mark.balance)[:limit]
+            return _merged(posted, backdated, last_line.balance)[:limit]
 
         return await self._pool.ask(read)
 
@@ -149,8 +149,8 @@ class StatementStore(Store):
         opening, _, _ = await find_balance(shard, subject, start, axis)
         closing, _, _ = await find_balance(shard, subject, end, axis)
         bounds = PositionBounds(end.last, subject.position_max)
-        mark = LastLine(start.whole, before, _AFTER_ALL, opening if subject.locked else None)
-        sums = await self._sums(shard, subject.id, period, bounds, mark)
+        last_line = LastLine(start.whole, before, _AFTER_ALL, opening if subject.locked else None)
+        sums = await self._sums(shard, subject.id, period, bounds, last_line)
         summary = Summary(
             wallet_id=subject.id,
             asset_code=subject.asset_code,
@@ -162,37 +162,41 @@ class StatementStore(Store):
             debits=None if sums is None else sums[1],
             is_final=view.is_final and axis is Axis.POSTED,
         )
-        return Opened(summary, bounds, mark)
+        return Opened(summary, bounds, last_line)
 
     async def _sums(
-        self, shard: Shard, wallet_id: WalletId, period: Period, bounds: PositionBounds, mark: LastLine
+        self, shard: Shard, wallet_id: WalletId, period: Period, bounds: PositionBounds, last_line: LastLine
     ) -> tuple[int, int] | None:
         limit = self.summed_max + 1
-        rows = [await shard.fetchrow(_SQL["sum_lines"], *self._posted(wallet_id, period, bounds, mark), limit)]
+        rows = [await shard.fetchrow(_SQL["sum_lines"], *self._posted(wallet_id, period, bounds, last_line), limit)]
         if period.axis is Axis.EFFECTIVE:
-            parameters = self._backdated(wallet_id, period, bounds, mark)
+            parameters = self._backdated(wallet_id, period, bounds, last_line)
             rows.append(await shard.fetchrow(_SQL["sum_backdated_lines"], *parameters, limit))
         if any(row["seen"] > self.summed_max for row in rows):
             return None
         return sum(int(row["credits"]) for row in rows), sum(int(row["debits"]) for row in rows)
 
-    def _posted(self, wallet_id: WalletId, period: Period, bounds: PositionBounds, mark: LastLine) -> Sequence[Any]:
+    def _posted(
+        self, wallet_id: WalletId, period: Period, bounds: PositionBounds, last_line: LastLine
+    ) -> Sequence[Any]:
         is_effective = period.axis is Axis.EFFECTIVE
         return (
-            wallet_id, mark.position, bounds.posted_upto, period.since, period.until, is_effective,
+            wallet_id, last_line.position, bounds.posted_upto, period.since, period.until, is_effective,
         )  # fmt: skip
 
-    def _backdated(self, wallet_id: WalletId, period: Period, bounds: PositionBounds, mark: LastLine) -> Sequence[Any]:
+    def _backdated(
+        self, wallet_id: WalletId, period: Period, bounds: PositionBounds, last_line: LastLine
+    ) -> Sequence[Any]:
         return (
-            wallet_id, mark.backdated_at, mark.backdated_position, period.until, bounds.known_upto,
+            wallet_id, last_line.backdated_at, last_line.backdated_position, period.until, bounds.known_upto,
         )  # fmt: skip
 
 
-def next_mark(mark: LastLine, line: StatementLine, axis: Axis) -> LastLine:
-    """The mark after one more line."""
+def last_line_after(last_line: LastLine, line: StatementLine, axis: Axis) -> LastLine:
+    """`last_line` after one more line."""
     if axis is Axis.POSTED or line.effective_at == line.created_at:
-        return mark._replace(position=line.position, balance=line.balance_after)
-    return LastLine(mark.position, line.effective_at, line.position, line.balance_after)
+        return last_line._replace(position=line.position, balance=line.balance_after)
+    return LastLine(last_line.position, line.effective_at, line.position, line.balance_after)
 
 
 def _merged(posted: Sequence[Any], backdated: Sequence[Any], balance: int | None) -> list[StatementLine]:

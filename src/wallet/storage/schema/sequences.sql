@@ -33,11 +33,11 @@ SELECT taken.last_value + taken.is_called::integer AS next_number,  -- noqa: RF0
 --      batches that are there, for a batch that was rolled back has taken its seq
 SELECT taken.last_value + taken.is_called::integer AS next_number,  -- noqa: RF01
        (SELECT max(greatest(
-                   mark.seq,
-                   (SELECT max(b.seq) FROM batches AS b WHERE b.shard = mark.shard),
-                   (SELECT max(link.seq) FROM seals AS link WHERE link.shard = mark.shard)
+                   watermark.seq,
+                   (SELECT max(b.seq) FROM batches AS b WHERE b.shard = watermark.shard),
+                   (SELECT max(link.seq) FROM seals AS link WHERE link.shard = watermark.shard)
                ))
-          FROM watermarks AS mark) AS last_number
+          FROM watermarks AS watermark) AS last_number
   FROM {sequence} AS taken;  -- noqa: PRS
 
 -- name: look_at_declines

@@ -5,8 +5,8 @@
 -- out: a row per snapshot appended
 -- why: only up to the watermark, where no delta can appear any more; so two leaders can only append the same
 INSERT INTO system_snapshots (upto_seq, created_at, shard, wallet_id, balance)
-SELECT mark.seq, clock_timestamp(), mark.shard, wallet.id, coalesce(latest.balance, 0) + later.amount
-  FROM watermarks AS mark
+SELECT watermark.seq, clock_timestamp(), watermark.shard, wallet.id, coalesce(latest.balance, 0) + later.amount
+  FROM watermarks AS watermark
  CROSS JOIN assets
  CROSS JOIN LATERAL unnest(ARRAY[treasury_wallet_id, revenue_wallet_id, breakage_wallet_id]) AS wallet (id)
   LEFT JOIN LATERAL (
@@ -20,8 +20,8 @@ SELECT mark.seq, clock_timestamp(), mark.shard, wallet.id, coalesce(latest.balan
         SELECT count(*) AS deltas, sum(amount) AS amount
           FROM system_deltas
          WHERE shard = $1 AND wallet_id = wallet.id
-           AND seq > coalesce(latest.upto_seq, 0) AND seq <= mark.seq
+           AND seq > coalesce(latest.upto_seq, 0) AND seq <= watermark.seq
        ) AS later
- WHERE mark.shard = $1 AND later.deltas >= $2
+ WHERE watermark.shard = $1 AND later.deltas >= $2
 ON CONFLICT DO NOTHING
 RETURNING wallet_id;

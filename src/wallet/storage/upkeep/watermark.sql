@@ -5,9 +5,9 @@
 -- in:  $1 shard smallint
 -- out: last_seq: the last seq that any batch has taken, committed or not; watermark_seq
 SELECT CASE WHEN taken.is_called THEN taken.last_value ELSE taken.last_value - 1 END AS last_seq,
-       mark.seq AS watermark_seq
-  FROM batch_seq AS taken, watermarks AS mark
- WHERE mark.shard = $1;
+       watermark.seq AS watermark_seq
+  FROM batch_seq AS taken, watermarks AS watermark
+ WHERE watermark.shard = $1;
 
 -- name: take_xid
 -- out: an xid, as text, that is committed when this returns, and the time it was taken at
@@ -23,11 +23,11 @@ WITH fence AS MATERIALIZED (
     SELECT pg_snapshot_xmin(pg_current_snapshot()) > $3::text::xid8 AS is_stable
 ),
 moved AS (
-    UPDATE watermarks AS mark
+    UPDATE watermarks AS watermark
        SET seq = $2, moved_at = $4
       FROM fence
-     WHERE fence.is_stable AND mark.shard = $1 AND mark.seq < $2
-    RETURNING mark.seq
+     WHERE fence.is_stable AND watermark.shard = $1 AND watermark.seq < $2
+    RETURNING watermark.seq
 )
 SELECT fence.is_stable,
        coalesce((SELECT seq FROM moved), (SELECT seq FROM watermarks WHERE shard = $1)) AS watermark_seq

@@ -60,7 +60,7 @@ judged AS MATERIALIZED (
            ) AS first ON true
      CROSS JOIN LATERAL (
             SELECT t.type IN ('topup', 'bonus', 'grant', 'spend', 'transfer', 'capture')
-                   OR (t.type = 'claim_redeem' AND t.hold_id IS NOT NULL) AS is_by_amount,
+                   OR (t.type IN ('claim_redeem') AND t.hold_id IS NOT NULL) AS is_by_amount,
                    t.type IN ('refund', 'expiry', 'merge', 'hold', 'void', 'increase', 'extend')
                    OR (t.type IN ('claim_place', 'claim_cancel') AND t.hold_id IS NOT NULL) AS is_never
            ) AS original

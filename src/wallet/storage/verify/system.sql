@@ -127,7 +127,7 @@ WITH along AS (
 ),
 judged AS MATERIALIZED (
     SELECT along.upto_seq, along.balance, coalesce(along.balance_before, 0) + since.amount AS balance_expected,
-           mark.seq AS watermark_seq
+           watermark.seq AS watermark_seq
       FROM along
      CROSS JOIN LATERAL (
             SELECT coalesce(sum(amount), 0) AS amount
@@ -136,7 +136,7 @@ judged AS MATERIALIZED (
                AND (along.seq_before IS NULL OR seq > along.seq_before)
                AND seq <= along.upto_seq
            ) AS since
-      LEFT JOIN watermarks AS mark ON mark.shard = $1
+      LEFT JOIN watermarks AS watermark ON watermark.shard = $1
      WHERE $3::bigint IS NULL OR along.upto_seq > $3
 )
 (SELECT 2 AS law, 'snapshot_is_the_sum_of_deltas' AS check_name,

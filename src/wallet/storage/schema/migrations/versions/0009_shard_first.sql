@@ -1,4 +1,4 @@
--- Every key of a table of the ledger begins with the shard, and so do the indexes of what is due (docs/adr/0034).
+-- Every key of a table of the ledger begins with the shard, and so do the indexes of what is due (docs/adr/0036).
 ALTER TABLE declines DROP CONSTRAINT declines_pk, ADD CONSTRAINT declines_pk PRIMARY KEY (shard, id);
 
 DROP INDEX wallets_due_ix;

@@ -1,4 +1,4 @@
-"""Portions of a batch or an import: items that are read together, decided in one database transaction, and answered.
+"""Chunks of a batch or an import: items that are read together, decided in one database transaction, and answered.
 
 Reading and answering make way for others in this process after every few items.
 """
@@ -97,7 +97,7 @@ def _with(item: Item, admitted: Admitted | WalletError) -> Item:
     return item._replace(request=admitted)
 
 
-class Portion:
+class ItemChunk:
     """Items under way."""
 
     def __init__(self, items: Sequence[Item], chunk: Chunk) -> None:
@@ -105,7 +105,7 @@ class Portion:
         self._chunk = chunk
 
     @classmethod
-    async def begin(cls, bulk: Bulk, items: Sequence[Item]) -> "Portion":
+    async def begin(cls, bulk: Bulk, items: Sequence[Item]) -> "ItemChunk":
         """Have the items decided, in order, after all that was begun before. Waits for a place in the queue."""
         requests = [item.request for item in items if item.denied is None and not isinstance(item.request, Malformed)]
         return cls(items, await bulk.begin(requests))
