@@ -79,20 +79,6 @@ SELECT id, origin, reference_id, fingerprint, type, metadata, created_at, effect
   FROM transactions
  WHERE shard = $1 AND id = ANY($2::uuid[]);
 
--- name: load_entries
--- in:  $1 shard smallint, $2 transaction ids uuid[]
--- out: their entries, in order of leg within each
--- why: only where a reference came back; its first answer is given again whole
-SELECT e.transaction_id, e.leg, e.wallet_id, e.asset_id, e.direction, e.amount, e.position, e.balance_after
-  FROM unnest($2::uuid[]) AS wanted (id)
- CROSS JOIN LATERAL (
-        SELECT transaction_id, leg, wallet_id, asset_id, direction, amount, position, balance_after
-          FROM ledger_entries
-         WHERE shard = $1 AND transaction_id = wanted.id
-        OFFSET 0
-       ) AS e
- ORDER BY e.transaction_id, e.leg;
-
 -- name: write_batch
 -- in:  $1 shard, $2 batch id, $3 decided_at,
 --      transactions that are nothing but a row and entries (the others: write_more): $4 ids, $5 origins, $6 references, $7 types, $8 fingerprints, $9 metadata;

@@ -133,5 +133,5 @@ async def _load_strangers(
 
 async def _load_known(shard: Shard, ids: Sequence[TransactionId]) -> Mapping[ReferenceKey, Posted]:
     rows = await shard.fetch(_SQL["load_known"], ids)
-    known = await load_posted(shard, _SQL["load_entries"], rows)
+    known = await load_posted(shard, rows)
     return {(posted.origin, posted.reference_id): posted for posted in known}

@@ -47,7 +47,6 @@ from wallet.storage.rows.claims import claim_of
 from wallet.storage.rows.posted import AT_ONCE_ROWS_MAX, load_posted
 
 _SQL = load_statements("batch/load_special.sql")
-_LOAD_ENTRIES: Final = load_statements("batch/commit.sql")["load_entries"]
 _CATEGORY_BY_NAME: Final = {category.value: category for category in LotCategory}
 _STATUS_BY_NAME: Final = {status.value: status for status in HoldStatus}
 _new: Final[Any] = tuple.__new__
@@ -203,7 +202,7 @@ class _Loader:
             await self._shard.execute(_SQL["make_refund_states"], list(refunded))
             wanted |= {row["original_id"] for row in await self._fetch("lock_refund_states", list(refunded))}
         rows = await self._fetch("load_originals", list(wanted))
-        posted = await load_posted(self._shard, _LOAD_ENTRIES, rows)
+        posted = await load_posted(self._shard, rows)
         return {
             each.id: Original(each, row["refunded"], row["refunds"]) for each, row in zip(posted, rows, strict=True)
         }

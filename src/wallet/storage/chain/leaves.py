@@ -13,7 +13,7 @@ from uuid import UUID
 
 import asyncpg
 
-from wallet.errors import BadData, StorageUnavailable
+from wallet.errors import BadData
 from wallet.ledger.audit import (
     Record,
     Salts,
@@ -36,10 +36,10 @@ from wallet.ledger.model import Entry, HoldStep, Lot, LotCategory, LotMove, Post
 from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.rows.details import changes_text
+from wallet.storage.rows.secrets import find_secret
 
 _SQL: Final = load_statements("chain/chain.sql")
 _OF_TRANSACTIONS: Final = ("find_entries", "find_steps", "find_lots", "find_moves")
-_FIND_SECRET: Final = load_statements("reads/resources.sql")["find_secret"]
 UNREADABLE: Final = (
     ArithmeticError, AttributeError, LookupError, TypeError, ValueError, struct.error, asyncpg.DataError,
 )  # fmt: skip
@@ -50,10 +50,7 @@ _CATEGORY_BY_NAME: Final = {category.value: category for category in LotCategory
 
 async def read_salts(connection: asyncpg.Connection) -> Salts:
     """The salts of the leaves of this database. They never change. Raises StorageUnavailable if they are missing."""
-    secret = await connection.fetchval(_FIND_SECRET, "audit_salt")
-    if secret is None:
-        raise StorageUnavailable("the database is not set up for this release (audit_salt)")
-    return Salts(secret)
+    return Salts(await find_secret(connection, "audit_salt"))
 
 
 def leaves_of(decision: Decision, details: Mapping[TransactionId, str], at: datetime, salts: Salts) -> list[bytes]:

@@ -11,13 +11,13 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from wallet.errors import ensure
 from wallet.ledger.model import AssetId, WalletId, WalletKind
 from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.reads.entries import EntryReads
 from wallet.storage.reads.holdings import HoldingReads
 from wallet.storage.reads.listings import ListingReads
+from wallet.storage.rows.secrets import find_secret
 
 _SQL: Final = load_statements("reads/resources.sql")
 
@@ -156,10 +156,7 @@ class ReadStore(ListingReads, EntryReads, HoldingReads):
 
     async def cursor_key(self) -> bytes:
         """The key that all processes sign cursors with."""
-        rows = await self._pool.ask(lambda shard: shard.connection.fetch(_SQL["find_secret"], "cursors"))
-        ensure(len(rows) == 1, "the database has no secret for cursors")
-        key: bytes = rows[0]["secret"]
-        return key
+        return await self._pool.ask(lambda shard: find_secret(shard.connection, "cursors"))
 
 
 async def find_user(shard: Shard, user_id: UUID) -> User | None:

@@ -171,10 +171,3 @@ SELECT a.id, a.code, a.scale, a.max_supply, a.draw_order, a.on_refund_to_expired
    AND ($3::integer IS NULL OR a.id > $3::integer)
  ORDER BY a.id
  LIMIT $4;
-
--- name: find_secret
--- in:  $1 name text
--- out: the secret that all processes share, or no row
-SELECT secret
-  FROM service_secrets
- WHERE name = $1;
