@@ -33,7 +33,7 @@ from wallet.service.writes.committer import Committer
 from wallet.service.writes.ordered_committer import BATCHES_AT_ONCE, OrderedCommitter
 from wallet.service.writes.ordered_committer import PORTIONS_MAX as BULK_PORTIONS_MAX
 from wallet.settings import Settings
-from wallet.storage.batch.aside import GROUP_LINES_AT_ONCE_MAX, SizedWriter, WriterAside
+from wallet.storage.batch.sized_writer import GROUP_LINES_AT_ONCE_MAX, SizedWriter, ThreadWriter
 from wallet.storage.batch.wallets_to_lock import wallets_locked
 from wallet.storage.batch.writer import PORTIONS_MAX, BatchWriter
 from wallet.storage.connections.database import Database
@@ -66,10 +66,10 @@ def make_service(settings: Settings) -> WalletService:
         observe_depth=telemetry.queue_depth.set,
     )
     # A writer of its own, so that a large batch does not occupy one of the writers of small movements.
-    aside = WriterAside(*make_writers(1, BULK_PORTIONS_MAX, is_aside=True))
+    in_thread = ThreadWriter(*make_writers(1, BULK_PORTIONS_MAX, is_in_thread=True))
     bulk_writers = make_writers(BATCHES_AT_ONCE, BULK_PORTIONS_MAX, group_lines_at_once=GROUP_LINES_AT_ONCE_MAX)
     bulk = OrderedCommitter(
-        [SizedWriter(each, aside) for each in bulk_writers],
+        [SizedWriter(each, in_thread) for each in bulk_writers],
         queue_depth_max=max(QUEUE_ITEMS_MAX, CHUNKS_QUEUED_MAX * settings.bulk_items_max),
         batch_items_max=settings.bulk_items_max,
         wallets_of=lambda request: wallets_locked(request, assets),

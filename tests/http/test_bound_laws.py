@@ -1,4 +1,4 @@
-"""Whatever happens in a ledger, a bound key hears of its own wallets only, and of all others as if they were not there.
+"""In any ledger, a bound key hears of its own wallets only, and of all others as if they did not exist.
 
 Wallets of others have balances, limits and holds of thirteen digits and more; the caller's own, and all that is moved,
 have few. So a number that is long is one that nobody should have been told.
@@ -45,9 +45,11 @@ class Town:
     others: list[str]
     holds: list[str]
     transactions: list[str]
+    claims: list[str]
+    codes: list[str]
 
     def secret(self, answer: Any, *, name: str = "") -> Iterator[Any]:
-        """What of an answer to the caller it should not have been told."""
+        """The parts of an answer that the caller should not have been told."""
         if isinstance(answer, dict):
             for key, each in answer.items():
                 yield from self.secret(each, name=key)
@@ -73,7 +75,7 @@ class Town:
 
 
 def _read(cursor: str) -> str:
-    """What anybody can read in a cursor."""
+    """The part of a cursor that anybody can read."""
     return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))[1:-16].decode()
 
 
@@ -84,14 +86,24 @@ async def a_town(api: Api, *, by_wallets: bool) -> Town:
     await changed(api, others[1], max_balance=HUGE + 20)
     binding: dict[str, Any] = {"wallet_ids": list(me.own)} if by_wallets else {"user_id": me.id}
     client = await keyed(api, *READ_AND_SPEND, **binding)
-    town = Town(api=api, client=client, own=list(me.own), others=others, holds=[], transactions=[])
+    town = Town(api=api, client=client, own=list(me.own), others=others, holds=[], transactions=[], claims=[], codes=[])
     town.holds.append((await held(api, others[0], HUGE // 2))["id"])
+    await claimed(town, others[0], 3, uses=HUGE // 10**10)
     return town
+
+
+async def claimed(town: Town, wallet: str, amount: int, **fields: Any) -> None:
+    answer = await town.api.post("/claims", movement(amount, wallet_id=wallet, **fields))
+    if answer.status_code == 201:
+        town.claims.append(answer.json()["id"])
+        town.codes.append(answer.json()["code"])
 
 
 async def happen(town: Town, data: st.DataObject) -> None:
     """Something that the back end does."""
-    kind = data.draw(st.sampled_from(("transfer", "hold", "bonus", "refund", "merge", "capture", "freeze")))
+    kind = data.draw(
+        st.sampled_from(("transfer", "hold", "bonus", "refund", "merge", "capture", "freeze", "claim", "redeem"))
+    )
     any_of = st.sampled_from([*town.own, *town.others])
     source, target = data.draw(st.tuples(any_of, any_of))
     if kind == "transfer":
@@ -100,6 +112,12 @@ async def happen(town: Town, data: st.DataObject) -> None:
         answer = await town.api.post("/holds", movement(data.draw(amounts), wallet_id=source, target_wallet_id=target))
         if answer.status_code == 201:
             town.holds.append(answer.json()["id"])
+    elif kind == "claim":
+        await claimed(town, source, data.draw(amounts), once_per_user=data.draw(st.booleans()))
+        return
+    elif kind == "redeem":
+        code = data.draw(st.sampled_from(town.codes))
+        answer = await town.api.post("/claims/redeem", step(code=code, wallet_id=target))
     elif kind == "bonus":
         body = movement(data.draw(amounts), lot={"category": "promotional"})
         answer = await town.api.post(f"/wallets/{target}/bonus", body)
@@ -118,13 +136,14 @@ async def happen(town: Town, data: st.DataObject) -> None:
 
 
 async def ask(town: Town, data: st.DataObject) -> None:
-    """Something that the caller tries. What is not its own might as well not be there."""
+    """Something that the caller tries. Wallets that are not its own might as well not exist."""
     anything = [*town.own, *town.others, GOLD_TREASURY, GOLD_REVENUE]
     source, target = data.draw(st.tuples(st.sampled_from(anything), st.sampled_from(anything)))
     amount, dry = data.draw(st.one_of(amounts, st.just(10**6))), data.draw(st.booleans())
     on = data.draw(st.sampled_from([None, source, target]))
     conditions = {} if on is None else {"conditions": [{"wallet_id": on, "min_balance": 1, "max_balance": HUGE}]}
     hold = data.draw(st.sampled_from(town.holds))
+    code, claim = data.draw(st.sampled_from([*town.codes, "no code"])), data.draw(st.sampled_from(town.claims))
     path, body = data.draw(
         st.sampled_from(
             [
@@ -133,6 +152,9 @@ async def ask(town: Town, data: st.DataObject) -> None:
                 ("/holds", movement(amount, wallet_id=source, target_wallet_id=target, dry_run=dry)),
                 (f"/holds/{hold}/capture", step(amount=amount, dry_run=dry)),
                 (f"/holds/{hold}/void", step(dry_run=dry)),
+                ("/claims", movement(amount, wallet_id=source, dry_run=dry)),
+                ("/claims/redeem", step(code=code, wallet_id=source, dry_run=dry)),
+                (f"/claims/{claim}/cancel", step(dry_run=dry)),
                 ("/transactions", transaction(leg(source, "debit", amount), leg(target, "credit", amount))),
             ]
         )
@@ -145,7 +167,9 @@ async def ask(town: Town, data: st.DataObject) -> None:
     if path != "/batches" and answer.status_code < 300:
         town.transactions += [answer.json()["id"]] if "entries" in answer.json() and not dry else []
         again = town.check(await town.client.post(path, body))
-        assert dry or again.content == answer.content
+        # The code of a claim is in its first answer only.
+        first = {name: each for name, each in answer.json().items() if name != "code"}
+        assert dry or (again.json() == first if path == "/claims" else again.content == answer.content)
     if source not in town.own and source in path + json.dumps(body):
         nobody = str(uuid4())
         other = json.loads(json.dumps(body).replace(source, nobody).replace('"ref-', '"ref-again-'))
@@ -181,6 +205,8 @@ async def read_everything(town: Town) -> None:
         town.check(await town.client.get(f"/transactions?wallet_id={wallet}"))
     for hold in town.holds:
         town.check(await town.client.get(f"/holds/{hold}"))
+    for claim in town.claims:
+        town.check(await town.client.get(f"/claims/{claim}"))
     for each in town.transactions:
         answer = town.check(await town.client.get(f"/transactions/{each}"))
         whole = await town.api.json(f"/transactions/{each}")

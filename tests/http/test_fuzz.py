@@ -11,7 +11,7 @@ import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.http.asked import held
+from tests.http.asked import held, movement
 from tests.http.client import EREN_WALLET, GOLD_REVENUE, MIKASA, MIKASA_WALLET, NOBODY
 from tests.http.conftest import Lanes
 from wallet.bootstrap import openapi_bytes
@@ -49,6 +49,14 @@ GOOD: dict[str, bytes] = {
     "/holds/{hold_id}/void": b'{"reference_id":"f8","dry_run":true}',
     "/holds/{hold_id}/increase": b'{"reference_id":"f9","amount":"1"}',
     "/holds/{hold_id}/extend": b'{"reference_id":"f10","expires_in_seconds":600}',
+    "/claims": json.dumps(
+        {"reference_id": "f13", "wallet_id": MIKASA_WALLET, "amount": "1", "asset_code": "gold", "uses": 2,
+         "once_per_user": True, "expires_in_seconds": 60, "metadata": {}}
+    ).encode(),
+    "/claims/redeem": json.dumps(
+        {"reference_id": "f14", "wallet_id": MIKASA_WALLET, "code": "00000-00000-00000-00000-00000", "dry_run": False}
+    ).encode(),
+    "/claims/{claim_id}/cancel": b'{"reference_id":"f15","dry_run":true}',
     "/transactions/{transaction_id}/refund": b'{"reference_id":"f11","amount":1,"force":false}',
     "/wallets/{wallet_id}/merge-into/{target_wallet_id}": b'{"reference_id":"f12","dry_run":true}',
     "/wallets/{wallet_id}/close": b'{"expected_version":1}',
@@ -99,14 +107,16 @@ def documented_statuses() -> dict[str, set[int]]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def named(lanes: Lanes) -> dict[str, str]:
-    """What the paths of routes name, by parameter: all of it is there."""
+    """The ids in the paths of routes, by parameter: all of it is there."""
     api = lanes["framework"]
     spent = await api.moved("spend", MIKASA_WALLET, 100)
     hold = await held(api, await api.wallet(1000), 100)
+    claim = await api.made("/claims", movement(1, wallet_id=await api.wallet(1000)))
     return {
         "wallet_id": MIKASA_WALLET,
         "target_wallet_id": await api.wallet(),
         "hold_id": hold["id"],
+        "claim_id": claim["id"],
         "transaction_id": spent["id"],
     }
 
@@ -133,7 +143,7 @@ async def test_a_mutated_body_gets_an_answer_that_the_document_has_and_no_means_
 
 SEGMENTS = [
     "wallets", "users", "assets", "transactions", "transfers", "ledger-entries", "declines", "balance", "entries",
-    "topup", "spend", "holds", "capture", "void", "refund", "close", "merge-into",
+    "topup", "spend", "holds", "capture", "void", "refund", "close", "merge-into", "claims", "redeem", "cancel",
     "docs", "assets", "openapi.json", "healthz", "", ".", "..", "%00", "%2F", "%FF", MIKASA_WALLET,
     NOBODY, EREN_WALLET.upper(), "1", "-1", "x",
 ]  # fmt: skip

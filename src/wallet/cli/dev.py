@@ -10,7 +10,7 @@ from wallet.bootstrap import make_app
 from wallet.cli.database import data_dir_of, database_of, database_or_embedded
 from wallet.cli.migrate import migrate_when_there
 from wallet.cli.options import SETTING_NAMES, with_settings
-from wallet.http.server.listening import listen, listen_for_metrics
+from wallet.http.server.listeners import listen, listen_for_metrics
 from wallet.http.server.serve import serve
 from wallet.service.demo import MIKASA_WALLET, make_demo_data
 from wallet.settings import Settings

@@ -20,6 +20,7 @@ from wallet.http.operations.kinds import HOT_ENDS
 from wallet.http.operations.perform import Movements
 from wallet.http.operations.wallet_changes import WalletChanges
 from wallet.http.routes.bulk import bulk_routes
+from wallet.http.routes.claims import claim_routes
 from wallet.http.routes.documentation import page_routes
 from wallet.http.routes.history import history_routes
 from wallet.http.routes.holdings import holding_routes
@@ -62,6 +63,7 @@ def make_framework(
         *resource_routes(service, balances),
         *bulk_routes(Batches(service), Imports(service)),
         *holding_routes(service),
+        *claim_routes(service),
         *history_routes(service),
         *receipt_routes(service),
         *statement_routes(service),

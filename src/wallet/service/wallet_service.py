@@ -16,11 +16,13 @@ from wallet.ledger.outcomes import Outcome, Refused
 from wallet.ledger.requests import Request, Single
 from wallet.service.access.acts import ActPages, Acts
 from wallet.service.access.callers import Caller
+from wallet.service.access.guesses import Guesses
 from wallet.service.access.key_ring import CONNECTIONS_MAX, KeyRing
 from wallet.service.access.keys import KeyPages, Keys
 from wallet.service.access.own_reads import OwnReads
 from wallet.service.access.ownership import Ownership
 from wallet.service.access.permissions import Permissions
+from wallet.service.claims import Claims
 from wallet.service.due.sandbox_clock import SandboxClock, ensure_real_time
 from wallet.service.due.settler import Settler
 from wallet.service.keepers.leader import Keepers
@@ -38,6 +40,7 @@ from wallet.service.writes.committer import Committer
 from wallet.storage.chain.evidence import ReceiptStore
 from wallet.storage.connections.database import Database
 from wallet.storage.connections.pooled import ShardPool
+from wallet.storage.reads.claim_codes import ClaimCodeStore
 from wallet.storage.reads.owners import OwnerStore
 from wallet.storage.reads.resources import ReadStore
 from wallet.storage.reads.statement_lines import StatementStore
@@ -69,6 +72,7 @@ class WalletService:
     resources: Resources
     statements: Statements
     receipts: Receipts
+    claims: Claims
     keys: Keys
     key_pages: KeyPages
     acts: Acts
@@ -138,6 +142,7 @@ class WalletService:
         lines = StatementStore(self._pool)
         self.statements = Statements(history, lines, cursors, self._settler)
         self.receipts = Receipts(ReceiptStore(self._pool))
+        self.claims = Claims(ClaimCodeStore(self._pool), Guesses(workers=settings.workers), self.perform)
         self._start_administration(store, cursors)
         self.ring.start(KeyStore(self._keys_pool))
         self.committer.start()

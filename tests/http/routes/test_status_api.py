@@ -1,4 +1,4 @@
-"""What operators and newcomers ask: health, readiness, figures, the document, the page; and HTTP's own manners."""
+"""Questions of operators and newcomers: health, readiness, figures, the document, the page; and HTTP's own manners."""
 
 import asyncio
 import gzip

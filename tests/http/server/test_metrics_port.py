@@ -13,7 +13,7 @@ from tests.e2e.serving import served
 from tests.http.server.test_server import PATIENCE_SECONDS, ask, program, until
 from tests.http.server.tiny_service import make_tiny_application
 from wallet.errors import SettingsInvalid
-from wallet.http.server.listening import listen
+from wallet.http.server.listeners import listen
 from wallet.http.server.metrics_port import CONNECTIONS_MAX
 from wallet.http.server.serve import serve
 from wallet.settings import Settings

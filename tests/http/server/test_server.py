@@ -22,7 +22,7 @@ import pytest
 
 from tests.http.server import tiny_service
 from wallet.errors import SettingsInvalid
-from wallet.http.server.listening import base_url, listen, within_open_files
+from wallet.http.server.listeners import base_url, listen, within_open_files
 from wallet.http.server.serve import serve
 from wallet.http.server.supervisor import RESTART_SECONDS_MAX, restart_seconds
 from wallet.settings import Settings

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from wallet.http.server.listening import listen
+from wallet.http.server.listeners import listen
 from wallet.http.server.serve import Server, serve
 from wallet.settings import Settings
 

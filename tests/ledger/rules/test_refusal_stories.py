@@ -1,4 +1,4 @@
-"""What is refused beyond ordinary movements, and which refusal is the answer when several apply."""
+"""The refusals of special requests, and the answer when several apply."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -24,7 +24,7 @@ dora          COIN  40      0               -
 COIN.treasury COIN  -960    0               -
 """
 
-# What happened before, what is asked then, and what the answer is.
+# The events before, the request, and its answer.
 STORIES = """
 before                                             | asked                                        -> answer
 h: hold alice 10                                   | h: hold alice 10 (again)                     -> replayed
@@ -204,6 +204,20 @@ topup eve 1 lot paid; topup eve 1 lot paid; topup eve 1 lot promotional; topup b
 topup eve 1 lot paid; topup eve 1 lot paid; topup eve 1 lot paid; k: claim bob 9 | c: redeem k eve -> applied
 topup eve 1 lot paid; topup eve 1 lot paid; topup bob 9 lot promotional; topup bob 9 lot promotional in 9; k: claim bob 9 uses 2 | c: redeem k eve -> applied
 topup eve 1 lot paid; topup bob 9 lot promotional; k: claim bob 9 | c: redeem k eve origin ann    -> too_many_lots
+k: claim alice 5; cancel k                         | c: redeem k bob origin ann                   -> claim_not_found
+k: claim alice 5; redeem k cyd                     | c: redeem k bob origin ann                   -> claim_not_found
+k: claim alice 5 in 9; +9                          | c: redeem k bob origin ann                   -> claim_not_found
+k: claim alice 5; change alice freeze_outgoing=yes | c: redeem k bob origin ann                   -> claim_not_found
+k: claim alice 5; cancel k                         | c: redeem k dora origin ann                  -> claim_not_found
+k: claim alice 5; cancel k                         | c: redeem k alice origin ann                 -> claim_not_found
+k: claim alice 5; cancel k; change bob freeze_incoming=yes | c: redeem k bob origin ann           -> claim_not_found
+k: claim alice 5; change alice freeze_outgoing=yes | c: redeem k dora origin ann                  -> claim_not_found
+k: claim alice 5                                   | c: redeem k dora origin ann                  -> asset_mismatch
+k: claim alice 5                                   | c: redeem k alice origin ann                 -> same_wallet
+k: claim alice 5; change bob freeze_incoming=yes   | c: redeem k bob origin ann                   -> wallet_frozen
+k: claim alice 5 uses 2 once; redeem k bob         | c: redeem k bob origin ann                   -> already_redeemed
+k: claim alice 5; merge alice eve                  | c: redeem k bob origin ann                   -> applied
+k: claim alice 5; cancel k                         | c: cancel k origin ann                       -> claim_closed
 k: claim alice 5                                   | x: close alice                               -> wallet_not_empty
 topup eve 5; k: claim eve 5; redeem k bob          | x: close eve                                 -> applied
 k: claim alice 5                                   | r: refund k                                  -> not_refundable
@@ -450,6 +464,14 @@ def test_a_closed_hold_says_how_it_ended(here: World, before: str, status: str) 
 def test_a_closed_claim_says_how_it_ended(here: World, before: str, status: str, asked: str) -> None:
     here = told(here, "k: claim alice 5 in 9", before)
     assert refusal(here, asked).members == (("claim_status", status),)
+
+
+def test_a_bound_caller_hears_of_a_claim_that_is_over_what_it_hears_of_a_code_that_never_was(here: World) -> None:
+    never = refusal(here, "c: redeem k bob origin ann")
+    for before in ("cancel k", "redeem k cyd", "+9", "change alice freeze_outgoing=yes"):
+        over = told(here, "k: claim alice 5 in 9", before)
+        assert refusal(over, "c: redeem k bob origin ann") == never
+        assert refusal(over, "c: redeem k dora origin ann") == never
 
 
 def test_a_version_conflict_says_which_version_the_wallet_has(here: World) -> None:

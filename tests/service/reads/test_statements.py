@@ -29,14 +29,14 @@ class Store:
         return Opened(summary, PositionBounds(LINES, LINES), LastLine(0, None, 0, 0))
 
     async def lines(
-        self, wallet_id: UUID, _period: Period, _bounds: PositionBounds, mark: LastLine, *, limit: int
+        self, wallet_id: UUID, _period: Period, _bounds: PositionBounds, last_line: LastLine, *, limit: int
     ) -> Sequence[StatementLine]:
         self.asked += 1
-        self.asking += mark.position > 0
+        self.asking += last_line.position > 0
         self.asking_most = max(self.asking_most, self.asking)
         await asyncio.sleep(0)
-        self.asking -= mark.position > 0
-        return [_line(at) for at in range(mark.position + 1, min(mark.position + limit, LINES) + 1)]
+        self.asking -= last_line.position > 0
+        return [_line(at) for at in range(last_line.position + 1, min(last_line.position + limit, LINES) + 1)]
 
 
 def _line(position: int) -> StatementLine:

@@ -15,7 +15,7 @@ from wallet.ledger.outcomes import Applied, Grouped, Outcome, RefusalCode, Refus
 from wallet.ledger.requests import ORIGIN_WALLET, ChangeWallet, Group, Leg, Post, Request, Settle, Single
 from wallet.service.writes.bulk import Chunk
 from wallet.service.writes.committer import LEGS_PER_ITEM_MAX, OVERLAP_SECONDS, Committer
-from wallet.storage.batch.aside import Writer
+from wallet.storage.batch.sized_writer import Writer
 
 LEDGER = make_ledger(wallets=2)
 ALICE, BOB = LEDGER.wallets

@@ -15,7 +15,7 @@ from wallet.ledger.footprint import singles
 from wallet.ledger.outcomes import Applied, Outcome, Refused
 from wallet.ledger.requests import Post, Request
 from wallet.service.writes.ordered_committer import OrderedCommitter
-from wallet.storage.batch.aside import Writer
+from wallet.storage.batch.sized_writer import Writer
 from wallet.storage.batch.wallets_to_lock import wallets_locked
 from wallet.storage.rows.asset_cache import AssetCache
 

@@ -1,4 +1,4 @@
-"""What a wallet may be burdened with, in rows: lots that are joined, and counts of what is there."""
+"""The limits on lots and holds, in rows: lots that are joined, and counts of what is there."""
 
 import json
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ from tests.storage.ledgers import (
 from wallet.ledger.batch import Bounds
 from wallet.ledger.outcomes import Applied, Grouped, Refused, Settled
 from wallet.ledger.requests import Group, Request
-from wallet.storage.batch.aside import SizedWriter, WriterAside
+from wallet.storage.batch.sized_writer import SizedWriter, ThreadWriter
 from wallet.storage.batch.writer import BatchWriter
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.rows.asset_cache import AssetCache
@@ -53,7 +53,7 @@ async def writer(database_url: str) -> AsyncIterator[BatchWriter]:
 
 
 async def told(writer: BatchWriter, *batch: Request) -> list[str]:
-    """What became of each request."""
+    """The outcome of each request."""
     answers = await soon(writer.commit(batch))
     return [each.code.value if isinstance(each, Refused) else type(each).__name__.lower() for each in answers]
 
@@ -153,16 +153,18 @@ async def test_a_batch_that_moves_many_lots_to_and_fro_is_decided_in_parts(
     await writer.close()
 
 
-@pytest.mark.parametrize(("most", "is_aside"), [(40, True), (1_000, False)])
+@pytest.mark.parametrize(("most", "is_in_thread"), [(40, True), (1_000, False)])
 async def test_a_group_that_moves_many_lots_to_and_fro_is_decided_aside(
-    connection: asyncpg.Connection, ledger: Ledger, database_url: str, most: int, is_aside: bool
+    connection: asyncpg.Connection, ledger: Ledger, database_url: str, most: int, is_in_thread: bool
 ) -> None:
     alice, bob, *_ = ledger.wallets
-    aside_sizes: list[int] = []
+    thread_sizes: list[int] = []
     database, assets = make_database(database_url), AssetCache()
     at_once = BatchWriter(database, assets, observe=lambda _items, _steps: None, group_lines_at_once=most)
-    aside = BatchWriter(database, assets, observe=lambda items, _steps: aside_sizes.append(items), is_aside=True)
-    writer = SizedWriter(at_once, WriterAside(aside))
+    in_thread = BatchWriter(
+        database, assets, observe=lambda items, _steps: thread_sizes.append(items), is_in_thread=True
+    )
+    writer = SizedWriter(at_once, ThreadWriter(in_thread))
     await soon(writer.commit([promotional(alice, 1, f"lot {n}", expires_in_seconds=600 + n) for n in range(12)]))
     ends = [(alice, bob), (bob, alice)] * 2
     items = tuple(transfer(one, other, 12, f"t{n}") for n, (one, other) in enumerate(ends))
@@ -170,7 +172,7 @@ async def test_a_group_that_moves_many_lots_to_and_fro_is_decided_aside(
     first, grouped, last = await soon(writer.commit(batch))
     assert isinstance(grouped, Grouped)
     assert [type(each) for each in (first, *grouped.outcomes, last)] == [Applied] * 6
-    assert aside_sizes == [1] * is_aside
+    assert thread_sizes == [1] * is_in_thread
     assert sum(remaining for _, remaining, _ in await lots_of(connection, alice)) == 12
     await assert_books_balance(connection)
     await writer.close()

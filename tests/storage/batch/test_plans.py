@@ -95,8 +95,9 @@ UNTIL_ANALYSED: Final = {
     "move_attachments",
     "advance_attachments",
 }
-"""What reads a whole index while nothing at all is known of a table: the server takes a shard for a small part of it.
-Its own ANALYZE, a minute after the first rows at the latest, ends such plans."""
+"""Statements that read a whole index while nothing is known about a table: the server takes a shard for a small part of
+it. Its own ANALYZE, a minute after the first rows at the latest, ends such plans.
+"""
 
 
 @pytest.mark.parametrize("is_analysed", [True, False], ids=["known to be small", "nothing is known"])

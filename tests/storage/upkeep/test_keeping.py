@@ -340,7 +340,7 @@ async def test_the_server_ends_a_session_that_has_said_nothing_for_too_long(data
 
 
 async def until_outgrown(connection: asyncpg.Connection) -> tuple[str, ...]:
-    """What is analysed, once the server has counted what was inserted."""
+    """The analysed tables, once the server has counted the inserted rows."""
     tables: tuple[str, ...] = ()
     async with asyncio.timeout(60):
         while not tables:

@@ -1,4 +1,4 @@
-"""What movements answer: transactions and holds, as their first answer and every later one show them."""
+"""The answers to movements: transactions and holds, as their first answer and every later one show them."""
 
 from collections.abc import Mapping, Sequence
 from typing import assert_never
@@ -25,7 +25,7 @@ class EntryAnswer(Struct, kw_only=True):
 
 
 class DrawnLotAnswer(Struct, kw_only=True):
-    """What was taken from one lot."""
+    """The amount that was taken from one lot."""
 
     lot_id: str
     wallet_id: str
@@ -34,7 +34,7 @@ class DrawnLotAnswer(Struct, kw_only=True):
 
 
 class DrawnAnswer(Struct, kw_only=True):
-    """What the debits of user wallets took, by category and by lot. No sums where they are of several assets."""
+    """The amounts that the debits of user wallets took, by category and by lot. No sums over several assets."""
 
     paid: int | UnsetType = UNSET
     promotional: int | UnsetType = UNSET
@@ -43,11 +43,13 @@ class DrawnAnswer(Struct, kw_only=True):
 
 
 class HoldAnswer(Struct, kw_only=True):
-    """Funds reserved: amount = captured + released + remaining. `id` is null in a dry run that would place it."""
+    """Reserved funds: amount = captured + released + remaining. `id` is null in a dry run that would place the hold.
+    `target_wallet_id` is null if the hold is a claim, whose uses go to the holders of its code.
+    """
 
     id: str | None
     wallet_id: str
-    target_wallet_id: str
+    target_wallet_id: str | None
     asset_code: str
     status: str
     amount: int
@@ -63,7 +65,7 @@ class HoldAnswer(Struct, kw_only=True):
 class TransactionAnswer(Struct, kw_only=True):
     """An accepted movement; a replay equals the first answer field for field. `id` is null in a dry run.
 
-    What is at the end is there where it applies.
+    The fields at the end are present only if they apply.
     """
 
     id: str | None
@@ -96,7 +98,7 @@ class RefundAnswer(Struct, kw_only=True):
 
 
 class TransactionDetailAnswer(TransactionAnswer, kw_only=True):
-    """A transaction, and what was refunded of it since. `refundable`: how much still may be; a general transaction
+    """A transaction, and its refunds so far. `refundable`: the amount that still may be refunded; a general transaction
     is refunded as a whole or not at all.
     """
 
@@ -134,7 +136,7 @@ def transaction_answer(posted: Posted, assets: Mapping[AssetId, Asset], *, dry_r
         for entry in posted.entries
         if entry.direction < 0 and entry.version is not None and entry.wallet_id != assets[entry.asset_id].treasury
     ]
-    # A merge takes lots along as they are: nothing is drawn from them.
+    # A merge carries lots whole: nothing is drawn from them.
     if debits and posted.type != MERGE.name:
         answer.drawn = _drawn_answer(debits, () if posted.details is None else posted.details.drawn)
     if posted.hold_id is not None:
@@ -174,7 +176,7 @@ def hold_answer(hold: Hold, assets: Mapping[AssetId, Asset], *, dry_run: bool = 
     return HoldAnswer(
         id=None if dry_run else str(hold.id),
         wallet_id=str(hold.wallet_id),
-        target_wallet_id=str(asset.revenue if hold.target is None else hold.target),
+        target_wallet_id=None if hold.claim is not None else str(hold.target or asset.revenue),
         asset_code=asset.code,
         status=hold.status.value,
         amount=hold.amount,
@@ -225,7 +227,7 @@ def _drawn_answer(debits: Sequence[Entry], drawn: Sequence[Drawn]) -> DrawnAnswe
     if len({entry.asset_id for entry in debits}) == 1:
         answer.paid = sum(each.amount for each in drawn if each.category is LotCategory.PAID)
         answer.promotional = sum(each.amount for each in drawn if each.category is LotCategory.PROMOTIONAL)
-        # Debits of wallets without lots have nothing but their entries.
+        # Debits of wallets without lots have only their entries.
         answer.main = sum(entry.amount for entry in debits) - answer.paid - answer.promotional
     return answer
 

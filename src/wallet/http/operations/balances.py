@@ -1,4 +1,4 @@
-"""The balance of a wallet, as a whole answer. Both lanes call exactly this."""
+"""The balance of a wallet, as a whole answer. Both lanes call this code."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -23,7 +23,7 @@ class WalletBalances:
         self._service = service
 
     async def balance(self, wallet_id: str, *, caller: Caller, headers: Headers, query: bytes) -> Answer:
-        """Raises WalletError where there is nothing to answer with."""
+        """The whole answer. Raises WalletError if there is none."""
         asked = parameters(query, known=_KNOWN) if query else _NOTHING
         refuse_key(headers)
         amounts_as_strings = AMOUNTS in asked
@@ -39,14 +39,14 @@ class WalletBalances:
         balance = await self._service.balances.balance(wallet_id)
         if balance.is_due:
             await self._service.settle(wallet_id)
-            # Once: what has become due meanwhile is later than the request.
+            # Once is enough: a step that has become due meanwhile is later than the request.
             balance = await self._service.balances.balance(wallet_id)
         return balance
 
     async def _on_an_axis(
         self, wallet_id: str, asked: Mapping[str, str], caller: Caller, *, amounts_as_strings: bool
     ) -> Answer:
-        """At an instant, or on the axis that is not the one by default."""
+        """The balance at an instant, or on the effective axis."""
         at, axis, wrong = None, Axis.POSTED, Wrong()
         id_ = path_id("wallet_id", wallet_id)
         if "at" in asked:

@@ -1,7 +1,7 @@
-"""What the bodies of movements have in common. The bodies are in posts, holds, refunds and wallet_changes.
+"""The fields that the bodies of movements have in common. The bodies are in posts, holds, refunds and wallet_changes.
 
-What is left out is its default, and costs next to nothing. Null is another word for it: where the default is not None,
-both are possible, and mean the same. Only in a WalletChange null has a meaning of its own.
+A field that is left out has its default, and costs next to nothing. Null means the same as leaving the field out, also
+if the default is not None. Only in a WalletChangeBody null has a meaning of its own.
 """
 
 from typing import Annotated, Literal, TypeAlias
@@ -23,7 +23,7 @@ from wallet.ledger.requests import PRIORITY_DEFAULT
 
 
 class ConditionBody(Struct, forbid_unknown_fields=True, kw_only=True):
-    """What must be so of a wallet that takes part: its version before, its balance after the movement."""
+    """A condition on a wallet that takes part: on its version before the movement, or its balance after it."""
 
     wallet_id: Id
     expected_version: Version | None = None
@@ -55,7 +55,7 @@ IsFinal: TypeAlias = Annotated[bool, Meta(description="Release what is left afte
 
 
 class CommonBody(Struct, forbid_unknown_fields=True, kw_only=True):
-    """What requests about a hold, a transaction or a wallet in the path have in common."""
+    """The fields that requests about a hold, a transaction or a wallet in the path have in common."""
 
     reference_id: Reference | UnsetType | None = UNSET
     metadata: Metadata | None = None

@@ -1,6 +1,7 @@
-"""What most movements leave out: from the optional fields of bodies to the ledger's Options.
+"""From the optional fields of bodies, which most movements leave out, to the ledger's Options.
 
-What types cannot say is checked here: fields that need each other or exclude each other, and conditions on strangers.
+This module checks what types cannot: fields that need or exclude each other, and conditions on wallets that take no
+part.
 """
 
 from collections.abc import Collection, Sequence
@@ -21,7 +22,7 @@ _CATEGORIES: Final = {each.value: each for each in LotCategory}
 
 
 class Common(Protocol):
-    """A body whose fields are looked at here."""
+    """A body with the fields that this module reads."""
 
     @property
     def dry_run(self) -> bool | None: ...
@@ -44,7 +45,7 @@ class UpTo(Dated, Protocol):
 
 
 def common_options(body: Common, taking_part: Collection[UUID] | None = None) -> Options:
-    """Of a request that moves nothing from wallet to wallet now. `taking_part`: see conditions."""
+    """The options of a request that moves nothing from wallet to wallet now. `taking_part`: see conditions."""
     if not body.conditions and not body.dry_run:
         return NO_OPTIONS
     return Options(None, conditions(body.conditions, taking_part), bool(body.dry_run))
@@ -53,7 +54,7 @@ def common_options(body: Common, taking_part: Collection[UUID] | None = None) ->
 def dated_options(
     body: Dated, taking_part: Collection[UUID] | None = None, *, lot: body_fields.LotTermsBody | None = None
 ) -> Options:
-    """Of a movement of an exact amount."""
+    """The options of a movement of an exact amount."""
     if body.effective_at is None and not body.conditions and not body.dry_run and lot is None:
         return NO_OPTIONS
     return Options(
@@ -65,7 +66,7 @@ def dated_options(
 
 
 def up_to_options(body: UpTo, asked_for: int | None, taking_part: Collection[UUID] | None = None) -> Options:
-    """Of a movement of up to `asked_for`; None: of all there is."""
+    """The options of a movement of up to `asked_for`; None: of everything."""
     if body.amount_mode != "up_to":
         if body.min_amount is not None:
             raise malformed("min_amount", "Only with amount_mode up_to.")
@@ -93,7 +94,9 @@ def lot_terms(lot: body_fields.LotTermsBody) -> LotTerms:
 def conditions(
     given: Sequence[body_fields.ConditionBody] | None, taking_part: Collection[UUID] | None
 ) -> tuple[Condition, ...]:
-    """Conditions on wallets that take part; None: which these are is not known here, and the ledger's business."""
+    """The conditions on wallets that take part. `taking_part` None: these are unknown here, and the ledger checks
+    them.
+    """
     if not given:
         return ()
     read: list[Condition] = []

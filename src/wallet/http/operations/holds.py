@@ -1,6 +1,6 @@
-"""Holds: what reserves money and what settles what was reserved. Their bodies, their requests, and their records.
+"""Holds and the later steps of holds. Their bodies, their requests, and their records.
 
-See body_fields for what is left out and for null.
+body_fields explains fields that are left out, and null.
 """
 
 from collections.abc import Mapping
@@ -55,7 +55,7 @@ class NewHoldBody(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class VoidBody(CommonBody, kw_only=True):
-    """Release what is left of a hold."""
+    """Release the remaining amount of a hold."""
 
 
 class IncreaseBody(CommonBody, kw_only=True):

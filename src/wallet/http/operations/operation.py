@@ -1,9 +1,10 @@
-"""The record that says all that HTTP knows of one operation that moves or reserves money, and what its parts are.
+"""The record with everything that HTTP knows of one operation that moves or reserves money, and the parts of the
+record.
 
 The records themselves are in posts, holds and refunds; kinds has them all.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -14,8 +15,11 @@ from wallet.http.wire.fields import amount
 from wallet.http.wire.query import path_id
 from wallet.ledger.kinds import Kind
 from wallet.ledger.model import Asset, AssetId, Posted, WalletKind
+from wallet.ledger.outcomes import Outcome
 from wallet.ledger.requests import Single
-from wallet.service.access.callers import Scope
+from wallet.service.access.callers import Caller, Scope
+from wallet.service.claims import Claims
+from wallet.service.writes.claim_commands import ClaimCommands
 from wallet.service.writes.commands import Commands
 
 
@@ -27,21 +31,32 @@ class Target(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """What answers an operation: a type for the document, and what writes it; `write` takes dry_run besides."""
+    """The answer to an operation: its type for the document, and its writer. `write` also takes dry_run, and the fields
+    that only the answer to an operation applied just now has.
+    """
 
     type: type[Struct]
     write: Callable[..., Struct]
 
 
+class Performed(NamedTuple):
+    """An outcome. shown: the fields that only the answer to an operation applied just now has."""
+
+    request: Single
+    outcome: Outcome
+    shown: Mapping[str, Any] = {}
+
+
 class Builder:
-    """What makes ledger requests of decoded bodies. `assets`: those known so far, by code."""
+    """Makes ledger requests from decoded bodies. `assets`: those known so far, by code."""
 
     def __init__(self, commands: Commands, assets: Mapping[str, Asset]) -> None:
         self.commands = commands
+        self.claim_commands = ClaimCommands()
         self._assets = assets
 
     def taking_part(self, code: str, kind: WalletKind, wallet_id: UUID, other: UUID | None) -> Collection[UUID] | None:
-        """Both wallets of a movement. None: the other is a system wallet of an asset that is not known here yet."""
+        """Both wallets of a movement. None: the other one is a system wallet of an asset that is unknown here."""
         if other is None:
             asset = self._assets.get(code)
             return None if asset is None else (wallet_id, asset.system_wallet(kind))
@@ -49,12 +64,13 @@ class Builder:
 
 
 class Operation(NamedTuple):
-    """kind: what the ledger says of it. body: what decodes it. build: makes the request, of the body, the target's id
+    """kind: the ledger's record. body: the type of its body. build: makes the request from the body, the target's id
     and the reference.
 
-    path, target: where it is asked for. scopes: its route needs one of these; what its content needs besides,
-    service.access.kinds says. answered: see Answered. name, description: in the OpenAPI document. is_hot: the fast lane
-    serves it before the framework.
+    path, target: its route. scopes: the route needs one of these; service.access.kinds has the scopes that the content
+    needs besides. answered: see Answered. name, description: in the OpenAPI document. is_hot: the fast lane serves it
+    before the framework. perform: its arguments are the claims, the caller, the body, and the function that makes the
+    request from the facts about the code; None: the service performs the request as it is.
     """
 
     kind: Kind[Any]
@@ -67,10 +83,11 @@ class Operation(NamedTuple):
     name: str
     description: str
     is_hot: bool = False
+    perform: Callable[[Claims, Caller, Any, Callable[[Any], Any]], Awaitable[Performed]] | None = None
 
 
 def _step_answer(posted: Posted, assets: Mapping[AssetId, Asset], *, dry_run: bool) -> Struct:
-    """The hold as the step left it; the transaction where nothing is known of that."""
+    """The hold as the step left it; the transaction if that is not known."""
     if posted.details is None or posted.details.hold is None:
         return transaction_answer(posted, assets, dry_run=dry_run)
     return hold_answer(posted.details.hold, assets, dry_run=dry_run)

@@ -1,7 +1,7 @@
-"""From what a request came to, to an answer: the same for single routes and for the items of batches."""
+"""From the outcome of a request to its answer, in the same way for single routes and for the items of batches."""
 
 from collections.abc import Mapping
-from typing import assert_never
+from typing import Any, Final, assert_never
 
 from wallet.errors import InvariantViolated, OutcomeUnknown
 from wallet.http.operations.kinds import ANSWERS
@@ -11,6 +11,8 @@ from wallet.ledger.model import Asset, AssetId, Posted
 from wallet.ledger.outcomes import Applied, Grouped, Outcome, Predicted, Refused, Replayed, Settled
 from wallet.ledger.requests import Single
 
+_NOTHING: Final[Mapping[str, Any]] = {}
+
 
 def outcome_answer(
     request: Single,
@@ -19,14 +21,15 @@ def outcome_answer(
     *,
     request_id: str,
     amounts_as_strings: bool,
+    shown: Mapping[str, Any] = _NOTHING,
 ) -> Answer:
-    """The whole answer to a movement or a step of a hold. `assets`: no missing_assets.
+    """The whole answer to a movement or a step of a hold. `assets`: no missing_assets. shown: see Performed.
 
     Raises OutcomeUnknown if an answer cannot be written after the money has moved.
     """
     match outcome:
         case Applied(posted):
-            return _written(201, (JSON,), request, posted, assets, amounts_as_strings, dry_run=False)
+            return _written(201, (JSON,), request, posted, assets, amounts_as_strings, dry_run=False, shown=shown)
         case Replayed(posted):
             return _written(200, REPLAYED, request, posted, assets, amounts_as_strings, dry_run=False)
         case Predicted(posted):
@@ -40,7 +43,7 @@ def outcome_answer(
 
 
 def missing_assets(outcome: Outcome, assets: Mapping[AssetId, Asset]) -> list[AssetId]:
-    """The assets that the answer to an outcome names and that are not among these: another process made them."""
+    """The assets that the answer to an outcome names and that are not among `assets`: another process made them."""
     if not isinstance(outcome, Applied | Replayed | Predicted):
         return []
     posted = outcome.posted
@@ -59,10 +62,11 @@ def _written(
     amounts_as_strings: bool,
     *,
     dry_run: bool,
+    shown: Mapping[str, Any] = _NOTHING,
 ) -> Answer:
     try:
-        body = ANSWERS[type(request)].write(posted, assets, dry_run=dry_run)
+        body = ANSWERS[type(request)].write(posted, assets, dry_run=dry_run, **shown)
         return Answer(status, written(body, amounts_as_strings=amounts_as_strings), headers)
     except Exception as error:
-        # The money has moved. Whatever keeps us from saying so, it must not look like a no.
+        # The money has moved, so no error on the way to the answer may look like a refusal.
         raise OutcomeUnknown("the answer could not be written") from error

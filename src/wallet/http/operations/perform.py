@@ -1,18 +1,20 @@
-"""The movements, from a body's bytes to a whole answer. Both lanes call exactly this, so they cannot differ."""
+"""The movements, from a body's bytes to a whole answer. Both lanes call this code, so they cannot differ."""
 
 from collections.abc import Iterable
 from typing import Any, Final, Protocol, TypeVar
+from uuid import UUID
 
 import msgspec
 
 from wallet.errors import OutcomeUnknown
 from wallet.http.operations.kinds import OPERATIONS
-from wallet.http.operations.operation import Builder
+from wallet.http.operations.operation import Builder, Operation, Performed
 from wallet.http.operations.outcomes import missing_assets, outcome_answer
 from wallet.http.wire.decoding import decode, malformed, may_be_left_out
 from wallet.http.wire.encoding import Answer
 from wallet.http.wire.query import Headers, RequestOptions, ensure_json, path_id, read_options
 from wallet.ledger.model import AssetId
+from wallet.ledger.requests import Single
 from wallet.service.access.callers import Caller
 from wallet.service.wallet_service import WalletService
 
@@ -27,7 +29,7 @@ _Body = TypeVar("_Body", bound=msgspec.Struct)
 
 
 class Movements:
-    """Answers movements in full. Raises WalletError where there is nothing to answer with."""
+    """Answers movements in full. Methods raise WalletError if there is no such answer."""
 
     def __init__(self, service: WalletService) -> None:
         self._service = service
@@ -45,21 +47,37 @@ class Movements:
         query: bytes,
         request_id: str,
     ) -> Answer:
-        """Perform one of OPERATIONS. `target`: the id that its path names, None where there is none."""
+        """Perform one of OPERATIONS. `target`: the id that its path names; None if it names none."""
         options = read_options(headers, query)
         operation = OPERATIONS[op]
         given: Any = decoded(operation.body, body, headers, options)
         target_id = None if operation.target is None or target is None else path_id(operation.target.name, target)
         if given.conditions and hasattr(given, "asset_code"):
-            # Whether a condition is on a stranger must not depend on what this process has seen so far.
+            # The check of conditions on other wallets must not depend on the assets that this process has seen so far.
             await self._service.load_asset_code(given.asset_code.upper())
-        request = operation.build(self._builder, given, target_id, reference_of(given, options))
-        outcome = await self._service.perform(caller, request)
+        reference = reference_of(given, options)
+        request, outcome, shown = await self._performed(operation, given, target_id, reference, caller)
         if missing := missing_assets(outcome, self._assets):
             await self._load(missing)
         return outcome_answer(
-            request, outcome, self._assets, request_id=request_id, amounts_as_strings=options.amounts_as_strings
+            request,
+            outcome,
+            self._assets,
+            request_id=request_id,
+            amounts_as_strings=options.amounts_as_strings,
+            shown=shown,
         )
+
+    async def _performed(
+        self, operation: Operation, given: Any, target_id: UUID | None, reference_id: str, caller: Caller
+    ) -> Performed:
+        def make(found: Any) -> Single:
+            return operation.build(self._builder, given, found, reference_id)
+
+        if operation.perform is not None:
+            return await operation.perform(self._service.claims, caller, given, make)
+        request = make(target_id)
+        return Performed(request, await self._service.perform(caller, request))
 
     async def _load(self, missing: Iterable[AssetId]) -> None:
         try:
@@ -72,7 +90,7 @@ def decoded(type_: type[_Body], body: bytes, headers: Headers, options: RequestO
     """The body of a movement, which has a reference unless the header has it. Raises Malformed and
     UnsupportedMediaType.
 
-    No body at all, of whatever type, is an empty object where nothing in it is required but the reference.
+    If the type requires nothing but the reference, an absent body is an empty object.
     """
     if not body and may_be_left_out(type_):
         body = b"{}"

@@ -1,6 +1,6 @@
 """Top-up, bonus, spend, transfer and general transactions: their bodies, their requests, and their records.
 
-See body_fields for what is left out and for null.
+body_fields explains fields that are left out, and null.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ _WALLET: Final = Target("wallet_id", "The wallet.")
 
 
 class WalletMovementBody(Struct, forbid_unknown_fields=True, kw_only=True):
-    """What a top-up, bonus and spend of the wallet in the path have in common."""
+    """The fields that a top-up, a bonus and a spend of the wallet in the path have in common."""
 
     amount: Amount
     asset_code: AssetCode
@@ -60,7 +60,7 @@ class SpendBody(WalletMovementBody, kw_only=True):
 
 
 class TransferBody(Struct, forbid_unknown_fields=True, kw_only=True):
-    """From wallet to wallet in one asset."""
+    """A transfer from wallet to wallet in one asset."""
 
     from_wallet_id: Id
     to_wallet_id: Id
@@ -84,7 +84,7 @@ class TransactionLeg(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class TransactionBody(Struct, forbid_unknown_fields=True, kw_only=True):
-    """A general transaction: a wallet at most once, and each asset cancels out on its own."""
+    """A general transaction: it names a wallet at most once, and each asset cancels out on its own."""
 
     type: TypeName
     legs: Annotated[list[TransactionLeg], Meta(min_length=2, max_length=100)]

@@ -1,6 +1,6 @@
 """Refunds and reversals: their body, their request, and their record.
 
-See body_fields for what is left out and for null.
+body_fields explains fields that are left out, and null.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from wallet.service.access.callers import Scope
 
 
 class RefundBody(CommonBody, kw_only=True):
-    """Undo a transaction, in part or whole; without an amount, all that is left to refund."""
+    """Refund a transaction in part or as a whole; without an amount, everything that is left to refund."""
 
     amount: Amount | None = None
     force: Force | None = False

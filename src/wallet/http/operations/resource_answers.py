@@ -1,7 +1,7 @@
-"""What clients get: the shapes of answers. The OpenAPI document is made from these types.
+"""The shapes of answers about resources. The OpenAPI document is made from these types.
 
-Times are RFC 3339 in UTC with microseconds. Amounts are JSON integers, or strings for who asks with ?amounts=string.
-How answers are written is in writing, what movements answer in movement_answers.
+Times are RFC 3339 in UTC with microseconds. Amounts are JSON integers, or strings if the client asks for
+?amounts=string. wire.encoding writes answers; the answers to movements are in answers.
 """
 
 from typing import Generic, TypeVar
@@ -23,10 +23,10 @@ Row = TypeVar("Row")
 
 
 class BalanceAnswer(Struct, kw_only=True):
-    """What is in a wallet. Only `available` decides whether it can afford something.
+    """The balance of a wallet. Only `available` decides whether the wallet can afford something.
 
-    On the effective axis held, available and version are null. merged_into: only of a wallet that was merged. final:
-    only at an instant; false while what is still to be posted could change it.
+    On the effective axis held, available and version are null. merged_into: only for a wallet that was merged. final:
+    only at an instant; false while a movement that is still to be posted could change it.
     """
 
     wallet_id: str
@@ -42,7 +42,7 @@ class BalanceAnswer(Struct, kw_only=True):
 
 
 class UserAnswer(Struct, kw_only=True):
-    """Somebody who may own wallets."""
+    """A user, who may own wallets."""
 
     id: str
     name: str
@@ -51,14 +51,14 @@ class UserAnswer(Struct, kw_only=True):
 
 
 class SpendingLimitAnswer(Struct, kw_only=True):
-    """What may be spent at most `per` day (any 24 hours) or month (of the calendar, in UTC)."""
+    """The most that may be spent `per` day (any 24 hours) or month (of the calendar, in UTC)."""
 
     per: str
     amount: int
 
 
 class WalletAnswer(Struct, kw_only=True):
-    """What a wallet is and may do. `version` is null on a system wallet without a cap."""
+    """A wallet, its limits and its freezes. `version` is null on a system wallet without a cap."""
 
     id: str
     kind: str
@@ -103,7 +103,7 @@ class LotAnswer(Struct, kw_only=True):
 
 
 class AssetAnswer(Struct, kw_only=True):
-    """An asset, and where its units are: issued = revenue + breakage + circulating; null for a bound key."""
+    """An asset, and its totals: issued = revenue + breakage + circulating. These are null for a bound key."""
 
     id: int
     code: str
@@ -123,7 +123,7 @@ class AssetAnswer(Struct, kw_only=True):
 
 
 class LedgerEntryAnswer(Struct, kw_only=True):
-    """One line of a transaction, on its own. The last two are null on a system wallet without a cap."""
+    """One line of a transaction, on its own. The last two fields are null on a system wallet without a cap."""
 
     transaction_id: str
     leg: int
@@ -151,8 +151,8 @@ class DeclineAnswer(Struct, kw_only=True):
 class PageAnswer(Struct, Generic[Row], kw_only=True):
     """A part of a list. `next` goes into ?cursor= for the following part; null: this was the last.
 
-    Where a filter finds too little among too much, a part may have fewer rows than asked for, even none, with more to
-    come: `has_more` tells.
+    A filter that finds few rows among very many may give a part with fewer rows than asked for, even none, although
+    more follow: `has_more` says so.
     """
 
     data: list[Row]

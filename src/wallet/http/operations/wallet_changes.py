@@ -26,12 +26,12 @@ MERGE_PATH: Final = "/wallets/{wallet_id}/merge-into/{target_wallet_id}"
 
 Change: TypeAlias = tuple[str, str | int | bool | None]
 
-# What null means where there is a value for "none".
+# The values that null stands for, in fields that have a value for "none".
 _CLEARED: Final[dict[str, int | bool]] = {"overdraft_limit": 0, "freeze_outgoing": False, "freeze_incoming": False}
 
 
 class MergeBody(CommonBody, kw_only=True):
-    """Move everything that is in the first wallet of the path to the second one; the first ends."""
+    """Move everything in the first wallet of the path to the second one; the first wallet ends."""
 
     effective_at: EffectiveAt | None = None
 
@@ -47,7 +47,7 @@ WalletMetadata: TypeAlias = Annotated[dict[str, Any], Meta(description="Any JSON
 
 
 class WalletChangeBody(Struct, forbid_unknown_fields=True, kw_only=True):
-    """What is absent stays as it is, null clears. At least one change besides `expected_version`."""
+    """Changes of a wallet: an absent field stays as it is, null clears it. At least one besides `expected_version`."""
 
     label: Label | UnsetType | None = UNSET
     metadata: WalletMetadata | UnsetType | None = UNSET
@@ -70,7 +70,7 @@ class WalletStepBody(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class WalletChanges:
-    """Raises WalletError where there is nothing to answer with."""
+    """Answers changes of wallets in full. Methods raise WalletError if there is no such answer."""
 
     def __init__(self, service: WalletService) -> None:
         self._service = service
@@ -78,7 +78,7 @@ class WalletChanges:
     async def change(
         self, wallet_id: str, body: bytes, *, caller: Caller, headers: Headers, query: bytes, request_id: str
     ) -> Answer:
-        """Change what a wallet is called and what it may do."""
+        """Change a wallet's label, metadata, limits and freezes."""
         amounts_as_strings = wants_amounts_as_strings(query)
         ensure_json(headers)
         given = decode(WalletChangeBody, body)
@@ -125,7 +125,7 @@ class WalletChanges:
         query: bytes,
         request_id: str,
     ) -> Answer:
-        """Unlike the others it moves money, and so it has a reference."""
+        """Merge a wallet into another. Unlike the others this moves money, and so it has a reference."""
         options = read_options(headers, query)
         given = decoded(MergeBody, body, headers, options)
         source_id, target_id = path_id("wallet_id", source), path_id("target_wallet_id", target)
@@ -184,7 +184,7 @@ class WalletChanges:
         amounts_as_strings: bool,
         predicted: dict[str, Any] | None = None,
     ) -> Answer:
-        """The wallet as it is; in a dry run, with what would be different about it."""
+        """The wallet as it is; in a dry run, as it would be."""
         try:
             wallet = await self._service.reads.wallet(wallet_id)
             body: Any = wallet_answer(wallet if predicted is None else replace(wallet, **predicted))
@@ -192,7 +192,7 @@ class WalletChanges:
                 body = MergeAnswer(**msgspec.structs.asdict(body), dry_run=True)
             return Answer(status, written(body, amounts_as_strings=amounts_as_strings), headers)
         except Exception as error:
-            # It has happened. Whatever keeps us from saying so, it must not look like a no.
+            # The change has happened, so no error on the way to the answer may look like a refusal.
             raise OutcomeUnknown("the wallet was changed, and could not be read afterwards") from error
 
 

@@ -23,7 +23,7 @@ from uvicorn.config import STARTUP_FAILURE
 from wallet.errors import SettingsInvalid
 from wallet.http.server.bounded_protocol import BoundedProtocol
 from wallet.http.server.bounds import bounded_protocol, sweep
-from wallet.http.server.listening import BACKLOG, base_url, listen, listen_for_metrics, turn_away, within_open_files
+from wallet.http.server.listeners import BACKLOG, base_url, listen, listen_for_metrics, turn_away, within_open_files
 from wallet.http.server.metrics_port import MetricsApplication, settings_of_the_port
 from wallet.http.server.supervisor import end_with_parent, supervise
 from wallet.settings import Settings

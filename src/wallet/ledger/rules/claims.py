@@ -4,7 +4,7 @@ from typing import Final
 
 from wallet.ledger.book import Book
 from wallet.ledger.lots import split
-from wallet.ledger.model import Claim, Direction, Hold, HoldId, HoldStatus, WalletId, WalletState
+from wallet.ledger.model import ORIGIN_API, Claim, Direction, Hold, HoldId, HoldStatus, WalletId, WalletState
 from wallet.ledger.outcomes import RefusalCode, Refused
 from wallet.ledger.parcels import carried_over
 from wallet.ledger.requests import CancelClaim, PlaceClaim, PlaceHold, RedeemClaim
@@ -46,8 +46,11 @@ def first_refusal_place_claim(request: PlaceClaim, book: Book) -> Refused | None
 def first_refusal_redeem(request: RedeemClaim, book: Book) -> Refused | None:
     hold, claim = claim_of(request.claim_id, book)
     if hold is None or claim is None:
-        return claim_not_found(request.claim_id)
+        return _code_not_found()
     source, target = book.wallets[book.at_home(hold.wallet_id)], book.wallet(request.wallet_id)
+    # A bound caller may be guessing. So a claim that nobody can redeem looks to it like a code that no claim has.
+    if request.origin != ORIGIN_API and not _is_redeemable(hold, source):
+        return _code_not_found()
     if target is None:
         return shared.wallet_not_found(request.wallet_id)
     if source.id == target.id:
@@ -91,6 +94,17 @@ def claim_of(claim_id: HoldId, book: Book) -> tuple[Hold | None, Claim | None]:
 
 def claim_not_found(claim_id: HoldId) -> Refused:
     return Refused(RefusalCode.CLAIM_NOT_FOUND, f"There is no claim {claim_id}.")
+
+
+def _code_not_found() -> Refused:
+    """It names no id: that would tell whether there is such a claim."""
+    return Refused(RefusalCode.CLAIM_NOT_FOUND, "No claim has this code.")
+
+
+def _is_redeemable(hold: Hold, source: WalletState) -> bool:
+    return hold.status is HoldStatus.OPEN and not (
+        shared.first_ended((source,)) or shared.first_frozen(debited=(source,), credited=())
+    )
 
 
 def _closed(hold: Hold) -> Refused | None:

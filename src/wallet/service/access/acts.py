@@ -1,4 +1,6 @@
-"""Administrative acts: each is written before it is done, and its answer after. Who cannot write it must not do it."""
+"""Administrative acts: each is recorded before it is carried out, and its answer afterwards. An act that cannot be
+recorded must not be carried out.
+"""
 
 import logging
 import re
@@ -19,7 +21,7 @@ from wallet.storage.registry.acts import Act, ActStore, NewAct
 from wallet.storage.rows.ids import parse_id
 
 ASKED_LENGTH_MAX: Final = 16_384
-"""Characters kept of what was asked for. What is longer is refused by every act, and kept as null."""
+"""The length of a recorded body. Every act refuses a longer body, which is recorded as null."""
 SUBJECT_LENGTH_MAX: Final = 255
 
 _SECRET: Final = re.compile(KEY.pattern.decode())
@@ -30,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 class Acts:
-    """Raises StorageUnavailable."""
+    """The record of administrative acts. Methods raise StorageUnavailable."""
 
     def __init__(self, store: ActStore) -> None:
         self._store = store
@@ -44,7 +46,9 @@ class Acts:
         asked: str | None = None,
         request_id: str | None = None,
     ) -> UUID:
-        """Write that the caller asks for this; the id of the act. `asked`: see canonical(). `subject`: any text."""
+        """Record that the caller asks for this; answers the id of the act. `asked`: see canonical(). `subject`:
+        text.
+        """
         if subject is not None:
             subject = _storable(subject)
         return await self._store.asked(
@@ -54,14 +58,14 @@ class Acts:
         )
 
     async def answered(self, act_id: UUID, status: int) -> None:
-        """Write what came of it. Raises nothing: it is done, and an act without an answer says as much as that."""
+        """Record the status of an act's answer. Raises nothing: the act is done, and may stay without a status."""
         try:
             await self._store.answered(act_id, status)
         except WalletError as error:
             _log.error("the answer %d to act %s is not written: %s", status, act_id, error)
 
     async def acts(self, *, before: UUID | None = None, limit: int) -> Sequence[Act]:
-        """Newest first."""
+        """Acts, newest first."""
         return await self._store.acts(before=before, limit=limit)
 
 
@@ -73,7 +77,7 @@ class ActPages(Reads):
         self._acts = acts
 
     async def acts(self, page: PageRequest = FIRST_PAGE) -> Page[Act]:
-        """Newest first."""
+        """A page of acts, newest first."""
 
         async def fetch(key: Sequence[Any] | None, limit: int, _: int) -> Sequence[Act]:
             return await self._acts.acts(before=parse_id(key[0]) if key else None, limit=limit)
@@ -82,18 +86,18 @@ class ActPages(Reads):
 
 
 def _storable(text: str) -> str:
-    """A text as it can be kept, whatever a client has put into a path."""
+    """The text in a form that the database can store, whatever a client has put into a path."""
     return _SECRET.sub(r"wlt_\1_…", text.encode(errors="replace").decode().replace("\x00", "\ufffd"))[
         :SUBJECT_LENGTH_MAX
     ]
 
 
 def canonical(body: bytes) -> str | None:
-    """A body as it is kept: canonical JSON without secrets. None for what no act can have been asked for with."""
+    """A body as it is recorded: canonical JSON without secrets. None for a body that no act accepts."""
     try:
         text = _encode(_decode(body)).decode()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
         return None
-    # A key that somebody sends where none belongs is a secret all the same.
+    # A key in the wrong place of a body is a secret nevertheless.
     text = _SECRET.sub(r"wlt_\1_…", text)
     return text if len(text) <= ASKED_LENGTH_MAX else None

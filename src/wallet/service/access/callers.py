@@ -1,4 +1,4 @@
-"""Who asks, and what they may do."""
+"""Callers, and the scopes that they have."""
 
 from enum import Enum
 from typing import Final, NamedTuple
@@ -8,7 +8,7 @@ from wallet.ledger.model import ORIGIN_API, WalletId
 
 
 class Scope(Enum):
-    """What a key may be allowed. None implies another: moving money is not minting it."""
+    """The permissions that a key can have. None implies another: moving money is not issuing it."""
 
     READ = "read"
     SPEND = "spend"
@@ -19,14 +19,14 @@ class Scope(Enum):
 
 
 BINDABLE: Final = frozenset({Scope.READ, Scope.SPEND})
-"""What a key that is bound to a user or to wallets can have. A constraint of the database says the same."""
+"""The scopes that a key bound to a user or to wallets can have. A constraint of the database says the same."""
 
 
 class Caller(NamedTuple):
-    """Who a request comes from: a key, the command line or, in development mode, anybody.
+    """The sender of a request: a key, the command line or, in development mode, anybody.
 
-    origin: of the references that its requests carry. user_id, wallet_ids: what it is bound to, at most one of them;
-    bound, it sees and debits these wallets only. key_id: None where there is no key.
+    origin: that of the references in its requests. user_id, wallet_ids: its binding, at most one of them; a bound
+    caller sees and debits these wallets only. key_id: None if there is no key.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Caller(NamedTuple):
 
 
 DEVELOPER: Final = Caller("development", frozenset(Scope))
-"""Whoever asks without a key in development mode."""
+"""The caller of a request without a key in development mode."""
 
 COMMAND_LINE: Final = Caller("command line", frozenset(Scope))
-"""Whoever has the database's address."""
+"""The caller on the command line, who has the database's address."""

@@ -1,8 +1,8 @@
-"""Who may come in: the keys that this process has found, and what becomes of them in the database.
+"""The keys that this process accepts, and their revocations in the database.
 
-A key is looked up once. From then on it is let in without asking, as long as a poll has told within the last second
-that it was not revoked; so a revocation is obeyed by every process within a second. If the database cannot be asked,
-nobody is let in. All times are real ones, not the ledger's.
+The ring looks a key up once. Then it accepts the key without asking, as long as a poll has said within the last second
+that it was not revoked; so every process obeys a revocation within a second. If the database cannot be asked, the ring
+accepts no key. All times are real ones, not the ledger's.
 """
 
 import asyncio
@@ -25,9 +25,9 @@ from wallet.storage.registry.keys import FoundKey, Revoked
 
 POLL_SECONDS: Final = 0.4
 FRESH_SECONDS: Final = 1.0
-"""How long what a poll has told is believed, from before it was asked."""
+"""How long the result of a poll is valid, counted from when the poll was asked."""
 UPKEEP_SECONDS: Final = 30.0
-"""How often the keys kept are read anew, and their use is noted."""
+"""How often the kept keys are read again, and their use is recorded."""
 KEYS_KEPT_MAX: Final = 10_000
 MISSES_KEPT_MAX: Final = 1_000
 MISS_SECONDS: Final = 60.0
@@ -35,11 +35,11 @@ LOOK_UPS_AT_ONCE: Final = 2
 LOOK_UPS_WAITING_MAX: Final = 64
 LOOK_UP_SECONDS_MAX: Final = 3.0
 CONNECTIONS_MAX: Final = LOOK_UPS_AT_ONCE + 1
-"""That a ring uses at once: a poll never waits for look-ups."""
+"""The connections that a ring uses at once: a poll never waits for look-ups."""
 
 Clock: TypeAlias = Callable[[], float]
 
-# Compared with where there is no key, so that both cases take the same steps.
+# If there is no such key, the secret is compared with this, so that both cases take the same steps.
 _NO_HASH: Final = bytes(32)
 _REFUSED: Final = "No key that is valid came with the request, as Authorization: Bearer"
 _NOT_IN_TIME: Final = "the key could not be looked up in time"
@@ -48,7 +48,7 @@ _log = logging.getLogger(__name__)
 
 
 class KeySource(Protocol):
-    """Where keys are asked for. See storage.registry.keys.KeyStore."""
+    """The store that a ring asks for keys. See storage.registry.keys.KeyStore."""
 
     async def find(self, prefix: str) -> FoundKey | None: ...
     async def load(self, ids: Sequence[UUID]) -> Sequence[FoundKey]: ...
@@ -71,7 +71,7 @@ class _Kept:
 class KeyRing:
     """The keys of one process. `workers`: how many processes share each key's rate.
 
-    requests_per_second_max: of keys that have no rate of their own; 0: they have none.
+    requests_per_second_max: the rate of keys that have none of their own; 0: they have no rate.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class KeyRing:
         self._time_of_day = time_of_day
         self._observe_clock = observe_clock
         self.clock_offset_seconds = 0.0
-        """How far this process's clock is ahead of the database's, by the last poll; negative: behind."""
+        """How far this process's clock is ahead of the database's, as the last poll found; negative: behind."""
         self._kept: dict[bytes, _Kept] = {}
         self._digests: dict[UUID, bytes] = {}
         self._misses: dict[bytes, float] = {}
@@ -107,12 +107,12 @@ class KeyRing:
         self._polling = asyncio.create_task(self._run(), name="key ring")
 
     def use(self, source: KeySource) -> None:
-        """Ask there, and poll only when `poll` is called."""
+        """Ask this source, and poll only when `poll` is called."""
         self._source = source
         self._room = asyncio.Semaphore(LOOK_UPS_AT_ONCE)
 
     async def close(self) -> None:
-        """Stop polling, and note what was used."""
+        """Stop polling, and record the use of keys."""
         if self._polling is not None:
             self._polling.cancel()
             await asyncio.wait([self._polling])
@@ -121,11 +121,11 @@ class KeyRing:
                 async with asyncio.timeout(1):
                     await self._note_use()
 
-    # Coming in
+    # Accepting
 
     def known(self, key: bytes) -> Caller | None:
-        """Whose key this is, if that is known here and now; else ask for it. Raises RateLimited."""
-        # By its digest: how long a look-up takes tells nothing of the keys kept.
+        """The caller of a key, if the ring knows it now; otherwise None: await found(). Raises RateLimited."""
+        # Keys are kept by digest, so the time of a look-up discloses nothing about them.
         kept = self._kept.get(sha256(key).digest())
         if kept is None:
             return None
@@ -135,7 +135,7 @@ class KeyRing:
         return self._let_in(kept, now)
 
     async def found(self, key: bytes) -> Caller:
-        """Whose key this is, by the database.
+        """The caller of a key, according to the database.
 
         Raises Unauthenticated, RateLimited, StorageUnavailable, and Overloaded when too many others ask.
         """
@@ -147,22 +147,22 @@ class KeyRing:
             raise Unauthenticated(_REFUSED)
         look_up = self._looking_up.get(digest)
         if look_up is None:
-            # Who was let in before does not stand in line with wrong keys.
+            # A key that was accepted before does not wait behind wrong keys.
             if digest not in self._kept and len(self._looking_up) >= LOOK_UPS_WAITING_MAX:
                 raise Overloaded("too many keys are being looked up")
             look_up = asyncio.create_task(self._look_up(parts[1].decode(), digest))
             self._looking_up[digest] = look_up
             look_up.add_done_callback(lambda done: self._looked_up(digest, done))
-        # Others may wait for it, too: it goes on when this caller is gone.
+        # Others may wait for the look-up, too, so it continues if this caller is gone.
         kept = await asyncio.shield(look_up)
         if kept is None:
             raise Unauthenticated(_REFUSED)
         return self._let_in(kept, self._now())
 
     async def ensure_still_in(self, caller: Caller) -> None:
-        """For whoever was let in and stays: raise Unauthenticated once their key is revoked or has expired.
+        """Raise Unauthenticated if the key of a caller that was accepted before is revoked or has expired since.
 
-        Asks the database only where what is kept is not believed. Raises StorageUnavailable.
+        Asks the database only if the last poll is too old. Raises StorageUnavailable.
         """
         if caller.key_id is None:
             return
@@ -196,7 +196,7 @@ class KeyRing:
         except TimeoutError:
             raise StorageUnavailable(_NOT_IN_TIME) from None
         is_it = hmac.compare_digest(digest, _NO_HASH if found is None else found.hash)
-        # A poll may have told meanwhile of what was not so yet when this was asked.
+        # A poll may have found meanwhile a revocation that was not committed when this look-up was asked.
         if found is None or not is_it or not found.is_usable or found.id in self._revoked:
             self._drop(digest)
             self._note_miss(digest)
@@ -206,7 +206,7 @@ class KeyRing:
     def _looked_up(self, digest: bytes, done: "asyncio.Task[_Kept | None]") -> None:
         del self._looking_up[digest]
         if not done.cancelled():
-            done.exception()  # whoever waited has it; nobody need have waited to the end
+            done.exception()  # callers that waited have it, and perhaps none waited to the end
 
     def _keep(self, digest: bytes, found: FoundKey, asked_at: float) -> _Kept:
         expires_in = math.inf if found.expires_in_seconds is None else found.expires_in_seconds
@@ -228,7 +228,7 @@ class KeyRing:
             del self._digests[kept.caller.key_id]
 
     def _note_miss(self, digest: bytes) -> None:
-        # Safe to remember: a key is made of random bits after it was refused by nobody, and none becomes valid again.
+        # A miss may be remembered: keys are random, so a refused text never becomes a key, and no key is valid again.
         while len(self._misses) >= MISSES_KEPT_MAX:
             del self._misses[next(iter(self._misses))]
         self._misses[digest] = self._now() + MISS_SECONDS
@@ -236,8 +236,8 @@ class KeyRing:
     # Keeping up
 
     async def poll(self) -> None:
-        """One poll, and the upkeep when its time has come. Raises StorageUnavailable; then nothing kept is believed
-        for longer than before.
+        """Make one poll, and the upkeep when its time has come. Raises StorageUnavailable; then kept keys are valid for
+        no longer than before.
         """
         asked_at, earliest = self._now(), self._time_of_day()
         revoked = await self._source.revoked_since(self._clock)
@@ -253,7 +253,7 @@ class KeyRing:
             await self._note_use()
 
     def _compare_clocks(self, database: float, earliest: float, latest: float) -> None:
-        """The database read its clock between these two readings of ours. Within them, the clocks agree."""
+        """Compare the clocks. The database read its clock between two readings of ours: within these, both agree."""
         self.clock_offset_seconds = max(0.0, earliest - database) + min(0.0, latest - database)
         self._observe_clock(self.clock_offset_seconds)
 
@@ -263,7 +263,7 @@ class KeyRing:
                 await self.poll()
                 self._is_trouble_known = False
             except Exception as error:
-                # Of whatever kind: who stops polling keeps everybody out, and nobody would know why.
+                # Errors of every kind: if the polling stopped, all keys would be refused and nobody would know why.
                 if not self._is_trouble_known:
                     fault = None if isinstance(error, WalletError) else error
                     _log.warning("keys cannot be polled, so none is let in unasked: %s", error, exc_info=fault)
@@ -271,7 +271,9 @@ class KeyRing:
             await asyncio.sleep(POLL_SECONDS)
 
     async def _read_anew(self) -> None:
-        """What was changed by hand, or revoked while this process stood still."""
+        """Read the kept keys again: somebody may have changed them by hand, or revoked one while this process was
+        stopped.
+        """
         if not self._digests:
             return
         asked_at = self._now()

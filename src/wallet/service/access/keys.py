@@ -1,6 +1,6 @@
-"""API keys: what a key looks like, and how keys are made, listed and revoked. Who may come in with one is key_ring's.
+"""API keys: the form of a key, and how keys are made, listed and revoked. key_ring authenticates requests by them.
 
-A key is `wlt_`, a prefix by which it is found and talked about, and 256 random bits. It is shown once.
+A key is `wlt_`, a prefix that identifies it in look-ups and in conversation, and 256 random bits. It is shown once.
 """
 
 import base64
@@ -30,7 +30,7 @@ REQUESTS_PER_SECOND_MAX: Final = 1_000_000
 NAME_LENGTH_MAX: Final = 255
 
 KEY: Final = re.compile(rb"wlt_([a-z2-7]{12})_[A-Za-z0-9_-]{43}")
-"""A key, and in it its prefix."""
+"""A key, with its prefix as a group."""
 
 _DAY: Final = 24 * 3600
 _NAME: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,255}")
@@ -39,8 +39,8 @@ _COPIED: Final = "Is copied from the key that is replaced."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRequest:
-    """The key that is asked for. With `replaces`, an id, all that a key is for comes from that one: its name, scopes,
-    binding and origin, and its requests_per_second unless it is given.
+    """A request for a key. With `replaces`, an id, the new key copies the name, scopes, binding and origin of that key,
+    and its requests_per_second unless another is given.
     """
 
     name: str | None = None
@@ -60,7 +60,7 @@ class MadeKey(NamedTuple):
 
 
 class Keys:
-    """Raises NotFound, Malformed, StorageUnavailable; what changes something, OutcomeUnknown: it may have been done."""
+    """Methods raise NotFound, Malformed, StorageUnavailable; those that change something also OutcomeUnknown."""
 
     def __init__(self, store: KeyStore) -> None:
         self._store = store
@@ -87,11 +87,11 @@ class Keys:
         return await self._store.key_by_prefix(text)
 
     async def revoke(self, key_id: UUID) -> ApiKey:
-        """The key, which no process lets in a second from now. A second time changes nothing."""
+        """Revoke the key, which every process then refuses within a second. A second time changes nothing."""
         return await self._store.revoke(key_id)
 
     async def keys(self, *, before: UUID | None = None, limit: int = 200) -> Sequence[ApiKey]:
-        """Newest first."""
+        """Keys, newest first."""
         return await self._store.keys(before=before, limit=limit)
 
     async def is_any_usable(self) -> bool:
@@ -106,7 +106,7 @@ class KeyPages(Reads):
         self._keys = keys
 
     async def keys(self, page: PageRequest = FIRST_PAGE) -> Page[ApiKey]:
-        """Newest first."""
+        """A page of keys, newest first."""
 
         async def fetch(key: Sequence[Any] | None, limit: int, _: int) -> Sequence[ApiKey]:
             return await self._keys.keys(before=parse_id(key[0]) if key else None, limit=limit)
@@ -115,7 +115,7 @@ class KeyPages(Reads):
 
 
 def check(asked: KeyRequest) -> None:
-    """Raise Malformed with everything that is wrong with it, whatever is in the database."""
+    """Raise Malformed with every error of the request that can be found without the database."""
     errors = [*_wrong_copies(asked)] if asked.replaces is not None else [*_wrong_terms(asked)]
     for field, value, most in (
         ("expires_in_days", asked.expires_in_days, EXPIRES_IN_DAYS_MAX),

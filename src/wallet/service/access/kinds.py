@@ -1,6 +1,6 @@
-"""What each kind of request needs of the caller that sends it, one record a kind. No state is looked at here.
+"""The permissions that each kind of request needs of its caller, in one record per kind. No state is read here.
 
-What the ledger says of a kind is in ledger.kinds. Type checking fails in access_of for a kind that has no record.
+The ledger's record of a kind is in ledger.kinds. Type checking fails in access_of for a kind that has no record.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -40,12 +40,12 @@ def _none(_: Single) -> Iterable[WalletId]:
 
 
 class Access(NamedTuple, Generic[R]):
-    """What a kind of request needs.
+    """The permissions that a kind of request needs.
 
-    scopes: all of them, before its options. debits: the wallets that it names to take from at once; to take from a
-    system wallet needs the scope issue besides. others: the other wallets that a bound caller may name only if they are
-    its own. holds: the holds whose wallets must be a bound caller's own. not_found: the ledger's answer where such a
-    hold does not exist.
+    scopes: all that it needs, before those of its options. debits: the wallets that it names and debits at once; a
+    debit of a system wallet also needs the scope issue. others: the other wallets that a bound caller may name only if
+    they are its own. holds: the holds whose wallets must be a bound caller's own. not_found: the ledger's answer if
+    such a hold does not exist.
     """
 
     scopes: Callable[[R], Scopes]
@@ -60,7 +60,7 @@ def _scopes_of_post(request: Post) -> Scopes:
 
 
 def _debited(request: Post) -> Iterator[WalletId]:
-    # A movement that issues needs its scope whatever it takes from.
+    # A movement that issues needs the scope issue, whichever wallet it debits.
     if request.type not in ISSUING_TYPES:
         for leg in request.legs:
             if leg.direction is Direction.DEBIT and not isinstance(leg.wallet, WalletKind):
@@ -99,7 +99,7 @@ _POST: Final[Access[Post]] = Access(_scopes_of_post, debits=_debited)
 _PLACE_HOLD: Final[Access[PlaceHold]] = Access(_spend, others=_its_wallet)
 _HOLD_STEP: Final[Access[Capture | Void | Increase | Extend]] = Access(_spend, holds=_its_hold)
 _PLACE_CLAIM: Final[Access[PlaceClaim]] = Access(_spend, others=_its_wallet)
-# A claim is redeemed from anybody's wallet: its code says that this was wanted.
+# A caller may redeem a claim of any wallet: whoever placed it gave the code away for this.
 _REDEEM_CLAIM: Final[Access[RedeemClaim]] = Access(_spend, others=_its_wallet)
 _CANCEL_CLAIM: Final[Access[CancelClaim]] = Access(_spend, holds=_its_claim, not_found=claim_not_found)
 _REFUND: Final[Access[Refund]] = Access(_scopes_of_refund)
@@ -133,7 +133,7 @@ def access_of(request: Single) -> Access[Any]:
 
 
 def scopes_needed(request: Single) -> Scopes:
-    """All of these are needed. A debit of a system wallet needs issue besides, which takes a look at the wallet."""
+    """The scopes that a request needs, all of them. If a debited wallet is a system wallet, it also needs issue."""
     needed: Scopes = access_of(request).scopes(request)
     options = request.options
     if options is NO_OPTIONS:

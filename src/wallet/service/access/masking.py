@@ -1,6 +1,6 @@
-"""What a bound caller gets to see of what a request came to: all of the movement, of wallets only its own.
+"""Masks for the answers to a bound caller: it sees the whole movement, and of wallets only its own.
 
-`own`: of all wallets that an outcome names, those that are the caller's. Pure functions.
+`own`: those of the wallets in an outcome that are the caller's. The functions are pure.
 """
 
 from collections.abc import Iterable, Iterator, Set
@@ -15,7 +15,7 @@ Own: TypeAlias = Set[WalletId]
 
 
 def wallets_shown(outcome: Outcome) -> Iterator[WalletId]:
-    """The wallets that an outcome tells something of."""
+    """The wallets that an outcome tells something about."""
     match outcome:
         case Applied(posted) | Replayed(posted) | Predicted(posted):
             yield from wallets_of(posted)
@@ -32,7 +32,7 @@ def wallets_shown(outcome: Outcome) -> Iterator[WalletId]:
 
 
 def wallets_of(posted: Posted) -> Iterator[WalletId]:
-    """The wallets that a transaction has something of: entries, or the hold that it is a step of."""
+    """The wallets of a transaction: those of its entries, or that of the hold whose step it is."""
     for entry in posted.entries:
         yield entry.wallet_id
     if posted.details is not None and posted.details.hold is not None:
@@ -40,7 +40,7 @@ def wallets_of(posted: Posted) -> Iterator[WalletId]:
 
 
 def masked(outcome: Outcome, own: Own) -> Outcome:
-    """An outcome without what is nobody's business but that of the other wallets' owners."""
+    """An outcome without the values that only the owners of the other wallets may see."""
     match outcome:
         case Applied(posted) | Replayed(posted) | Predicted(posted):
             return outcome._replace(posted=masked_posted(posted, own))
@@ -57,13 +57,13 @@ def masked(outcome: Outcome, own: Own) -> Outcome:
 def masked_single(
     outcome: Applied | Replayed | Predicted | Settled | Refused, own: Own
 ) -> Applied | Replayed | Predicted | Settled | Refused:
-    """The same of what an item came to."""
+    """The same for the outcome of an item."""
     made = masked(outcome, own)
     return outcome if isinstance(made, Grouped) else made
 
 
 def masked_posted(posted: Posted, own: Own) -> Posted:
-    """Who moved how much from where to where stays: it is the movement. What was there before and after does not."""
+    """A transaction without the balances and versions of other wallets. Wallets and amounts stay visible."""
     return posted._replace(
         entries=tuple(_masked_entry(entry, own) for entry in posted.entries),
         details=None if posted.details is None else _masked_details(posted.details, posted.entries, own),
@@ -71,7 +71,7 @@ def masked_posted(posted: Posted, own: Own) -> Posted:
 
 
 def masked_refused(refused: Refused, own: Own) -> Refused:
-    """A refusal for another's wallet says which wallet and which code: none of its numbers, nor where it went."""
+    """A refusal; for another's wallet it has the code and the wallet, but no number, and not where the wallet went."""
     wallet_id = refused.wallet_id
     if wallet_id is None or wallet_id in own or refused.code is RefusalCode.WALLET_NOT_FOUND:
         return refused
@@ -79,7 +79,7 @@ def masked_refused(refused: Refused, own: Own) -> Refused:
 
 
 def masked_decline(decline: Decline, own: Own) -> Decline:
-    """The same of a refusal that was kept."""
+    """The same for a recorded refusal."""
     if decline.wallet_id is None or decline.wallet_id in own:
         return decline
     return replace(decline, available=None, required=None)
@@ -90,13 +90,13 @@ def _masked_entry(entry: Entry, own: Own) -> Entry:
 
 
 def _masked_details(details: Details, entries: Iterable[Entry], own: Own) -> Details:
-    # Wallets that nobody locks have no versions, and nothing that could be told.
+    # Wallets that nobody locks have no versions, and nothing to hide.
     of_others = [entry for entry in entries if entry.version is not None and entry.wallet_id not in own]
     debited = any(entry.direction < 0 for entry in of_others)
     credited = any(entry.direction > 0 for entry in of_others)
     hold = details.hold
     return details._replace(
-        # How much less was moved than asked for tells what was there.
+        # The difference between the requested and the moved amount would disclose the funds.
         requested_amount=None if debited else details.requested_amount,
         drawn=tuple(drawn for drawn in details.drawn if drawn.wallet_id in own),
         opened=() if credited else details.opened,

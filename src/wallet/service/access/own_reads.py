@@ -1,4 +1,4 @@
-"""What a bound caller may ask: the same as everybody, answered as if all wallets but its own were not there."""
+"""The reads of a bound caller: all that others have, answered as if no wallets existed but its own."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,7 +24,7 @@ _ALL_WALLETS: Final = WalletQuery()
 
 
 class OwnReads(Reads):
-    """Reads of one bound caller. Every method of Reads is here: a test sees to that."""
+    """Reads of one bound caller. A test checks that every method of Reads is here."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class OwnReads(Reads):
         self._caller = caller
 
     async def user(self, user_id: UUID) -> User:
-        """The user that the caller is bound to. There is no other."""
+        """The user that the caller is bound to. For the caller, no other user exists."""
         self._ensure_is_own(user_id)
         return await super().user(user_id)
 
@@ -48,7 +48,7 @@ class OwnReads(Reads):
         wanted, own = query.filter(), self._caller.user_id
 
         async def fetch(key: Sequence[Any] | None, limit: int, _: int) -> Sequence[User]:
-            # By descending id, from the one that is next to the caller's.
+            # The list is by descending id, so it begins at the id after the caller's user.
             before = None if own is None or own.int == _ID_MAX else UUID(int=own.int + 1)
             found = () if own is None or key else await self._store.users(wanted, before=before, limit=1)
             return [user for user in found if user.id == own]
@@ -60,7 +60,7 @@ class OwnReads(Reads):
         return await super().wallet(wallet_id)
 
     async def wallets(self, page: PageRequest = FIRST_PAGE, query: WalletQuery = _ALL_WALLETS) -> Page[Wallet]:
-        """The caller's own."""
+        """The caller's own wallets."""
         return await super().wallets(page, query)
 
     async def wallets_of_user(self, user_id: UUID, page: PageRequest = FIRST_PAGE) -> Page[Wallet]:
@@ -91,7 +91,7 @@ class OwnReads(Reads):
         return await super().lots(wallet_id, page, only_live=only_live)
 
     async def transaction(self, transaction_id: TransactionId) -> Posted:
-        """One with an entry on a wallet of the caller's, or that is a step of a hold there."""
+        """A transaction with an entry, or a hold step, on a wallet of the caller's."""
         posted = await self._store.transaction(transaction_id)
         own = frozenset() if posted is None else await self._permissions.own(self._caller, wallets_of(posted))
         if posted is None or not (own or await self._has_steps(transaction_id)):
@@ -99,7 +99,7 @@ class OwnReads(Reads):
         return masked_posted(posted, own)
 
     async def refunds_of(self, transaction_id: TransactionId) -> Refunded:
-        """Of the refunds, those that the caller sees. How much was refunded is the transaction's."""
+        """Those refunds that the caller may see, with the refunded amount of all of them."""
         refunded = await super().refunds_of(transaction_id)
         seen = await self._store.touching(await self._own(), [each.id for each in refunded.refunds])
         return refunded._replace(refunds=[each for each in refunded.refunds if each.id in seen])
@@ -107,7 +107,7 @@ class OwnReads(Reads):
     async def transactions(
         self, page: PageRequest = FIRST_PAGE, query: TransactionQuery = _ALL_TRANSACTIONS
     ) -> Page[Posted]:
-        """Newest first, also those by the beginning of a reference."""
+        """Transactions newest first, also if they are filtered by the beginning of a reference."""
         query.check()
         if query.wallet_id is not None:
             await self._ensure_sees(query.wallet_id)
@@ -115,7 +115,9 @@ class OwnReads(Reads):
         return replace(found, data=await self._permissions.mask_all(self._caller, found.data))
 
     async def ledger_entries(self, page: PageRequest = FIRST_PAGE) -> Page[LedgerEntry]:
-        """Of the caller's wallets, newest first: in another order than those of all wallets, so a list of its own."""
+        """The entries of the caller's wallets, newest first. This is another order than that of the list of all
+        entries.
+        """
         own = await self._own()
 
         async def fetch(key: Sequence[Any] | None, limit: int, skip: int) -> Sequence[LedgerEntry]:
@@ -146,7 +148,7 @@ class OwnReads(Reads):
         return await self._permissions.all_own(self._caller)
 
     async def _has_steps(self, transaction_id: TransactionId) -> bool:
-        """Whether it moved a hold of the caller's although it has no entry, as the merge of an empty wallet may."""
+        """Whether a transaction without entries moved a hold of the caller's, as the merge of an empty wallet may."""
         return bool(await self._store.touching(await self._own(), [transaction_id]))
 
     async def _ensure_sees(self, wallet_id: WalletId) -> None:
@@ -161,5 +163,5 @@ _ID_MAX: Final = 2**128 - 1
 
 
 def _without_totals(asset: AssetSummary) -> AssetSummary:
-    """What all wallets of an asset add up to tells of those that are not the caller's."""
+    """The asset without its totals, which would disclose something about wallets of others."""
     return replace(asset, issued=None, revenue=None, breakage=None, circulating=None)

@@ -1,4 +1,4 @@
-"""Whose wallets are whose, asked once: who owns a wallet never changes, and so may be kept."""
+"""The owners of wallets. The owner of a wallet never changes, so it is asked once and kept."""
 
 import asyncio
 from collections import OrderedDict
@@ -16,7 +16,7 @@ KEPT_MAX: Final = 20_000
 
 
 class OwnerSource(Protocol):
-    """What knows. See storage.reads.owners.OwnerStore, which it describes."""
+    """The store that knows owners: storage.reads.owners.OwnerStore."""
 
     async def owners(self, wallet_ids: Collection[WalletId]) -> Mapping[WalletId, Owner]: ...
 
@@ -28,7 +28,7 @@ class OwnerSource(Protocol):
 
 
 class Ownership:
-    """Belongs to one event loop. Every method that asks raises StorageUnavailable."""
+    """The known owners of one event loop. Every method that asks the database raises StorageUnavailable."""
 
     def __init__(self, source: OwnerSource, *, kept_max: int = KEPT_MAX) -> None:
         self._source = source
@@ -39,7 +39,7 @@ class Ownership:
         self._one_at_a_time = asyncio.Lock()
 
     async def owners(self, wallet_ids: Iterable[WalletId]) -> Mapping[WalletId, Owner]:
-        """Of those that exist. What does not is asked for each time: it may be made."""
+        """The owners of those wallets that exist. The others are asked for each time, since they may be made."""
         found: dict[WalletId, Owner] = {}
         missing: list[WalletId] = []
         for wallet_id in wallet_ids:
@@ -53,8 +53,8 @@ class Ownership:
         return found
 
     async def own(self, caller: Caller, wallet_ids: Iterable[WalletId]) -> frozenset[WalletId]:
-        """Those of these wallets that are a bound caller's own: that exist, are no system wallets, and are what it is
-        bound to. Where one was merged to counts for itself.
+        """Those of these wallets that are a bound caller's own: they exist, are no system wallets, and are in its
+        binding. The target of a merge is its own only if it is in the binding itself.
         """
         owners = await self.owners(wallet_ids)
         return frozenset(
@@ -69,29 +69,29 @@ class Ownership:
         )
 
     async def all_own(self, caller: Caller) -> Sequence[WalletId]:
-        """All wallets that are a bound caller's own, in order of id."""
+        """All wallets of a bound caller, in order of id."""
         if caller.wallet_ids is not None:
             return sorted(await self.own(caller, caller.wallet_ids))
         return () if caller.user_id is None else await self._source.wallets_owned(caller.user_id)
 
     async def homes(self, hold_ids: Collection[HoldId]) -> Mapping[HoldId, WalletId]:
-        """The wallets that these holds are on now, of those that exist."""
+        """The present wallets of those of these holds that exist."""
         return await self._source.homes(hold_ids) if hold_ids else {}
 
     async def references_used(self, origin: str, reference_ids: Collection[str]) -> frozenset[str]:
-        """Those of an origin's references that a transaction has."""
+        """Those of an origin's references that a transaction has used."""
         return await self._source.references_used(origin, reference_ids)
 
     async def _ask(self, wallet_ids: Iterable[WalletId]) -> Mapping[WalletId, Owner]:
-        """The answer to the next query, which these are part of. One that is under way may have read the past."""
+        """The answer to the next query, which includes these wallets. A running query may be too old."""
         self._wanted.update(wallet_ids)
         if self._asking is None:
-            # The task begins in the next round of the loop: whoever asks in this one is in its query.
+            # The task begins in the next turn of the loop, so its query includes all requests of this one.
             self._asking = asyncio.get_running_loop().create_task(self._ask_all())
         try:
             return await asyncio.shield(self._asking)
         except StorageUnavailable as error:
-            # Made anew for everyone: raising one object many times piles up tracebacks.
+            # Each waiting caller gets an error of its own: raising one object many times piles up tracebacks.
             raise StorageUnavailable(str(error)) from None
 
     async def _ask_all(self) -> Mapping[WalletId, Owner]:

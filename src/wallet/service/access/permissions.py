@@ -1,9 +1,9 @@
-"""What a caller may do and see.
+"""The requests that a caller may send, and the parts of answers that it may see.
 
 Scopes say which kinds of requests a key may send (scopes). A key that is bound to a user or to wallets debits and sees
-those only: to it, all others are not there. That is decided here, before the ledger is asked, by whether a
-wallet is the caller's own, and so in the same way for one of somebody else's and for one that does not exist. What it
-moves carries lots, so that no credit gets better by being moved.
+those only: for it, all others do not exist. This module decides that before the ledger is asked, by whether a wallet is
+the caller's own, and so in the same way for a wallet of somebody else and for one that does not exist. Movements of a
+bound key carry lots, so that no credit gets better by being moved.
 """
 
 import asyncio
@@ -22,14 +22,16 @@ from wallet.service.access.scopes import ISSUE, MOVES, forbidden, scopes_of
 from wallet.service.turns import parts
 
 Admitted: TypeAlias = Single | Refused | Forbidden
-"""A request as it may be submitted; or as if something that it names were not there; or why it may not be sent."""
+"""A request as it may be submitted; or its refusal, as if something that it names did not exist; or the error that its
+scopes are missing.
+"""
 
 PART_LEGS_MAX: Final = 1_000
-"""Legs, or entries, that are looked at before others in the process get their turn: some milliseconds."""
+"""The legs, or entries, that are checked before others in the process get their turn: some milliseconds of work."""
 
 
 class _Facts(NamedTuple):
-    """What is known of what a batch of requests names. `system`: debited wallets that are no user's."""
+    """The facts about the wallets and holds that requests name. `system`: the debited system wallets."""
 
     own: frozenset[WalletId]
     homes: Mapping[HoldId, WalletId]
@@ -37,7 +39,7 @@ class _Facts(NamedTuple):
 
 
 class Permissions:
-    """Raises StorageUnavailable where it has to ask."""
+    """The decisions about callers. Methods raise StorageUnavailable if they have to ask the database and cannot."""
 
     def __init__(self, ownership: Ownership) -> None:
         self._ownership = ownership
@@ -45,8 +47,8 @@ class Permissions:
     async def admit(self, caller: Caller, request: Single) -> Single | Refused:
         """The request as this caller may submit it, with its origin.
 
-        Refused, as the ledger would do it, if a bound caller names what is not its own. Raises Forbidden. For an
-        unbound caller that may issue it asks nobody.
+        It is refused, as the ledger would refuse it, if a bound caller names a wallet or hold that is not its own.
+        Raises Forbidden. For an unbound caller that may issue, it asks nothing.
         """
         if self.admits_at_once(caller, request):
             return request
@@ -56,7 +58,7 @@ class Permissions:
         return admitted
 
     def admits_at_once(self, caller: Caller, request: Single) -> bool:
-        """Whether a request may be submitted as it is, as far as that is known without asking."""
+        """Whether it is known without asking that a request may be submitted as it is."""
         return (
             caller.user_id is None
             and caller.wallet_ids is None
@@ -64,12 +66,12 @@ class Permissions:
             and caller.scopes >= scopes_needed(request)
         )
 
-    def admits_whatever(self, caller: Caller) -> bool:
+    def admits_everything(self, caller: Caller) -> bool:
         """Whether admit_all would let all items pass as they are."""
         return not caller.is_bound and caller.scopes >= MOVES
 
     async def admit_all(self, caller: Caller, requests: Sequence[Single]) -> list[Admitted]:
-        """The same of many, one for one."""
+        """The same for many requests, one for one."""
         admitted: list[Admitted] = []
         for part in parts(requests, weight_of=legs_of, weight_max=PART_LEGS_MAX):
             admitted += await self._admit_part(caller, part)
@@ -77,7 +79,7 @@ class Permissions:
         return admitted
 
     async def _admit_part(self, caller: Caller, requests: Sequence[Single]) -> list[Admitted]:
-        """By one question each about wallets, holds and references."""
+        """The same, by one query each about wallets, holds and references."""
         scopes = scopes_of(caller)
         lacking = [scopes_needed(request) - scopes for request in requests]
         let_in = [request for request, lacks in zip(requests, lacking, strict=True) if not lacks]
@@ -95,8 +97,8 @@ class Permissions:
         return await self._let_repeated(caller, requests, admitted) if caller.is_bound else admitted
 
     async def mask(self, caller: Caller, outcome: Outcome) -> Outcome:
-        """What a bound caller is told of an outcome. Raises OutcomeUnknown where that cannot be found out: it may
-        stand.
+        """An outcome as a bound caller may see it. Raises OutcomeUnknown if that cannot be found out, since the
+        movement may have been applied.
         """
         (told,) = await self.mask_each(caller, (outcome,))
         if isinstance(told, WalletError):
@@ -104,7 +106,7 @@ class Permissions:
         return told
 
     async def mask_each(self, caller: Caller, outcomes: Sequence[Outcome | WalletError]) -> list[Outcome | WalletError]:
-        """The same of many, one for one: what there is to be told, or why there is nothing."""
+        """The same for many outcomes, one for one: as the caller may see it, or the error why that is unknown."""
         told: list[Outcome | WalletError] = []
         for part in parts(outcomes, weight_of=_entries, weight_max=PART_LEGS_MAX):
             try:
@@ -115,7 +117,7 @@ class Permissions:
         return told
 
     async def mask_group(self, caller: Caller, grouped: Grouped) -> Grouped:
-        """The same of a group. Raises OutcomeUnknown or StorageUnavailable where that cannot be found out."""
+        """The same for a group. Raises OutcomeUnknown or StorageUnavailable if that cannot be found out."""
         told: list[Any] = []
         try:
             for part in parts(grouped.outcomes, weight_of=_entries, weight_max=PART_LEGS_MAX):
@@ -136,7 +138,7 @@ class Permissions:
         return [outcome if isinstance(outcome, WalletError) else masked(outcome, own) for outcome in outcomes]
 
     async def mask_all(self, caller: Caller, transactions: Sequence[Posted]) -> Sequence[Posted]:
-        """What a caller is told of transactions that it sees."""
+        """Transactions that a caller may see, as it may see them."""
         if not caller.is_bound:
             return transactions
         told: list[Posted] = []
@@ -161,7 +163,7 @@ class Permissions:
         return await self._ownership.own(caller, wallet_ids)
 
     async def all_own(self, caller: Caller) -> Sequence[WalletId]:
-        """All wallets that are a bound caller's own, in order of id."""
+        """All wallets of a bound caller, in order of id."""
         return await self._ownership.all_own(caller)
 
     async def _facts(self, caller: Caller, requests: Sequence[Single]) -> _Facts:
@@ -178,8 +180,9 @@ class Permissions:
     async def _let_repeated(
         self, caller: Caller, requests: Sequence[Single], admitted: list[Admitted]
     ) -> list[Admitted]:
-        """What was posted under a reference of this caller's is its own to hear of again, whatever became of wallets
-        and bindings since: the ledger answers such a request from what was, and moves nothing.
+        """The same requests, but a refused one is submitted if its reference is used. A caller may hear again of
+        everything that was posted under a reference of its own, whatever became of wallets and bindings since: the
+        ledger answers such a request from history, and moves nothing.
         """
         refused = {
             request.reference_id for request, each in zip(requests, admitted, strict=True) if isinstance(each, Refused)
@@ -218,7 +221,7 @@ def _debited(request: Single) -> Iterable[WalletId]:
 
 
 def _looked_into(request: Single) -> Iterator[WalletId]:
-    """The wallets that a request by a bound caller takes from, or asks the numbers of."""
+    """The wallets that a request of a bound caller debits, or whose numbers it asks for."""
     yield from access_of(request).others(request)
     yield from _debited(request)
     for condition in request.options.conditions:
@@ -231,7 +234,7 @@ def _holds_named(request: Single) -> Iterable[HoldId]:
 
 
 def _of_bound(caller: Caller, request: Single) -> Single:
-    """As a bound caller's request is submitted: under its own references, and with credit that stays what it is."""
+    """The request as a bound caller submits it: in its own origin, and with lots that are carried."""
     changes: dict[str, Any] = {"origin": caller.origin}
     if "carries_lots" in request._fields:
         changes["carries_lots"] = True
@@ -239,7 +242,7 @@ def _of_bound(caller: Caller, request: Single) -> Single:
 
 
 def _first_not_there(request: Single, facts: _Facts) -> Refused | None:
-    """What the ledger would say of the first thing that is not the caller's own, if it did not exist."""
+    """The ledger's refusal as if the first wallet or hold that is not the caller's own did not exist."""
     for hold_id in _holds_named(request):
         if facts.homes.get(hold_id) not in facts.own:
             return access_of(request).not_found(hold_id)

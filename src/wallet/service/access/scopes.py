@@ -1,4 +1,4 @@
-"""Sets of scopes, and what a caller has of them. Which a request needs is in kinds."""
+"""Sets of scopes, and those that a caller has. The scopes that a request needs are in kinds."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -9,7 +9,7 @@ from wallet.service.access.callers import BINDABLE, Caller, Scope
 Scopes = frozenset[Scope]
 
 MOVES: Final[Scopes] = frozenset({Scope.READ, Scope.SPEND, Scope.ISSUE, Scope.REFUND, Scope.REFUND_FORCE})
-"""A caller that is not bound and has all of these may submit whatever an operation can say."""
+"""An unbound caller with all of these may submit every request that an operation can express."""
 
 READ: Final[Scopes] = frozenset({Scope.READ})
 SPEND: Final[Scopes] = frozenset({Scope.SPEND})
@@ -20,11 +20,11 @@ ADMIN: Final[Scopes] = frozenset({Scope.ADMIN})
 
 
 def scopes_of(caller: Caller) -> Scopes:
-    """What a caller may do. A bound caller has only what a bound key can have, whatever else its key says."""
+    """The scopes of a caller. A bound caller has only scopes that a bound key can have, whatever its row says."""
     return caller.scopes & BINDABLE if caller.is_bound else caller.scopes
 
 
 def forbidden(scopes: Iterable[Scope]) -> Forbidden:
-    """The error that names the scopes that are missing: all of these."""
+    """The error that names all of these scopes as missing."""
     names = sorted(scope.value for scope in scopes)
     return Forbidden(f"This needs a key with the scope{'s' * (len(names) > 1)} {' and '.join(names)}")

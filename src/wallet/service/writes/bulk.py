@@ -12,7 +12,7 @@ from wallet.errors import InvariantViolated, WalletError
 from wallet.ledger.outcomes import Grouped, Outcome, Refused
 from wallet.ledger.requests import NO_OPTIONS, Group, Options, Request, Single, weight
 from wallet.service.writes.committer import Committer
-from wallet.storage.batch.aside import AT_ONCE_LEGS_MAX
+from wallet.storage.batch.sized_writer import AT_ONCE_LEGS_MAX
 from wallet.storage.rows.ids import IdSource
 
 CHUNKS_QUEUED_MAX: Final = 16

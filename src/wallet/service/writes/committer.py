@@ -17,8 +17,8 @@ from wallet.ledger.model import ReferenceKey
 from wallet.ledger.outcomes import Outcome
 from wallet.ledger.requests import Group, Request, weight
 from wallet.service.outage import Outage
-from wallet.storage.batch.aside import Writer
 from wallet.storage.batch.due_steps import MoreIsDue
+from wallet.storage.batch.sized_writer import Writer
 
 _log = logging.getLogger(__name__)
 
@@ -53,12 +53,12 @@ class Receiver(Protocol):
 class Waiting:
     """A request and the receiver of its answer. `in_doubt`: it came while another with its reference waited.
 
-    `keys`: the references that it uses up if it is applied. `items`: the places that it takes in the queue. `names`:
+    `references`: those that it uses up if it is applied. `items`: the places that it takes in the queue. `names`:
     its references and wallets, once ordered_committer has asked for them. `accepted_at`: on the loop's clock.
     `times_late`: how often it was put back.
     """
 
-    __slots__ = ("accepted_at", "answer", "in_doubt", "items", "keys", "names", "request", "times_late")
+    __slots__ = ("accepted_at", "answer", "in_doubt", "items", "names", "references", "request", "times_late")
 
     def __init__(
         self, request: Request, answer: Receiver, accepted_at: float, names: Sequence[object] | None = None
@@ -68,7 +68,7 @@ class Waiting:
         self.accepted_at = accepted_at
         self.in_doubt = False
         self.items = len(request.items) if type(request) is Group else 1
-        self.keys = keys_of(request)
+        self.references = references_of(request)
         self.names = names
         self.times_late = 0
 
@@ -90,7 +90,7 @@ def _late(queue: Iterable[Waiting], accepted_before: float) -> list[Waiting]:
     return [waiting for waiting in queue if waiting.accepted_at < accepted_before]
 
 
-def keys_of(request: Request) -> Collection[ReferenceKey]:
+def references_of(request: Request) -> Collection[ReferenceKey]:
     """The references that a request uses up if it is applied."""
     if type(request) is Group:
         # Each reference once, in order: items of a group may repeat one another.
@@ -184,10 +184,10 @@ class Committer:
         # An empty queue accepts a group that is larger than the queue.
         if self._depth and self._depth + waiting.items > self._queue_depth_max:
             raise Overloaded(f"{self._depth} requests are waiting already")
-        for key in waiting.keys:
-            earlier = self._unanswered.get(key, 0)
+        for reference in waiting.references:
+            earlier = self._unanswered.get(reference, 0)
             waiting.in_doubt |= earlier > 0
-            self._unanswered[key] = earlier + 1
+            self._unanswered[reference] = earlier + 1
         self._queue.append(waiting)
         self._depth += waiting.items
         self._wake_if_any_may_begin()
@@ -264,16 +264,16 @@ class Committer:
             self._depth -= waiting.items
             # One batch may hold duplicates: the ledger decides them in order.
             batch.append(waiting)
-            for key in waiting.keys:
-                taken.add(key)
-                self._committing.setdefault(key, [])
+            for reference in waiting.references:
+                taken.add(reference)
+                self._committing.setdefault(reference, [])
         self._observe_depth(self.queue_depth)
         return batch
 
     def _followers(self, waiting: Waiting, taken: Container[ReferenceKey]) -> list[Waiting] | None:
         """The requests parked beside a batch under way that has one of its references; None if there is none."""
-        for key in waiting.keys:
-            if (followers := self._committing.get(key)) is not None and key not in taken:
+        for reference in waiting.references:
+            if (followers := self._committing.get(reference)) is not None and reference not in taken:
                 return followers
         return None
 
@@ -312,9 +312,13 @@ class Committer:
     def _release(self, batch: Sequence[Waiting], answers: Sequence[Outcome | WalletError]) -> None:
         """Let the requests go on that were parked beside a batch. If its result is unknown, so is theirs."""
         parked: list[Waiting] = []
-        last_answers = {key: answer for waiting, answer in zip(batch, answers, strict=True) for key in waiting.keys}
-        for key, answer in last_answers.items():
-            for follower in self._committing.pop(key):
+        last_answers = {
+            reference: answer
+            for waiting, answer in zip(batch, answers, strict=True)
+            for reference in waiting.references
+        }
+        for reference, answer in last_answers.items():
+            for follower in self._committing.pop(reference):
                 if isinstance(answer, OutcomeUnknown):
                     self._depth -= follower.items
                     self._answer(follower, answer)
@@ -379,10 +383,10 @@ class Committer:
             self._answer(waiting, error)
 
     def _answer(self, waiting: Waiting, answer: Outcome | WalletError) -> None:
-        for key in waiting.keys:
-            left = self._unanswered[key] - 1
+        for reference in waiting.references:
+            left = self._unanswered[reference] - 1
             if left:
-                self._unanswered[key] = left
+                self._unanswered[reference] = left
             else:
-                del self._unanswered[key]
+                del self._unanswered[reference]
         waiting.resolve(answer)

@@ -13,8 +13,8 @@ from wallet.errors import WalletError
 from wallet.ledger.model import WalletId
 from wallet.ledger.outcomes import Outcome
 from wallet.ledger.requests import Request, weight
-from wallet.service.writes.committer import LEGS_PER_ITEM_MAX, Committer, Waiting, keys_of
-from wallet.storage.batch.aside import Writer
+from wallet.service.writes.committer import LEGS_PER_ITEM_MAX, Committer, Waiting, references_of
+from wallet.storage.batch.sized_writer import Writer
 
 PORTIONS_MAX: Final = 80
 """Portions of due steps that one batch of bulk posts before it answers that more is due. Only bulk waits so long."""
@@ -102,7 +102,7 @@ class OrderedCommitter(Committer):
     def names_of(self, request: Request) -> Sequence[object] | None:
         """The references of a request and the wallets that it locks; None if only the database knows these."""
         wallets = self._wallets_of(request)
-        return None if wallets is None else (*keys_of(request), *wallets)
+        return None if wallets is None else (*references_of(request), *wallets)
 
     def _named(self, waiting: Waiting) -> Sequence[object] | None:
         if waiting.names is None:

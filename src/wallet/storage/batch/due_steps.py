@@ -53,7 +53,7 @@ class _DueStep(NamedTuple):
 async def find_due_steps(fetch: FetchDue, wallets: Sequence[WalletId], at: datetime, steps_max: int) -> DueSteps:
     """The first steps due at or before an instant; at least one if there is any.
 
-    fetch: runs `find_due_steps` of load_more.sql, given wallets, an instant and how many rows at most.
+    fetch: runs `find_due_steps` of load_special.sql, given wallets, an instant and how many rows at most.
     """
     found: dict[DueKey, _DueStep] = {}
     until: DueKey | None = None

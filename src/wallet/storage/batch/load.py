@@ -15,7 +15,7 @@ from wallet.ledger.kinds import has_reference
 from wallet.ledger.model import Posted, ReferenceKey, TransactionId, WalletId, WalletKind, WalletState
 from wallet.ledger.requests import Refund, Request
 from wallet.storage.batch.due_steps import DUE_STEPS_MAX
-from wallet.storage.batch.load_special import load_more
+from wallet.storage.batch.load_special import load_special
 from wallet.storage.batch.wallets_to_lock import WalletsToLock
 from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
@@ -45,14 +45,14 @@ async def load(
 ) -> Loaded:
     """All that a batch is decided on. The context tells which wallets are missing, if one was merged meanwhile.
 
-    locked: the wallets as lock_and_read has answered them; None: they are read now. Raises ManyDue (load_more).
+    locked: the wallets as lock_and_read has answered them; None: they are read now. Raises ManyDue (load_special).
     """
-    keys = _reference_keys(batch)
+    references = _references(batch)
     rows = await shard.fetch(
         _SQL["load"],
         list(names.locked) if locked is None else [],
-        [origin for origin, _ in keys],
-        [reference for _, reference in keys],
+        [origin for origin, _ in references],
+        [reference for _, reference in references],
     )
     decided_at: datetime = rows[0][0]
     known_ids: Sequence[TransactionId] | None = rows[0][1]
@@ -86,7 +86,7 @@ async def load(
     context = Context(states, names.assets, known, shard.number, assets.by_id, bounds=bounds)
     if not special and all(map(is_plain, batch)):
         return Loaded(context, decided_at, is_plain=True)
-    context = await load_more(shard, batch, context, special, decided_at, due_steps_max)
+    context = await load_special(shard, batch, context, special, decided_at, due_steps_max)
     if late := _known_too_early(batch, context):
         ids = (await shard.fetch(_SQL["load"], [], *zip(*late, strict=True)))[0][1]
         known = await _load_known(shard, ids) if ids else {}
@@ -110,7 +110,7 @@ def _known_too_early(batch: Sequence[Request], context: Context) -> Sequence[Ref
     ]
 
 
-def _reference_keys(batch: Sequence[Request]) -> Mapping[ReferenceKey, None]:
+def _references(batch: Sequence[Request]) -> Mapping[ReferenceKey, None]:
     return {(request.origin, request.reference_id): None for request in singles(batch) if has_reference(request)}
 
 

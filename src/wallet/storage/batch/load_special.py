@@ -59,7 +59,7 @@ TARGETED_MAX: Final = 10_001
 """More holds than one batch can close, so that one that is elsewhere is always among them."""
 
 
-async def load_more(
+async def load_special(
     shard: Shard,
     batch: Sequence[Request],
     context: Context,

@@ -58,7 +58,7 @@ async def write_decision(
         changed += moved
     if changed or not is_plain or any(changes):
         rows = () if is_plain else [_transaction_row(each, details) for each in posted]
-        await _write_more(shard, decision, rows, changed, seq, loaded)
+        await _write_special(shard, decision, rows, changed, seq, loaded)
     await write_claims(shard, changes, loaded.decided_at)
     await _name_wallets(shard, changes.events)
     if changes.granted or changes.moved:
@@ -149,7 +149,7 @@ async def _write_batch(
     return seq
 
 
-async def _write_more(
+async def _write_special(
     shard: Shard,
     decision: Decision,
     transactions: Sequence[Sequence[Any]],
@@ -170,7 +170,7 @@ async def _write_more(
         (3, [(original_id, *refunded) for original_id, refunded in changes.refunded.items()]),
     )
     columns = [column for width, rows in tables for column in _columns(rows, width)]
-    written = tuple(await shard.fetchrow(_SQL["write_more"], seq, loaded.decided_at, *columns))
+    written = tuple(await shard.fetchrow(_SQL["write_special"], seq, loaded.decided_at, *columns))
     asked = tuple(len(rows) for _, rows in tables)
     ensure(written == asked, f"asked to write {asked} more rows, wrote {written}")
 

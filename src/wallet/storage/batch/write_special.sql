@@ -1,6 +1,6 @@
 -- Rows that only batches with special requests write, after write_batch and in the same database transaction.
 
--- name: write_more
+-- name: write_special
 -- in:  $1 shard, $2 seq, $3 decided_at,
 --      transactions, all of the batch or none: $4 ids, $5 origins, $6 references, $7 types, $8 fingerprints,
 --      $9 metadata, $10 effective times, $11 holds, $12 originals, $13 details;

@@ -69,8 +69,8 @@ class _WalletsBusy(Exception):
 class BatchWriter:
     """Commits batches one after another on a connection of its own, which it replaces when it breaks.
 
-    is_aside: for large batches. They may be decided for longer than the database waits for a process that is stopped.
-    group_lines_at_once: a group of more lines is answered NotAtOnce, for a writer aside to decide it.
+    is_in_thread: for large batches. They may be decided for longer than the database waits for a stopped process.
+    group_lines_at_once: a group of more lines is answered NotAtOnce, for the writer in the thread to decide it.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class BatchWriter:
         *,
         observe: BatchObserver,
         due_steps_max: int = DUE_STEPS_MAX,
-        is_aside: bool = False,
+        is_in_thread: bool = False,
         portions_max: int = PORTIONS_MAX,
         bounds: Bounds = DEFAULT_BOUNDS,
         group_lines_at_once: int | None = None,
@@ -89,7 +89,7 @@ class BatchWriter:
         self._assets = assets
         self._observe = observe
         self._due_steps_max = due_steps_max
-        self._work = in_a_thread(database.settings.idle_transaction_ms_max / 1000) if is_aside else at_once
+        self._work = in_a_thread(database.settings.idle_transaction_ms_max / 1000) if is_in_thread else at_once
         self._portions_max = portions_max
         self._bounds = bounds
         self._group_lines_at_once = group_lines_at_once

@@ -50,7 +50,7 @@ class RefundSummary(NamedTuple):
 
 
 class Refunded(NamedTuple):
-    """What was refunded of a transaction: in amount (0 for general transactions), in times, and the newest refunds."""
+    """The refunds of a transaction: their sum (0 for general transactions), their number, and the newest of them."""
 
     amount: int = 0
     times: int = 0
@@ -63,7 +63,7 @@ class ListingReads(Store):
     async def transaction(self, transaction_id: TransactionId) -> Posted | None:
         async def read(shard: Shard) -> Posted | None:
             rows = await shard.fetch(_SQL["find_transaction"], transaction_id)
-            # What is posted never changes, so a second statement may read the rest.
+            # A posted transaction never changes, so a second statement may read the rest.
             found = await load_posted(shard, rows) if rows else ()
             return found[0] if found else None
 

@@ -1,8 +1,8 @@
 """Users, wallets and assets, and all that edges may ask of a shard: small values, read on connections that are not the
 writers'.
 
-Lists are keyset-paged: a method takes the key of the last row seen and answers up to `limit` rows after it. What a
-page is to a client, and what it may ask for, is service.reads.lists' business.
+Lists are keyset-paged: a method takes the key of the last row seen and answers up to `limit` rows after it.
+service/reads/lists makes pages for clients of them, and refuses those that a client may not ask for.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ class User:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wallet:
-    """What a wallet is and may do. What is in it is a Balance. `version` is None on unlocked wallets.
+    """A wallet and its rules, without its balance. `version` is None on unlocked wallets.
 
     metadata: canonical JSON text. limit_*: what may be spent per rolling 24 hours and per calendar month (UTC).
     is_due: something may be due here that is not posted yet.
@@ -86,7 +86,7 @@ class AssetSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserFilter:
-    """Which users. At most one of them is given; none: all."""
+    """A filter of users. At most one field is given; none: all users."""
 
     name: str | None = None
     member: tuple[str, str] | None = None
@@ -94,7 +94,7 @@ class UserFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WalletFilter:
-    """Which wallets. At most one of them is given; none: all."""
+    """A filter of wallets. At most one field is given; none: all wallets."""
 
     user_id: UUID | None = None
     label: str | None = None
@@ -180,7 +180,7 @@ async def find_asset(shard: Shard, asset_id: AssetId) -> AssetSummary | None:
 
 
 def _wallets_along(wanted: WalletFilter, own: Sequence[WalletId] | None) -> tuple[str, tuple[object, ...]]:
-    """Which list of ids (the rest of its name), and what it goes along."""
+    """The statement that lists the ids (the rest of its name), and the values that it goes along."""
     if own is not None:
         return "_among", (own, wanted.user_id, wanted.label, *(wanted.member or (None, None)))
     if wanted.member is not None:

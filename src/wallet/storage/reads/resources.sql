@@ -1,4 +1,4 @@
--- What edges may ask of users, wallets and assets. Every list is keyset-paged: a null key is its beginning, and one row
+-- Users, wallets and assets, as edges ask for them. Each list is keyset-paged: a null key is its beginning, and one row
 -- more than a page holds tells whether there is a next one. Each filter is a statement of its own, along an index that
 -- has its rows in the order of the list: docs/filters.md.
 

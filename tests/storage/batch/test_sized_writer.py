@@ -1,4 +1,4 @@
-"""Large batches are decided aside, however long that takes, and what is larger still is refused or halved."""
+"""Large batches are decided in a thread, however long that takes, and what is larger still is refused or halved."""
 
 import asyncio
 import threading
@@ -28,8 +28,8 @@ from wallet.errors import GroupTooLarge, WalletError
 from wallet.ledger.model import Direction
 from wallet.ledger.outcomes import Applied, Grouped, Outcome
 from wallet.ledger.requests import Leg, Post, Request
-from wallet.storage.batch.aside import AT_ONCE_LEGS_MAX, LEGS_MAX, SizedWriter, WriterAside
 from wallet.storage.batch.long_work import at_once, in_a_thread
+from wallet.storage.batch.sized_writer import AT_ONCE_LEGS_MAX, LEGS_MAX, SizedWriter, ThreadWriter
 from wallet.storage.batch.wallets_to_lock import POINTED_MAX
 from wallet.storage.batch.writer import BatchWriter
 from wallet.storage.rows.asset_cache import AssetCache
@@ -78,29 +78,29 @@ def payout(ledger: Ledger, name: str) -> Post:
     return commands().transaction("payout", legs=legs, reference_id=name, metadata=None)
 
 
-def aside_writer(database_url: str, **settings: Any) -> WriterAside:
+def aside_writer(database_url: str, **settings: Any) -> ThreadWriter:
     database = make_database(database_url, **settings)
-    return WriterAside(BatchWriter(database, AssetCache(), observe=lambda _items, _steps: None, is_aside=True))
+    return ThreadWriter(BatchWriter(database, AssetCache(), observe=lambda _items, _steps: None, is_in_thread=True))
 
 
 async def test_only_a_large_batch_goes_aside() -> None:
-    here, aside = NotingWriter(), NotingWriter()
-    writer = SizedWriter(here, WriterAside(aside))
+    here, in_thread = NotingWriter(), NotingWriter()
+    writer = SizedWriter(here, ThreadWriter(in_thread))
     wallet = make_ledger(1).wallets[0]
     few = [topup(wallet, 1, str(number)) for number in range(AT_ONCE_LEGS_MAX // 2)]
     await soon(writer.commit(few))
-    assert (len(here.threads), len(aside.threads)) == (1, 0)
+    assert (len(here.threads), len(in_thread.threads)) == (1, 0)
     await soon(writer.commit([group(*few, topup(wallet, 1, "one more"))]))
     await soon(writer.commit([refund(wallet, str(number)) for number in range(AT_ONCE_LEGS_MAX // LEGS_MAX + 1)]))
-    assert (len(here.threads), len(aside.threads)) == (1, 2)
+    assert (len(here.threads), len(in_thread.threads)) == (1, 2)
     await soon(writer.close())
-    assert (here.is_closed, aside.is_closed) == (True, True)
-    assert threading.get_ident() not in aside.threads
+    assert (here.is_closed, in_thread.is_closed) == (True, True)
+    assert threading.get_ident() not in in_thread.threads
 
 
 async def test_what_is_cancelled_here_is_cancelled_there() -> None:
     inner = NotingWriter(answers=False)
-    writer = WriterAside(inner)
+    writer = ThreadWriter(inner)
     committing = asyncio.create_task(writer.commit([topup(make_ledger(1).wallets[0], 1, "a")]))
     await until(inner.is_committing)
     committing.cancel()

@@ -20,7 +20,7 @@ AT_ONCE_LEGS_MAX: Final = 2_000
 """Legs of a batch that is decided in the event loop: what 500 requests of four legs have, some 30 ms."""
 
 GROUP_LINES_AT_ONCE_MAX: Final = 10_000
-"""A group may come to more than its legs say, if its wallets have many lots. Then it is decided anew, aside."""
+"""A group may come to more than its legs say, if its wallets have many lots. Then it is decided anew, in the thread."""
 
 LEGS_MAX: Final = 100
 """Of one movement."""
@@ -39,7 +39,7 @@ class Writer(Protocol):
     async def close(self) -> None: ...
 
 
-class WriterAside:
+class ThreadWriter:
     """A writer that lives in a thread, as seen from the event loop of the service.
 
     It commits one batch at a time: two threads that decide would take the interpreter from each other, while both hold
@@ -67,17 +67,17 @@ class WriterAside:
 
 
 class SizedWriter:
-    """Commits each batch by the writer for its size. Several of these may share what is aside."""
+    """Commits each batch by the writer for its size. Several of these may share the writer in the thread."""
 
-    def __init__(self, at_once: Writer, aside: Writer) -> None:
+    def __init__(self, at_once: Writer, in_thread: Writer) -> None:
         self._at_once = at_once
-        self._aside = aside
+        self._in_thread = in_thread
 
     async def commit(self, batch: Sequence[Request]) -> Sequence[Outcome | WalletError]:
         """As BatchWriter.commit."""
         is_large = sum(map(_legs_at_most, singles(batch))) > AT_ONCE_LEGS_MAX
         if is_large:
-            return await self._aside.commit(batch)
+            return await self._in_thread.commit(batch)
         answers = await self._at_once.commit(batch)
         if not any(isinstance(answer, NotAtOnce) for answer in answers):
             return answers
@@ -88,14 +88,14 @@ class SizedWriter:
 
     async def _beside(self, request: Request) -> Outcome | WalletError:
         try:
-            return (await self._aside.commit([request]))[0]
+            return (await self._in_thread.commit([request]))[0]
         except (StorageUnavailable, OutcomeUnknown) as error:
             # The requests before this one are decided, and keep their answers.
             return error
 
     async def close(self) -> None:
         await self._at_once.close()
-        await self._aside.close()
+        await self._in_thread.close()
 
 
 def _legs_at_most(request: Single) -> int:
