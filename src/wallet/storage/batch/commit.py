@@ -1,7 +1,7 @@
 """One batch, one database transaction: lock, load, decide, write, commit.
 
 A constant number of round trips whatever the batch size. Between BEGIN and COMMIT there is nothing but SQL and
-apply_batch. What to do when it does not go through is the writer's business (storage.batch.writer).
+apply_batch. The writer decides what happens to a batch that does not go through (storage.batch.writer).
 """
 
 import time
@@ -38,14 +38,15 @@ from wallet.storage.rows.asset_cache import AssetCache
 _SQL = load_statements("batch/commit.sql")
 
 BEGINNINGS_MAX: Final = 4
-"""How often a batch begins because what it names turned out to point at wallets that it had not locked."""
+"""How often a batch begins, because its holds and originals point at wallets that it had not locked."""
 
 WALLETS_READ_LEAST: Final = 256
-"""So many wallets are read as they are locked, for one round trip more; fewer are looked up with the references."""
+"""From so many wallets on, they are read as they are locked, which takes one round trip more; fewer are looked up with
+the references."""
 
 CONNECTION_KEPT: Final = (StaleContext, BadData, LockTimedOut, ManyDue, SequenceBehind, GroupTooLarge, NotAtOnce)
-"""After these the connection is as good as new. After anything else, a cancellation included, nothing is known of it,
-and it must be given up without asking it anything: the server may be stopped for good."""
+"""After these errors the connection can be used again. After any other error, and after a cancellation, its state is
+unknown, and it must be closed without a question: the server may have stopped for good."""
 
 StepSeconds = dict[str, float]
 """Seconds by step: lock (with BEGIN), load, decide, write, commit."""
@@ -71,7 +72,7 @@ async def commit_batch(
     Raises OutcomeUnknown once COMMIT was sent and no clean answer came. Everything else that is raised says that
     nothing was stored: StaleContext, BadData, ManyDue, StorageUnavailable. The connection must be given up unless it
     is one of CONNECTION_KEPT. `pointed` is filled with the wallets that the batch's holds and originals brought in.
-    `work`: how what takes long is done. `group_lines_at_once`: beyond so many lines NotAtOnce is raised for a group.
+    `work`: how long computations are done. `group_lines_at_once`: beyond so many lines NotAtOnce is raised for a group.
     """
     clock = _Laps(steps)
     try:
@@ -103,7 +104,7 @@ async def _lock_and_load(
     due_steps_max: int,
     bounds: Bounds,
 ) -> Loaded:
-    """Begin, and begin anew for as long as what was loaded is, or points at, a wallet that was not locked."""
+    """Begin; and begin anew while the rows loaded are of wallets, or point at wallets, that were not locked."""
     for _ in range(BEGINNINGS_MAX):
         are_read = len(names.locked) >= WALLETS_READ_LEAST
         ids = "" if are_read else ",".join(map(str, names.locked))
@@ -138,14 +139,14 @@ class _Laps:
 
 
 async def find_busy(shard: Shard, wallets: Iterable[WalletId]) -> set[WalletId]:
-    """Which of these wallets another session holds at this moment. Not within a transaction."""
+    """Those of the wallets that another session has locked at this moment. Not within a transaction."""
     with driver_errors():
         return {row["id"] for row in await shard.fetch(_SQL["find_busy"], list(wallets))}
 
 
 async def prepare(connection: asyncpg.Connection) -> Salts:
-    """Make a new connection ready for commit_batch, or end it and raise StorageUnavailable. What is answered is the
-    same for all connections to a database, for ever.
+    """Make a new connection ready for commit_batch, or end it and raise StorageUnavailable. All connections to a
+    database get the same salts, always.
     """
     with driver_errors():
         try:

@@ -1,8 +1,8 @@
-"""What is due at wallets, in order of its instants, as far as one batch may post it.
+"""The steps that are due at wallets, in order of their instants, as far as one batch may post them.
 
 Holds that are captured at their expiry are due at both ends, so wallets share due steps, and those of a wallet at the
-other end may come before its own. Whatever is found here is the beginning of all that is due at the wallets asked for
-and at those they are linked with: nothing due before the last step found is missing.
+other end may come before its own. The steps found here are the first of all that are due at the wallets asked for and
+at the wallets linked with them: no step that is due before the last one found is missing.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -68,7 +68,7 @@ async def find_due_steps(fetch: FetchDue, wallets: Sequence[WalletId], at: datet
             last: DueKey = tuple(rows[-1])[:3]
             until = last if until is None else min(until, last)
         found, until = _beginning(found, until, steps_max)
-        # What comes after the end of the portion links nothing to it.
+        # Steps after the end of the portion link no wallet to it.
         new = list(dict.fromkeys(end for step in found.values() for end in step.ends if end not in asked))
         asked.update(new)
     return DueSteps([key[2] for key in found if key[1] == 0], [key[2] for key in found if key[1] == 1], until)

@@ -1,6 +1,6 @@
-"""What a batch is decided on, read after its wallets were locked.
+"""Loads the state that a batch is decided on, after its wallets were locked.
 
-One statement is enough for plain wallets and requests; storage.batch.load_special reads what the others need.
+One statement is enough for plain wallets and requests; storage.batch.load_special reads the rest for the others.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ async def load(
     due_steps_max: int = DUE_STEPS_MAX,
     bounds: Bounds = DEFAULT_BOUNDS,
 ) -> Loaded:
-    """All that a batch is decided on. What is still missing, if a wallet was merged meanwhile, the context tells.
+    """All that a batch is decided on. The context tells which wallets are missing, if one was merged meanwhile.
 
     locked: the wallets as lock_and_read has answered them; None: they are read now. Raises ManyDue (load_special).
     """
@@ -126,12 +126,12 @@ async def _load_strangers(
         for wallet_id in strange:
             if (unlocked := assets.unlocked(wallet_id)) is not None:
                 states[wallet_id] = unlocked
-    # Whoever writes the answer needs their codes.
+    # The answers name their codes.
     if foreign := {state.asset_id for state in states.values()} - assets.by_id.keys():
         await assets.load_ids(shard.connection, foreign)
 
 
 async def _load_known(shard: Shard, ids: Sequence[TransactionId]) -> Mapping[ReferenceKey, Posted]:
     rows = await shard.fetch(_SQL["load_known"], ids)
-    known = await load_posted(shard, _SQL["load_entries"], rows)
+    known = await load_posted(shard, rows)
     return {(posted.origin, posted.reference_id): posted for posted in known}

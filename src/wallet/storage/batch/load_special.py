@@ -1,4 +1,4 @@
-"""What special wallets and requests need beyond rows of wallets: standings, holds, lots, originals and the like.
+"""Loads the state of special wallets and requests beyond rows of wallets: standings, holds, lots, originals and more.
 
 A constant number of statements, each only where something needs it. All of it is read after the wallets were locked;
 what no wallet's lock protects, refund states and attachments, is locked here, after the wallets, in one order.
@@ -47,14 +47,13 @@ from wallet.storage.rows.claims import claim_of
 from wallet.storage.rows.posted import AT_ONCE_ROWS_MAX, load_posted
 
 _SQL = load_statements("batch/load_special.sql")
-_LOAD_ENTRIES: Final = load_statements("batch/commit.sql")["load_entries"]
 _CATEGORY_BY_NAME: Final = {category.value: category for category in LotCategory}
 _STATUS_BY_NAME: Final = {status.value: status for status in HoldStatus}
 _new: Final[Any] = tuple.__new__
 _MOMENT: Final = timedelta(microseconds=1)
 LOTS_OF_SEVERAL_MAX: Final = 10_000
 LOTS_OF_GROUP_MAX: Final = 100_000
-"""Lots of all wallets of a batch. What must be done as one may have more than what can be done in parts."""
+"""Lots of all wallets of a batch. A group may have more than several requests, because a group cannot be split."""
 
 TARGETED_MAX: Final = 10_001
 """More holds than one batch can close, so that one that is elsewhere is always among them."""
@@ -90,7 +89,7 @@ async def load_special(
         lots = await loader.load_lots(with_lots, (), originals, _lots_max(batch))
     else:
         reserved = [lot_id for hold in holds.values() for lot_id, _ in hold.slices if lot_id is not None]
-        # What a hold carries to its target at its expiry joins the lots that are live there.
+        # A hold may carry lots to its target at its expiry, and these join the lots that are live there.
         carries = any(hold.carries_lots and hold.capture_at_expiry for hold in holds.values())
         lots = await loader.load_lots(with_lots if carries else (), [*steps.lots, *reserved], originals, None)
     attached_to = {wallet_id for _, wallet_id in asked.attachments} | set(asked.merging)
@@ -203,13 +202,13 @@ class _Loader:
             await self._shard.execute(_SQL["make_refund_states"], list(refunded))
             wanted |= {row["original_id"] for row in await self._fetch("lock_refund_states", list(refunded))}
         rows = await self._fetch("load_originals", list(wanted))
-        posted = await load_posted(self._shard, _LOAD_ENTRIES, rows)
+        posted = await load_posted(self._shard, rows)
         return {
             each.id: Original(each, row["refunded"], row["refunds"]) for each, row in zip(posted, rows, strict=True)
         }
 
     async def load_due_steps(self, batch: Sequence[Request], due: Sequence[WalletId], steps_max: int) -> DueSteps:
-        """What the batch is to post first. Raises ManyDue."""
+        """The due steps that the batch has to post first. Raises ManyDue."""
         if not due:
             return NOTHING_DUE
         alone = batch[0] if len(batch) == 1 else None

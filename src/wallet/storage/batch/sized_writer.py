@@ -32,7 +32,7 @@ Result = TypeVar("Result")
 
 
 class Writer(Protocol):
-    """What commits a batch: a BatchWriter, or what stands for it."""
+    """Commits a batch: a BatchWriter, or a wrapper around one."""
 
     async def commit(self, batch: Sequence[Request]) -> Sequence[Outcome | WalletError]: ...
 
@@ -52,7 +52,7 @@ class ThreadWriter:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def commit(self, batch: Sequence[Request]) -> Sequence[Outcome | WalletError]:
-        """As BatchWriter.commit. What is cancelled here is cancelled there."""
+        """As BatchWriter.commit. Cancelling this cancels the commit in the thread."""
         async with self._is_free:
             if self._loop is None:
                 self._loop = _loop_in_a_thread()
@@ -90,7 +90,7 @@ class SizedWriter:
         try:
             return (await self._in_thread.commit([request]))[0]
         except (StorageUnavailable, OutcomeUnknown) as error:
-            # What was decided before it stands and must be answered for what it is.
+            # The requests before this one are decided, and keep their answers.
             return error
 
     async def close(self) -> None:
@@ -99,7 +99,7 @@ class SizedWriter:
 
 
 def _legs_at_most(request: Single) -> int:
-    # What it mirrors is not known yet.
+    # A refund mirrors the legs of its original, which is not loaded yet.
     return LEGS_MAX if type(request) is Refund else legs_of(request)
 
 

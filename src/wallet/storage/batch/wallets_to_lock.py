@@ -1,4 +1,4 @@
-"""What a batch names, before anything is locked: assets, and the wallets to lock.
+"""Finds the assets that a batch names and the wallets that it has to lock, before anything is locked.
 
 Most wallets are named by requests themselves. Holds and originals point at more, and wallets that were merged at
 others; these are looked up, and may change until the locks are held (storage.batch.commit begins anew then).
@@ -32,7 +32,7 @@ refunds of a hundred entries have. Of more a batch of several is halved, and a g
 
 
 class WalletsToLock:
-    """What a batch names: assets by code, wallets that are never locked by id, and the ids of all others."""
+    """The assets of a batch by code, its wallets that are never locked by id, and the ids of all its other wallets."""
 
     def __init__(self, assets: Mapping[str, Asset], cache: AssetCache) -> None:
         self.assets = assets
@@ -55,7 +55,7 @@ class WalletsToLock:
 async def find_wallets_to_lock(
     shard: Shard, batch: Sequence[Request], cache: AssetCache, pointed: Pointed
 ) -> WalletsToLock:
-    """What to lock and load. What holds and originals point at is noted in `pointed`."""
+    """The wallets to lock and load. The wallets that holds and originals point at are noted in `pointed`."""
     names = WalletsToLock(await _assets_named(shard.connection, batch, cache), cache)
     # A loop for nearly all, whose requests say it all; the others are asked for once.
     if all(type(request) is Post for request in batch):
@@ -118,7 +118,7 @@ async def _resolve(
 ) -> None:
     rows = await shard.fetch(_SQL["resolve"], holds, originals, wallets, POINTED_MAX + 1)
     if len(rows) > POINTED_MAX:
-        raise GroupTooLarge(f"What it names has more than {POINTED_MAX} wallets")
+        raise GroupTooLarge(f"The holds and originals that it names have more than {POINTED_MAX} wallets")
     for named_id, wallet_id in rows:
         names.add((wallet_id,))
         pointed.setdefault(named_id, set()).add(wallet_id)

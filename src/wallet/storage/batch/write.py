@@ -1,4 +1,4 @@
-"""What a decision comes to, as rows: one statement for what is plain, a second one only for batches that have more.
+"""Writes a decision as rows: one statement for plain rows, a second one only for batches that have others.
 
 Every row once, in its final state; counts are compared, and a row that was not written is a fault.
 """
@@ -295,7 +295,7 @@ async def _write_declines(shard: Shard, batch: Sequence[Request], decision: Deci
 def _declines(
     batch: Sequence[Request], outcomes: Sequence[Outcome], changes: Changes
 ) -> Iterable[tuple[Single, Refused]]:
-    """What was refused, and is to be remembered: nothing of a dry run, of a group only what refused it."""
+    """The refusals to remember: none of a dry run, and of a group only the one that refused it."""
     yield from changes.declines
     for request, outcome in zip(batch, outcomes, strict=True):
         if request.options.dry_run:

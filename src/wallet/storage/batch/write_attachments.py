@@ -29,7 +29,7 @@ async def write_attachments(shard: Shard, changes: Changes, decided_at: datetime
 
 
 def net_moves(moved: Moved) -> dict[tuple[ProgrammeId, WalletId], WalletId | None]:
-    """Where each attachment that is stored has gone in the end, by programme and the wallet it is stored with."""
+    """The wallet that each stored attachment has in the end, by programme and the wallet it is stored with."""
     moves: dict[tuple[ProgrammeId, WalletId], WalletId | None] = {}
     stored_with: dict[tuple[ProgrammeId, WalletId], WalletId] = {}
     for attachment, target in moved:

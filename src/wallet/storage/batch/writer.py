@@ -52,7 +52,7 @@ PORTIONS_MAX: Final = 2
 """How many portions of what is due are posted on behalf of requests of one batch, which all wait for them."""
 
 OutcomeOrError: TypeAlias = Outcome | WalletError
-"""What one request of a batch comes to: an outcome, or why there is none for this one alone."""
+"""The answer to one request of a batch: an outcome, or the reason why this request alone has none."""
 
 BatchObserver: TypeAlias = Callable[[int, StepSeconds], None]
 """Told the number of requests and the seconds by step of every batch committed."""
@@ -103,8 +103,8 @@ class BatchWriter:
         self._portions_left = 0
         # Wallets where more is due than could be posted on behalf of the batch under way.
         self._overdue: set[WalletId] = set()
-        # What the holds and originals of the batch under way point at, as far as was seen; and of earlier ones, where a
-        # wallet is busy.
+        # The wallets that the holds and originals of the batch under way point at, as far as was seen; and those of
+        # earlier batches, where another session has locked one of them.
         self._pointed: Pointed = {}
 
     async def commit(self, batch: Sequence[Request]) -> Sequence[OutcomeOrError]:
@@ -158,7 +158,7 @@ class BatchWriter:
         return [error if is_out else next(decided) for is_out in are_out]
 
     def _is_late(self, request: Request) -> bool:
-        # Who settles posts a portion and is done.
+        # A settlement posts a portion, and has its answer.
         return type(request) is not Settle and not self._overdue.isdisjoint(self._wallets_of(request))
 
     async def _settle_first(self, request: Request, wallets: Collection[WalletId]) -> OutcomeOrError:
@@ -311,7 +311,7 @@ class BatchWriter:
         except StorageUnavailable as error:
             if not self._away_because:
                 _log.warning("the writer cannot connect: %s", error)
-            # Whoever is queued behind this batch need not wait for a connection attempt each.
+            # The batches queued behind this one need not wait for a connection attempt each.
             self._away_until, self._away_because = time.monotonic() + AWAY_SECONDS, str(error)
             raise CannotConnect(str(error)) from error
         self._shard, self._away_because = Shard(connection, self._database.shard), ""

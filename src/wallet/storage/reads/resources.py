@@ -11,13 +11,13 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from wallet.errors import ensure
 from wallet.ledger.model import AssetId, WalletId, WalletKind
 from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.reads.entries import EntryReads
 from wallet.storage.reads.holdings import HoldingReads
 from wallet.storage.reads.listings import ListingReads
+from wallet.storage.rows.secrets import find_secret
 
 _SQL: Final = load_statements("reads/resources.sql")
 
@@ -140,8 +140,12 @@ class ReadStore(ListingReads, EntryReads, HoldingReads):
 
     async def wallets_of_user(self, user_id: UUID, *, after: WalletId | None, limit: int) -> Sequence[Wallet]:
         """By ascending id."""
-        rows = await self._pool.fetch(_SQL["list_wallets_of_user"], user_id, after, limit)
-        return [_wallet(row) for row in rows]
+
+        async def read(shard: Shard) -> Sequence[Wallet]:
+            ids = await shard.fetch(_SQL["list_wallet_ids_of_user"], user_id, after, limit)
+            return (await find_wallets(shard, [row["id"] for row in ids]))[::-1]
+
+        return await self._pool.ask(read)
 
     async def asset(self, asset_id: AssetId) -> AssetSummary | None:
         return await self._pool.ask(lambda shard: find_asset(shard, asset_id))
@@ -152,10 +156,7 @@ class ReadStore(ListingReads, EntryReads, HoldingReads):
 
     async def cursor_key(self) -> bytes:
         """The key that all processes sign cursors with."""
-        rows = await self._pool.ask(lambda shard: shard.connection.fetch(_SQL["find_secret"], "cursors"))
-        ensure(len(rows) == 1, "the database has no secret for cursors")
-        key: bytes = rows[0]["secret"]
-        return key
+        return await self._pool.ask(lambda shard: find_secret(shard.connection, "cursors"))
 
 
 async def find_user(shard: Shard, user_id: UUID) -> User | None:
@@ -164,8 +165,8 @@ async def find_user(shard: Shard, user_id: UUID) -> User | None:
 
 
 async def find_wallet(shard: Shard, wallet_id: WalletId) -> Wallet | None:
-    row = await shard.fetchrow(_SQL["find_wallet"], wallet_id)
-    return None if row is None else _wallet(row)
+    found = await find_wallets(shard, [wallet_id])
+    return found[0] if found else None
 
 
 async def find_wallets(shard: Shard, ids: Sequence[WalletId]) -> Sequence[Wallet]:
