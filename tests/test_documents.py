@@ -1,4 +1,4 @@
-"""What documents say of the repository: the version, and the files they name."""
+"""Statements of documents about the repository: the version, and the files they name."""
 
 import re
 from pathlib import Path

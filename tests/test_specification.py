@@ -69,7 +69,7 @@ def _tests(tree: ast.Module | ast.ClassDef, owner: str) -> Iterator[tuple[str, s
 
 
 def missing(proof: str) -> list[str]:
-    """What a footnote names and is not there."""
+    """The tests and decisions that a footnote names and that do not exist."""
     lost = [
         f"{_path_of(module).relative_to(ROOT)}: {owner}{'.' if owner else ''}test_{name}"
         for module, owner, name in TEST.findall(proof)

@@ -1,4 +1,4 @@
-"""What the service is made of: locked by hash, under licences that are allowed, asked about, and listed."""
+"""The components of the service: locked by hash, under licences that are allowed, asked about, and listed."""
 
 import json
 import re

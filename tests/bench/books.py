@@ -1,4 +1,4 @@
-"""What the ledger looks like afterwards: whether the money adds up, and the bytes it takes."""
+"""The ledger after the runs: whether the money adds up, and the bytes it takes."""
 
 from typing import Any
 
@@ -30,7 +30,8 @@ def money_check(service: Service, database: Database, wallets: Wallets, totals: 
 
 def table_bytes(database: Database) -> dict[str, Any]:
     """Bytes of each table that grows with transactions, indexes included, after VACUUM and CHECKPOINT; and how many
-    transactions there are."""
+    transactions there are.
+    """
     names = [
         row[0]
         for row in database.rows(

@@ -44,7 +44,9 @@ def _commit() -> str:
 
 
 def _service_settings() -> dict[str, str]:
-    """What the environment changes of how the service works; where it finds things says nothing about speed."""
+    """The settings of the environment that change how the service works. Paths and addresses say nothing about
+    speed.
+    """
     names = [each.metadata["env"] for each in fields(Settings) if each.name not in _PLACES]
     return {name: os.environ[name] for name in names if name in os.environ}
 

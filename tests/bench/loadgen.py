@@ -1,8 +1,8 @@
 """A closed-loop HTTP load generator that is cheap enough to share two cores with what it measures.
 
-One process, one raw protocol per connection, one request in flight per connection. It understands just enough
-HTTP/1.1 to know where an answer with a Content-Length ends and what its status is. What the requests say is
-decided elsewhere (traffic.py).
+One process, one raw protocol per connection, one request in flight per connection. It understands just enough HTTP/1.1
+to know where an answer with a Content-Length ends and what its status is. The module traffic.py decides the contents of
+the requests.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ CONNECT_SECONDS_MAX = 30.0
 
 @dataclass(slots=True, kw_only=True)
 class LoadResult:
-    """What came back. The `window` fields leave out the warm-up; the others cover every request sent."""
+    """The answers that came back. The `window` fields leave out the warm-up; the others cover every request sent."""
 
     window_seconds: float = 0.0
     window_accepted: int = 0
@@ -43,7 +43,7 @@ class LoadResult:
 
 
 class _Load:
-    """What all connections of one run share."""
+    """The state that all connections of one run share."""
 
     def __init__(self, next_request: Callable[[], bytes], accepted_status: int, requests_max: int | None) -> None:
         self.next_request = next_request

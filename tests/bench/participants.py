@@ -16,7 +16,7 @@ _FUNDING = 1_000_000_000
 
 @dataclass(slots=True)
 class Totals:
-    """What the service has acknowledged, over all runs: only these may have moved money."""
+    """The movements that the service has acknowledged, over all runs: only these may have moved money."""
 
     accepted: dict[str, int] = field(default_factory=dict)
     """Amount in minor units, by verb."""
@@ -26,7 +26,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wallets:
-    """Who takes part."""
+    """The two designs that take part."""
 
     all: list[str]
     funded: list[str]

@@ -233,7 +233,7 @@ def _conditions(conditions: Mapping[str, Any]) -> str:
 
 
 def console(runs: Sequence[Run], kept: Runs, goals: Sequence[Goal], results: Mapping[str, Any]) -> str:
-    """What one wants to see first."""
+    """The figures that a reader wants to see first."""
     lines = [f"{'run':32}{'n':>3}{'per s':>10}{'p50 ms':>9}{'p99 ms':>9}{'CPU µs service+PG':>20}{'load':>6}"]
     for name in dict.fromkeys(run.name for run in runs):
         shown = kept.named(name)

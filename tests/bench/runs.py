@@ -14,7 +14,9 @@ OTHERS_SHARE_MAX = 0.1
 
 @dataclass(slots=True, kw_only=True)
 class Measured:
-    """What a run of either part gives. CPU may cover more than the latencies do (pgbench), so it has its own count."""
+    """The result of a run of either part. CPU may cover more than the latencies do (pgbench), so it has its own
+    count.
+    """
 
     seconds: float
     accepted: int

@@ -1,4 +1,4 @@
-"""Which runs there are, in which order. Those that are compared alternate within a round."""
+"""The runs, in their order. Those that are compared alternate within a round."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +22,7 @@ WORKERS = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What was asked for. Secondary runs, which no ratio of the first rows needs, are shorter."""
+    """The runs that were asked for. Secondary runs, which no ratio of the first rows needs, are shorter."""
 
     seconds: float
     rounds: int

@@ -28,7 +28,7 @@ class Service:
         self.process = process
         self.port = port
         self.key = key
-        """What every request comes in with, so that the figures include authentication."""
+        """The key of every request, so that the figures include authentication."""
 
     def call(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """The JSON answer to a GET, or to a POST of `body`. Raises RuntimeError with the answer's text otherwise."""

@@ -1,4 +1,4 @@
-"""What the load says: request bytes for each kind of run, built ahead as far as possible.
+"""The contents of the load: request bytes for each kind of run, built ahead as far as possible.
 
 A reference is 36 random characters, like the random UUIDs that clients send, so that the unique index on it is
 hit all over and not only at its right edge. `key`: what each request comes in with.

@@ -1,4 +1,4 @@
-"""`wallet checkpoint`, and what `wallet verify` says of the audit chain. What is found is tested with storage."""
+"""`wallet checkpoint`, and what `wallet verify` says of the audit chain. The tests of storage say what is found."""
 
 import asyncio
 import json

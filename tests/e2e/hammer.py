@@ -119,7 +119,7 @@ class Hammer:
         )
 
     async def _repeat(self, client: Client, choose: random.Random) -> None:
-        """The same again, perhaps while the first is on its way. What was refused may be accepted now."""
+        """The same again, perhaps while the first is on its way. A refused movement may be accepted now."""
         movement = choose.choice(self._tried[-50:])
         was_acknowledged = movement.body["reference_id"] in self.acknowledged
         answer = await self._send(client, movement)

@@ -41,7 +41,7 @@ http {{
 
 @contextmanager
 def nginx_before(address: tuple[str, int], headers: str, *, prefix: str = "/") -> Iterator[Path]:
-    """Yield the Unix socket that nginx listens on. What comes below `prefix` goes to the service without it."""
+    """Yield the Unix socket that nginx listens on. A request below `prefix` goes to the service without the prefix."""
     assert NGINX is not None
     # The Host of this machine: the services of these tests are in development mode.
     proxied = f"proxy_pass http://service/; proxy_http_version 1.1; proxy_set_header Host localhost; {headers}"

@@ -23,7 +23,7 @@ READY_SECONDS_MAX = 60.0
 ANSWER_SECONDS_MAX = 60.0
 
 GONE = (ConnectionError, asyncio.IncompleteReadError)
-"""What a client sees when the service closes its connection without an answer."""
+"""The errors that a client sees when the service closes its connection without an answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What one client sends is never read as the request of another: the real service, alone and behind nginx."""
+"""The bytes of one client are never read as the request of another: the real service, alone and behind nginx."""
 
 import json
 import secrets

@@ -51,7 +51,7 @@ def pieces_of(lines: Sequence[bytes], each: int = 500) -> list[bytes]:
 
 
 def settled(look: Callable[[], int]) -> int:
-    """What is seen once it has not changed for as long as a chunk of lines may take."""
+    """The value once it has not changed for as long as a chunk of lines may take."""
     seen, since = look(), time.monotonic()
     while time.monotonic() < since + 3:
         time.sleep(0.1)

@@ -17,7 +17,7 @@ def movement(amount: int, **fields: Any) -> dict[str, Any]:
 
 
 async def numbers(client: Client, wallet: str) -> tuple[int, int]:
-    """What is in the wallet, and in the breakage of its asset."""
+    """The balance of the wallet, and the breakage of its asset."""
     balance = (await client.get(f"/wallets/{wallet}/balance")).json()["balance"]
     return balance, (await client.get("/assets/1")).json()["breakage"]
 
@@ -41,7 +41,7 @@ async def test_a_service_that_is_no_sandbox_does_not_start_on_the_database_of_on
     with served(database_url, **SANDBOX) as service:
         async with Client(service.address) as client:
             assert (await client.post("/sandbox/clock", {"advance_seconds": DAY})).status == 200
-    # What it has said when it ended instead of serving.
+    # The service ends with this message instead of serving.
     with pytest.raises(AssertionError, match=r"sandbox's database.*WALLET_SANDBOX=1"), served(database_url):
         pass
     with served(database_url, **SANDBOX) as service:

@@ -42,7 +42,7 @@ async def fill_disk_under_wal(rig: Rig) -> None:
 
 
 async def _start_if_ended(rig: Rig) -> None:
-    """Where it could not recover for want of space, it has ended; whoever runs it starts it again."""
+    """Start PostgreSQL again if it could not recover for lack of space and has ended, as an operator would."""
     await asyncio.sleep(0.2)
     rig.notes["postgres_had_ended"] = float(not rig.postgres.is_running)
     if not rig.postgres.is_running:

@@ -1,4 +1,4 @@
-"""What clients asked and what they were answered, and when: the only thing that the checks believe."""
+"""The requests and answers of clients, with their times: the only thing that the checks believe."""
 
 import enum
 import math
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Verdict(enum.Enum):
-    """What one try came to."""
+    """The result of one try."""
 
     ACKNOWLEDGED = "acknowledged"
     REFUSED = "refused"

@@ -1,4 +1,4 @@
-"""What the ledger must be, by what was asked for: a second, small ledger that shares nothing with the service's.
+"""The ledger as it must be after the requests: a second, small ledger that shares nothing with the service's.
 
 It is told the lines of a wallet in order of version, and says of each whether the operation behind it can have made it.
 """
@@ -151,7 +151,7 @@ class WalletModel:
             self.left_of(original.id, original.amount).take(line.version, operation.amount or 0)
 
     def left_of(self, original: str, amount: int) -> Left:
-        """What may be refunded of a transaction whose first user wallet this is."""
+        """The amount that may be refunded of a transaction whose first user wallet this is."""
         return self.refunds.setdefault(original, Left(amount))
 
     def bound(self) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What Linux says of processes: children, memory, and whose a connection is."""
+"""Facts about processes from Linux: children, memory, and whose a connection is."""
 
 import os
 import re
@@ -36,7 +36,9 @@ def rss_mib(pid: int) -> float | None:
 
 
 def owner_of(local_port: int, remote_port: int, candidates: list[int]) -> int | None:
-    """Which of these processes has the connection on loopback between these ports, as its own end `local_port`."""
+    """The process, of these, that has the connection on loopback between these ports, with `local_port` as its own
+    end.
+    """
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         found = _TCP_LOCAL.match(line)
         if found and (int(found[1], 16), int(found[2], 16)) == (local_port, remote_port):

@@ -24,7 +24,7 @@ def locks_wallets(message: Message) -> bool:
 
 
 class Mode(enum.Enum):
-    """What happens to a message that a trap recognises."""
+    """The treatment of a message that a trap recognises."""
 
     DROP = "the message is not forwarded, and the connection is cut"
     HALVE = "half of the message is forwarded, and the connection is cut"
@@ -60,7 +60,8 @@ class Trap:
 
 class Proxy:
     """`delay_seconds` is how long every message waits here; clear `is_open`, and nothing passes; `is_away`: nobody
-    may connect. `links`: the connections through here."""
+    may connect. `links`: the connections through here.
+    """
 
     def __init__(self, socket: Path) -> None:
         self._socket = socket
@@ -169,7 +170,7 @@ class Link(Relay):
             await self._to_client.drain()
 
     async def _pump_greeting(self) -> None:
-        """What the server says up to and with its process id. A refusal has none, and ends the connection."""
+        """The messages of the server up to its process id. A refusal has none, and ends the connection."""
         while self.backend_pid is None:
             head = await self._from_server.readexactly(5)
             body = await self._from_server.readexactly(int.from_bytes(head[1:], "big") - 4)

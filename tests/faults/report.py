@@ -1,4 +1,4 @@
-"""What a run came to, as JSON."""
+"""The result of a run, as JSON."""
 
 import json
 import os
@@ -94,5 +94,5 @@ def _summary(values: list[float]) -> dict[str, float]:
 
 
 def conditions(**more: Any) -> dict[str, Any]:
-    """What the figures depend on."""
+    """The conditions that the figures depend on."""
     return {"cores": os.cpu_count(), "python": platform.python_version(), "kernel": platform.release(), **more}

@@ -71,8 +71,8 @@ class Pace:
 
 @dataclass(slots=True, kw_only=True)
 class Rig:
-    """What a fault may lay hands on. `notes`: what it has measured, by name; a run's report has them. `whole_at`: when
-    nothing was broken any more, or what had ended was told to start.
+    """The parts that a fault may break. `notes`: what it has measured, by name; a run's report has them. `whole_at`:
+    when nothing was broken any more, or what had ended was told to start.
     """
 
     volume: Volume
@@ -106,7 +106,9 @@ class Rig:
         return trap
 
     def whole(self) -> None:
-        """What was broken is whole again, or about to start again: from now on it is the service's to recover."""
+        """Note that everything broken is whole again, or about to start again: from now on it is the service's to
+        recover.
+        """
         self.whole_at = time.monotonic()
 
     async def pause(self, span: tuple[float, float]) -> None:
@@ -114,7 +116,8 @@ class Rig:
 
     async def recovered(self) -> float:
         """Seconds from `whole_at` until the service serves again: ready, and a new movement goes through at the first
-        try, seen by several new connections in a row."""
+        try, seen by several new connections in a row.
+        """
         streak, since = 0, self.whole_at
         while streak < STREAK:
             assert time.monotonic() - self.whole_at < RECOVERY_SECONDS_MAX, "the service does not recover"

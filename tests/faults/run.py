@@ -80,7 +80,7 @@ def run(plan: Plan, say: Callable[[str], None]) -> Report:
             clients=plan.pace.clients,
             settings=plan.pace.settings or "the service's own",
         )
-        # What was seen until then is worth a report.
+        # An interrupted run is worth a report, too.
         with suppress(KeyboardInterrupt):
             asyncio.run(_run(plan, report, place, postgres, say))
     return report

@@ -33,8 +33,8 @@ class ServiceControl:
     async def start(self) -> None:
         self._log_read = 0
         served_here = served(self._database_url, **self._settings)
-        # It waits by sleeping, and the proxy in this loop has to answer meanwhile. Whoever is cancelled here leaves it
-        # to `stop` to end what is being started.
+        # It waits by sleeping, and the proxy in this loop has to answer meanwhile. If this is cancelled, `stop` ends
+        # the processes that are being started.
         self._starting = asyncio.create_task(asyncio.to_thread(self._stack.enter_context, served_here))
         self._service = await asyncio.shield(self._starting)
 
@@ -62,7 +62,7 @@ class ServiceControl:
         return self.workers
 
     def worker_of(self, link: Link) -> int | None:
-        """Whose connection to the database this is."""
+        """The process that has this connection to the database."""
         return owner_of(link.client_port, self._proxy_port, self.workers)
 
     async def kill_all(self) -> None:
@@ -89,7 +89,7 @@ class ServiceControl:
                 os.kill(pid, signal.SIGCONT)
 
     def new_log(self) -> str:
-        """What the service has logged since the last look."""
+        """The log of the service since the last call."""
         self._keep_log()
         fresh, self._log_read = self.last_log[self._log_read :], len(self.last_log)
         return fresh

@@ -34,7 +34,7 @@ class Connection:
         self._client: Client | None = None
 
     async def ask(self, method: str, path: str, body: Any = None) -> tuple[Verdict, Answer | None]:
-        """What came: an answer, or why there is none."""
+        """The result: an answer, or why there is none."""
         if self._client is None:
             self._client = Client(self._where())
         try:
@@ -66,8 +66,8 @@ def _verdict(answer: Answer) -> Verdict:
 
 
 class Traffic:
-    """`clients` clients that pause `pace_seconds` on average between two movements. What they do is drawn from `seed`,
-    but not how they meet: that differs from run to run.
+    """`clients` clients that pause `pace_seconds` on average between two movements. Their movements are drawn from
+    `seed`, but not how they meet: that differs from run to run.
     """
 
     def __init__(

@@ -63,7 +63,7 @@ def _mount(folder: Path, mib: int) -> str | None:
 
 
 def _said(command: list[str]) -> str | None:
-    """What the command complained of; None if it succeeded."""
+    """The complaint of the command; None if it succeeded."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:

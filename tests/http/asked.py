@@ -24,7 +24,7 @@ def transaction(*legs: dict[str, Any], **fields: Any) -> dict[str, Any]:
 
 
 def step(**fields: Any) -> dict[str, Any]:
-    """What all requests about something there have in common."""
+    """The parts that all requests about an existing object have in common."""
     return {"reference_id": new_reference(), **fields}
 
 

@@ -30,7 +30,7 @@ def new_reference() -> str:
 
 
 class Api:
-    """What a client does. Every answer that is no success is checked to be a problem as promised."""
+    """The requests of a client. Every answer that is no success is checked to be a problem as promised."""
 
     def __init__(self, app: Lifespan) -> None:
         self.app = app

@@ -1,4 +1,6 @@
-"""Whatever a client sends: the status and code that the API promises, and not a row changed in the database."""
+"""Malformed requests of every kind: the status and code that the API promises, and not a row changed in the
+database.
+"""
 
 import json
 from collections.abc import AsyncIterator
@@ -41,7 +43,7 @@ SELECT (SELECT count(*) FROM transactions) AS transactions,
 
 
 async def rows(ledger: asyncpg.Connection) -> dict[str, Any]:
-    """What must be the same after a request that was refused. A refusal by the ledger may leave a decline."""
+    """The state that must be the same after a refused request. A refusal by the ledger may leave a decline."""
     return dict(await ledger.fetchrow(_ROWS))
 
 
@@ -250,7 +252,7 @@ BAD_FLAGS = [0, 1, "true", "", [], {}]
 BAD_SECONDS = [0, -1, 400 * 24 * 3600 + 1, 2**63, 2**64, 1.0, True, "5", "", [], {}]
 BAD_CONDITIONS = [5, "", True, {}, [None], [5], [[]], ["x"], [{}]]
 
-# What may be left out, and be null where None is not among the values: null is another word for nothing.
+# Fields that may be left out, or be null if None is not among the values: null is another word for nothing.
 BAD_OPTIONS: list[tuple[str, str, list[Any]]] = [
     *((path, "dry_run", BAD_FLAGS) for path in MOVEMENTS),
     *((path, "conditions", BAD_CONDITIONS) for path in MOVEMENTS),
@@ -354,7 +356,7 @@ def nested(depth: int, kind: type[Any]) -> Any:
 
 
 class TestMetadata:
-    """What of it is stored is stored as it is, so nothing doubtful gets in."""
+    """Metadata is stored as it is, so nothing doubtful is accepted."""
 
     @pytest.mark.parametrize(
         "metadata",

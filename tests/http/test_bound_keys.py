@@ -1,4 +1,4 @@
-"""What keys that are bound to a user or to wallets may do and see."""
+"""The movements and reads of keys that are bound to a user or to wallets."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -231,7 +231,7 @@ class TestMasks:
         assert (await me.client.post("/batches", atomic)).json()["items"][0]["body"] == shown
 
     async def test_the_other_side_sees_its_own(self, api: Api) -> None:
-        """What another paid from, and how much of it there was, is not told to whom it was paid."""
+        """The receiver of a payment is not told which lots it came from, nor how much the other had."""
         me = await person(api)
         lots = await with_lot(api, 50)
         paid = await api.made("/transfers", transfer(lots, me.wallet, 80, amount_mode="up_to"))

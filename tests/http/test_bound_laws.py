@@ -1,4 +1,4 @@
-"""Whatever happens in a ledger, a bound key hears of its own wallets only, and of all others as if they were not there.
+"""In any ledger, a bound key hears of its own wallets only, and of all others as if they did not exist.
 
 Wallets of others have balances, limits and holds of thirteen digits and more; the caller's own, and all that is moved,
 have few. So a number that is long is one that nobody should have been told.
@@ -49,7 +49,7 @@ class Town:
     codes: list[str]
 
     def secret(self, answer: Any, *, name: str = "") -> Iterator[Any]:
-        """What of an answer to the caller it should not have been told."""
+        """The parts of an answer that the caller should not have been told."""
         if isinstance(answer, dict):
             for key, each in answer.items():
                 yield from self.secret(each, name=key)
@@ -75,7 +75,7 @@ class Town:
 
 
 def _read(cursor: str) -> str:
-    """What anybody can read in a cursor."""
+    """The part of a cursor that anybody can read."""
     return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))[1:-16].decode()
 
 
@@ -136,7 +136,7 @@ async def happen(town: Town, data: st.DataObject) -> None:
 
 
 async def ask(town: Town, data: st.DataObject) -> None:
-    """Something that the caller tries. What is not its own might as well not be there."""
+    """Something that the caller tries. Wallets that are not its own might as well not exist."""
     anything = [*town.own, *town.others, GOLD_TREASURY, GOLD_REVENUE]
     source, target = data.draw(st.tuples(st.sampled_from(anything), st.sampled_from(anything)))
     amount, dry = data.draw(st.one_of(amounts, st.just(10**6))), data.draw(st.booleans())

@@ -46,7 +46,7 @@ async def answered(*asked: Any) -> list[httpx.Response]:
 
 
 async def everything_asked(api: Api, wallet: str, reference: str) -> tuple[list[httpx.Response], list[httpx.Response]]:
-    """What reads, and what moves or makes something."""
+    """Requests that read, and requests that move or make something."""
     reads = [
         f"/wallets/{wallet}/balance",
         f"/wallets/{wallet}",

@@ -107,7 +107,7 @@ def documented_statuses() -> dict[str, set[int]]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def named(lanes: Lanes) -> dict[str, str]:
-    """What the paths of routes name, by parameter: all of it is there."""
+    """The ids in the paths of routes, by parameter: all of it is there."""
     api = lanes["framework"]
     spent = await api.moved("spend", MIKASA_WALLET, 100)
     hold = await held(api, await api.wallet(1000), 100)

@@ -22,7 +22,9 @@ PUBLIC_URL = f"{HOST}/wallet"
 
 
 class Proxy:
-    """What `location /wallet/ { proxy_pass http://…/; }` does: below the prefix is the service, elsewhere nothing."""
+    """The effect of `location /wallet/ { proxy_pass http://…/; }`: below the prefix is the service, elsewhere
+    nothing.
+    """
 
     def __init__(self, app: Any, prefix: str) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""What is refused costs little, and no body keeps the event loop for itself. Counted, not timed."""
+"""A refusal costs little, and no body keeps the event loop busy. Counted, not timed."""
 
 import asyncio
 import tracemalloc

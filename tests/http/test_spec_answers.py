@@ -14,7 +14,7 @@ from wallet.http.wire.problems import PROBLEMS
 from wallet.ledger.transaction_types import BUILT_IN
 from wallet.settings import Settings
 
-# What clients were promised. A code may be added; none of these ever moves.
+# Promises to clients. A code may be added; none of these ever moves.
 STATUSES = {
     400: "invalid_request",
     404: "wallet_not_found user_not_found asset_not_found transaction_not_found hold_not_found programme_not_found",

@@ -1,4 +1,4 @@
-"""What trying the API as its clients and as its enemies do has found."""
+"""Findings from using the API as its clients and as its enemies do."""
 
 import codecs
 import json

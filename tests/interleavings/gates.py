@@ -1,7 +1,7 @@
 """Connections whose statements stop at gates: a batch goes on from one step of the write path to the next when told.
 
-A step is all that a database transaction does until the next statement that begins another step, by STEP_OF. What is
-not named there belongs to the step under way, so that a statement more changes no step.
+A step is all that a database transaction does until the next statement that begins another step, by STEP_OF. A
+statement that is not named there belongs to the running step, so that one more statement changes no step.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ STEP_OF: Final[Mapping[str, Mapping[str, str]]] = {
         "lock_refund_states": "mutex",
         "load_originals": "more",
     },
-    "batch/write_special.sql": {"write_more": "write", "name_wallets": "write"},
+    "batch/write_special.sql": {"write_special": "write", "name_wallets": "write"},
     "rows/assets.sql": {"load_by_code": "find"},
     "connections/transactions.sql": {"begin": "begin", "commit": "commit"},
     "registry/resources.sql": {"insert_wallet": "make"},

@@ -34,7 +34,7 @@ async def play_scene(dsn: str, scene: Scene) -> None:
             orders = await some_orders(play, scene.orders, scene.drawn)
         await stage.check()
     _check_count(scene, orders)
-    # What is drawn may miss one on a server that wakes waiters in another order.
+    # Drawn orders may miss one on a server that wakes waiters in another order.
     is_enough = len(seen) == scene.ends if scene.drawn is None else len(seen) >= scene.ends
     assert is_enough, "\n".join(f"{order.taken}:\n{end}" for end, order in seen.items())
 

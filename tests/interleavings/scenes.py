@@ -1,5 +1,5 @@
-"""What two or three actors do at once, as text, and all that may come of it: each serial order, told by the core and
-the oracle.
+"""The simultaneous acts of two or three actors, as text, and all their possible results: each serial order, told by the
+core and the oracle.
 """
 
 import re
@@ -42,7 +42,7 @@ class LetGo:
 
 
 Act: TypeAlias = tuple[Request, ...] | Pass | Make | LetGo
-"""What one actor does: a batch, or what a batch may meet."""
+"""The acts of one actor: a batch, or what a batch may meet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ class Scene:
 
     @cached_property
     def lawful_ends(self) -> Mapping[str, str]:
-        """What it may come to, and a serial order that does, as letters of actors."""
+        """The possible results, each with a serial order that gives it, as letters of actors."""
         here = self.place()
         acts = [here.act(text) for text in self.acts]
         ends: dict[str, str] = {}
@@ -137,7 +137,7 @@ class Place:
         """The wallets that are there from the beginning."""
         return [state for id_, state in self.wallets.items() if id_ not in self.made_later]
 
-    # What happens
+    # Events
 
     def before(self) -> Iterator[Request | Pass]:
         for line in filter(None, map(str.strip, self.scene.before.split(";"))):
@@ -168,14 +168,14 @@ class Place:
     def _own(self, line: str) -> str:
         return self._renamed.sub(rf"\1{self.mark}", line)
 
-    # What may come of it
+    # Possible results
 
     def end_of(self, acts: Sequence[Act], letters: str) -> str:
-        """What this serial order comes to. Fails where the core and the oracle differ."""
+        """The result of this serial order. Fails where the core and the oracle differ."""
         pair = Pair(self.world)
         for event in self.before():
             self._tell(pair, event)
-            # Where it is played, too, nothing is at the instant of what was before.
+            # In the played orders, too, nothing happens at the instant of an earlier event.
             pair.wait(1)
         left = {_letter(at): iter(_events(act)) for at, act in enumerate(acts)}
         answers: dict[str, list[Outcome]] = {letter: [] for letter in left}
@@ -236,7 +236,7 @@ class Place:
 
 
 def _events(act: Act) -> Sequence[Request | Pass | Make]:
-    """What of it may come before or after what others do, at its finest."""
+    """The smallest parts of them that may come before or after acts of others."""
     if isinstance(act, LetGo):
         return ()
     return act if isinstance(act, tuple) else (act,)

@@ -62,7 +62,7 @@ class Stage:
         return connection
 
     async def play(self, order: Order) -> str:
-        """What this order of steps comes to. Raises Stuck where somebody waits for ever."""
+        """The result of this order of steps. Raises Stuck where somebody waits for ever."""
         self._played.append(order)
         here = Place(self._scene, f".{len(self._played)}")
         await insert(self._control, [here.coin] if self._scene.cap else [], here.users)
@@ -103,7 +103,7 @@ class Stage:
     async def _work(
         self, at: int, actor: Actor, act: Act, here: Place
     ) -> Callable[[], Coroutine[Any, Any, Sequence[Any]]]:
-        """What an actor does, beginning with a stop."""
+        """The acts of an actor, beginning with a stop."""
         hand = self._hands[at]
         if isinstance(act, tuple):
             self._databases[at].act(actor)

@@ -234,7 +234,7 @@ AS_LARGE = {
     "two spends that cannot both be afforded",
     "a transfer and the making of its target",
 }
-"""What is played again on the path of large batches: wallets are read as they are locked, rows are copied."""
+"""Scenes that are played again on the path of large batches: wallets are read as they are locked, rows are copied."""
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ SCENES = [
         ends=2,
         steps=("lock | load more write commit", "lock | load more write commit"),
     ),
-    # What falls due
+    # Due steps
     Scene(
         name="a spend and the expiry of its lot",
         wallets="alice",

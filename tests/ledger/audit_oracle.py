@@ -1,5 +1,5 @@
 """The audit chain as docs/audit-chain.md tells it, written a second time: slow, obvious, with nothing of the service's.
-What another verifier would be made of.
+The audit chain as another verifier would implement it.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What storage would hand over with a batch: everything there is, or no more than Context promises."""
+"""The context that storage would give with a batch: everything there is, or no more than Context promises."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -215,7 +215,7 @@ def next_month(now: datetime) -> datetime:
 
 
 def _counts_at(posted: Posted) -> datetime:
-    """What was due counts from the instant it was due at, whenever it was posted."""
+    """A due step counts from its own instant, whenever it was posted."""
     return posted.effective_at if posted.origin == ORIGIN_SERVICE else posted.created_at
 
 

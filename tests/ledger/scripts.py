@@ -115,7 +115,7 @@ def told(here: World, *lines: str) -> World:
 
 
 def answer(here: World, line: str) -> Outcome:
-    """What is answered to a line; `(again)` at its end makes it another try."""
+    """The answer to a line; `(again)` at the end of the line makes it another try."""
     try_number = 2 if line.endswith(" (again)") else 1
     (outcome,) = here.decide(ask(line.removesuffix(" (again)"), here, try_number=try_number)).outcomes
     return outcome
@@ -144,7 +144,7 @@ _UNPRINTED = {"dry": 0, "when": 3, "bound": 0}
 
 
 def _read_words(tokens: list[str]) -> tuple[list[str], Words]:
-    """What stands alone, and what is said by name."""
+    """The words that stand alone, and those with a name."""
     arguments: list[str] = []
     words: Words = {"when": []}
     rest: Iterator[str] = iter(tokens)
@@ -347,7 +347,7 @@ __all__ = [
 def seen(here: World, name: str) -> str:
     """A wallet in a few words: `70 held 10 lots 30+5`, lots in the order they are drawn in, `30(10)` where 10 are held.
 
-    What unlocked wallets have is added up from their entries.
+    The balances of unlocked wallets are added up from their entries.
     """
     state = here.state(name)
     entries = [entry for posted in here.history for entry in posted.entries if entry.wallet_id == state.id]

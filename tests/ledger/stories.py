@@ -116,7 +116,7 @@ _options = st.sampled_from(
 )
 _KINDS = (_topup, _topup, _bonus, _spend, _spend, _transfer, _transfer, _general)
 _movement = st.integers(0, len(_KINDS) - 1).flatmap(lambda number: _KINDS[number])
-# What a bound caller may ask for; the back end may as well.
+# Requests that a bound caller may send; the back end may send them, too.
 _BOUND = ("spend", "transfer", "move", "hold", "capture", "increase")
 _callers = st.sampled_from(["", "", " bound"])
 
@@ -207,7 +207,7 @@ class Story:
     def line(self, step: str, pick: int = 0) -> str:
         """The step as a line of its own. `pick` counts back among the holds, or originals, that there are.
 
-        Where there is none yet, one is made.
+        If there is none yet, one is made.
         """
         if "{hold}" in step and not self.holds:
             step = "hold alice 3 in 30"

@@ -93,7 +93,7 @@ def leaf_of_event(event: WalletEvent) -> bytes:
     return leaf_of(Record(event.id, event.wallet_id, event_head(event.id), [part]), SALTS)
 
 
-# What is covered: each field of each row, by introspection, so that a new one is missed here
+# The coverage of the chain: each field of each row, by introspection, so that a new one is missed here
 
 
 def other(value: Any) -> list[Any]:

@@ -1,4 +1,6 @@
-"""What makes two requests the same one. Fingerprints are stored for ever, so their bytes are written down here."""
+"""The conditions under which two requests are the same. Fingerprints are stored for ever, so their bytes are written
+down here.
+"""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -185,7 +187,7 @@ def test_marks_alone_make_no_difference() -> None:
     assert is_same(first, first[:17] + b"\xff" * 10)
 
 
-# What the second release added.
+# The fields that the second release added.
 
 C, D = UUID(int=3), UUID(int=4)
 AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -430,7 +432,7 @@ def test_no_value_has_the_mark_of_an_absent_one() -> None:
 # Nothing runs together.
 
 NAMES = ("a", "b", "aa", "ab", "ba")
-# What would end a field, or begin the next one, if values were joined.
+# Texts that would end a field, or begin the next one, if values were joined.
 PIECES = (b"a", b"b", b":", b"1", b"0", b"a:1:", b"b:1:x", b"aa:", b"ab", b"\x00")
 values = st.none() | st.lists(st.sampled_from(PIECES), max_size=4).map(b"".join)
 field_lists = st.lists(st.sampled_from(NAMES), unique=True, max_size=4).flatmap(

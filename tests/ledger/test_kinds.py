@@ -31,7 +31,7 @@ def test_the_layout_of_a_type_begins_with_the_type_and_fits_a_fingerprint(type_)
     assert layout_of(type_.name) is type_.layout
     assert type_.layout[0] == "type"
     assert len(set(type_.layout)) == len(type_.layout)
-    # What names the fields that differ looks no further.
+    # The function that names differing fields looks no further.
     assert len(fingerprint(type_.layout, [b""] * len(type_.layout))) <= 256
 
 

@@ -1,4 +1,4 @@
-"""Which wallets a programme may be attached to, by every reason for which one may not."""
+"""The rules for attaching a wallet to a programme, with every reason for a refusal."""
 
 from uuid import UUID
 

@@ -166,7 +166,7 @@ def test_an_effective_time_affects_neither_funds_nor_limits_nor_expiry(here: Wor
     assert named(answer(told(here, *lines_of(before)), asked)) == expected
 
 
-# Whoever is refused hears of the wallet and the numbers that were compared.
+# A refusal names the wallet and the numbers that were compared.
 @pytest.mark.parametrize(
     ("asked", "numbers"),
     [
@@ -210,7 +210,7 @@ def test_a_limit_resets_when_the_first_of_what_counts_no_longer_does(here: World
     assert dict(refused.members) == {"per": "day", "limit": 10, "used": 8, "resets_at": rfc3339(NOON + DAY)}
 
 
-# Alice may spend 10 a day. What counts is the same when all of it is decided in one batch.
+# Alice may spend 10 a day. The same movements count if all of them are decided in one batch.
 ONE_BATCH = """
 batch                                             -> last
 a: spend alice 6; b: spend alice 4                -> applied

@@ -73,7 +73,7 @@ def system_wallets(of: Asset, *, treasury_balance: int = 0) -> list[WalletState]
 
 
 NOTHING = Decision((), (), {}, {})
-"""What a batch without effect comes to, but for its answers."""
+"""The decision of a batch without effect, except for its answers."""
 
 
 @dataclass(frozen=True)
@@ -107,11 +107,11 @@ class World:
         return apply_batch(batch, self.context(batch), self.now)
 
     def context(self, batch: Sequence[Request]) -> Context:
-        """What is handed over with a batch."""
+        """The context of a batch."""
         return thrifty_context(self, batch) if self.is_thrifty else whole_context(self, batch)
 
     def after(self, *batch: Request, seconds: int = 1) -> "World":
-        """What the batch after this one finds, a second later."""
+        """The world that the next batch finds, a second later."""
         return self.left_by(self.decide(*batch)).at(self.now + timedelta(seconds=seconds))
 
     def left_by(self, decision: Decision) -> "World":
@@ -124,7 +124,7 @@ class World:
             del attachments[attachment.programme_id, attachment.wallet_id]
             if target is not None:
                 attachments[attachment.programme_id, target] = attachment._replace(wallet_id=target)
-        # What was granted before it moved has moved with its next period.
+        # The next period of an attachment moved with it.
         for attachment in changes.granted:
             key = (attachment.programme_id, attachment.wallet_id)
             if key in attachments and attachments[key].period <= attachment.period:
@@ -171,7 +171,7 @@ class World:
 
 
 def _changed(outcomes: Iterable[Outcome]) -> Iterator[Posted]:
-    """What a second look at the same change of a wallet finds, although it is no transaction."""
+    """The record that a second look at the same change of a wallet finds, although it is no transaction."""
     for outcome in outcomes:
         if isinstance(outcome, Grouped):
             yield from _changed(outcome.outcomes)

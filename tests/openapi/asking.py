@@ -33,8 +33,9 @@ class Asked:
 def ask_by_document(database_url: str, folder: Path, *, examples: int, seed: int) -> Asked:
     """Serves this database and runs the tool to its end in an empty folder.
 
-    examples: random requests per operation, and random stories of several. What the bounds in the document suggest
-    (too long, too small, left out, of another type, ...) comes on top, about 8,000 requests whatever `examples` is.
+    examples: random requests per operation, and random stories of several. The requests that the bounds in the document
+    suggest (too long, too small, left out, of another type, ...) comes on top, about 8,000 requests whatever `examples`
+    is.
     """
     key = _new_key(database_url)
     with served(database_url, WALLET_WORKERS="1", WALLET_DEVELOPMENT="0") as service:

@@ -1,4 +1,4 @@
-"""What the tool that asks by docs/openapi.json has to be told of this service. Every check of its is on.
+"""Facts about this service for the tool that sends requests by docs/openapi.json. Every check of its is on.
 
 Loaded by it, not by pytest.
 """
@@ -21,8 +21,8 @@ NDJSON: Final = "application/x-ndjson"
 answered: Final[Counter[str]] = Counter()
 """Requests by what they were meant to be, `positive` or `negative`, and the status they got: "negative 400"."""
 
-# What can be wrong with a request of which every field alone is as the document says. The document tells these rules in
-# words, for no schema can say them: each is between fields, or between a field and something that is no field.
+# The errors that a request can have although every field alone is as the document says. The document tells these rules
+# in words, for no schema can say them: each is between fields, or between a field and something that is no field.
 SAID_IN_WORDS: Final = (
     # a body and its header
     "Differs from the header Idempotency-Key.",
@@ -79,7 +79,7 @@ def one_line(_: object, value: Any) -> bytes:
 
 @schemathesis.deserializer(NDJSON)
 def the_line(_: object, response: Response) -> Any:
-    """What one item was answered with; the line that counts them may be after it, or be alone."""
+    """The answer to one item; the line that counts the items may be after it, or be alone."""
     line, *count = response.content.decode().splitlines()
     if len(count) > 1 or any("lines" not in json.loads(each) for each in count):
         raise ValueError(f"one item was answered with {response.content!r}")
@@ -125,7 +125,7 @@ def after_call(_: HookContext, case: Case, response: Response) -> None:
 
 
 def _description(case: Case) -> str:
-    """What the tool did to the request to make it wrong."""
+    """The changes by which the tool made the request wrong."""
     return str(getattr(case.meta and case.meta.phase.data, "description", ""))
 
 

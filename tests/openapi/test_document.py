@@ -1,6 +1,6 @@
 """The document against the service: all that it allows is served, all else is refused, and answers are as it says.
 
-Every check of the tool is on. What it is told of this service, and which refusals are no finding, is in hooks.py.
+Every check of the tool is on. The module hooks.py tells it about this service, and which refusals are no finding.
 """
 
 import os

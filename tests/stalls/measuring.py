@@ -13,7 +13,7 @@ from wallet.http.server.serve import spare_the_collector
 
 @dataclass(frozen=True, kw_only=True)
 class Stall:
-    """What came of one request. `seconds`: the longest turn of the loop's thread, in its processor time."""
+    """The result of one request. `seconds`: the longest turn of the loop's thread, in its processor time."""
 
     route: str
     name: str

@@ -18,7 +18,7 @@ METADATA: Mapping[str, str] = {f"key-{n}": "x" * 190 for n in range(20)}
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """What requests name. `client_key`: of a key that is bound to the owner of `wallets`."""
+    """The resources that requests name. `client_key`: of a key that is bound to the owner of `wallets`."""
 
     api: Api
     user: str
@@ -77,7 +77,7 @@ async def _programme(api: Api, wallets: Sequence[str]) -> str:
 
 
 async def batch(api: Api, items: Sequence[Any]) -> Sequence[Any]:
-    """What independent items came to."""
+    """The answers to independent items."""
     answer = await api.send("POST", "/batches", json.dumps({"mode": "independent", "items": items}).encode())
     assert answer.status_code == 200, answer.text
     results: Sequence[Any] = answer.json()["items"]

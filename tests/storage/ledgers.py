@@ -141,7 +141,7 @@ def again(request: Single) -> Any:
 
 
 def commands() -> Commands:
-    """What makes all other requests."""
+    """The commands that make all other requests."""
     return _COMMANDS
 
 
@@ -261,7 +261,7 @@ async def until_waiting(connection: asyncpg.Connection, event_type: str, *, sess
 
 
 async def balances(connection: asyncpg.Connection, ledger: Ledger) -> list[int]:
-    """What the wallets' rows say, in the ledger's order."""
+    """The wallets' rows, in the ledger's order."""
     rows = await connection.fetch("SELECT id, balance FROM wallets WHERE id = ANY($1)", list(ledger.wallets))
     by_id = {row["id"]: row["balance"] for row in rows}
     return [by_id[each] for each in ledger.wallets]

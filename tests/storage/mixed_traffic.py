@@ -1,6 +1,6 @@
 """Traffic of every kind at random, by real batches and a clock that runs ahead: a ledger with everything in it.
 
-Which requests are refused is the ledger's business; most are not, since amounts are small.
+The ledger decides which requests are refused; most are not, since amounts are small.
 """
 
 import asyncio

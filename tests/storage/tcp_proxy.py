@@ -54,7 +54,7 @@ class Trap:
         self.sprung.set()
 
     def cut(self) -> None:
-        """Close both sides. What was held is lost."""
+        """Close both sides. The bytes that were kept are lost."""
         assert self._link is not None
         self._link.cut()
 
@@ -116,7 +116,7 @@ Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Relay:
-    """One connection through a proxy, its messages seen whole. What becomes of them, each proxy's own kind says."""
+    """One connection through a proxy, its messages seen whole. Each kind of proxy decides what becomes of them."""
 
     def __init__(self, client: Ends, server: Ends) -> None:
         self._from_client, self._to_client = client

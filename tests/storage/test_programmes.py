@@ -293,7 +293,7 @@ async def test_the_wallets_of_a_programme_are_listed_by_id(store: ProgrammeStore
     assert [each.wallet_id for each in rest] == wallets[2:]
 
 
-# What is due
+# Due steps
 
 
 async def test_where_nothing_is_due_there_is_nothing_to_see(

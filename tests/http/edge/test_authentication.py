@@ -1,4 +1,4 @@
-"""Who is let in, on both lanes: by a key that is valid, and by nothing else."""
+"""Authentication on both lanes: by a key that is valid, and by nothing else."""
 
 import asyncio
 import json

@@ -18,7 +18,7 @@ TOP_UP = f"/wallets/{MIKASA_WALLET}/topup"
 SHOP = "https://shop.example"
 FROM_SHOP = {"origin": SHOP}
 
-# What any page's code may read (the Fetch standard), and what is there for the browser itself.
+# The headers that any page's code may read (the Fetch standard), and those for the browser itself.
 SAFELISTED = {"cache-control", "content-length", "content-type"}
 FOR_THE_BROWSER = {
     "access-control-allow-origin", "access-control-expose-headers", "vary", "content-security-policy",

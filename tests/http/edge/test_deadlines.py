@@ -11,7 +11,7 @@ SECONDS = 10.0
 
 
 class Sender:
-    """What knows whether a request has arrived whole."""
+    """The object that knows whether a request has arrived whole."""
 
     def __init__(self, *, is_arriving: bool) -> None:
         self.is_arriving = is_arriving

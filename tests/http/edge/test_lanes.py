@@ -43,7 +43,7 @@ async def pair(twin_database_urls: tuple[str, str]) -> AsyncIterator[Pair]:
 
 
 def seen(answer: httpx.Response) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    """What of an answer must be the same."""
+    """The parts of an answer that must be the same."""
     return answer.status_code, answer.headers.raw, _MADE_ANEW.sub(b"?", answer.content)
 
 

@@ -1,4 +1,4 @@
-"""Which scopes let which requests in: every route, and what bodies need besides. Both lanes."""
+"""The scopes that admit requests: every route, and what bodies need besides. Both lanes."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
@@ -83,7 +83,7 @@ ROUTES: Final[Mapping[str, Any]] = {
 """Each of these scopes alone lets a request be looked at; without any of them it is 403, whatever it says."""
 
 UNBOUND_ONLY: Final = {route for route, scopes in ROUTES.items() if scopes == MAKES}
-"""What no bound key may do, though it has the scope."""
+"""Requests that no bound key may send, although it has the scope."""
 
 _clients: dict[tuple[int, tuple[str, ...]], Api] = {}
 
@@ -275,7 +275,7 @@ CONTENT: Final[Mapping[str, tuple[Content, set[str]]]] = {
     "merge": (_merge, {"admin"}),
     "merge in the past": (_dated_merge, {"admin", "issue"}),
 }
-"""What a request needs, by what it says: all of these, and nothing else does."""
+"""The scopes that a request needs by its contents: all of these, and nothing else does."""
 
 ITEMS: Final = {
     "/topup": ("topup", "wallet_id"), "/bonus": ("bonus", "wallet_id"), "/spend": ("spend", "wallet_id"),

@@ -36,7 +36,7 @@ class Site(NamedTuple):
     framework: Api
 
     async def same(self, method: str, path: str, headers: dict[str, str] | None = None) -> Response:
-        """What both lanes answer, which is the same."""
+        """The answer of both lanes, which is the same."""
         given = {**PLAIN, "x-request-id": "same", **(headers or {})}
         fast, framework = [await api.send(method, path, headers=given) for api in self]
         assert (fast.status_code, fast.headers.raw, fast.content) == (
@@ -45,7 +45,7 @@ class Site(NamedTuple):
         return fast
 
     async def raw(self, path: bytes) -> tuple[int, bytes]:
-        """What both lanes answer to a path that no client library would send."""
+        """The answer of both lanes to a path that no client library would send."""
         fast, framework = [await _raw(api, path) for api in self]
         assert fast == framework
         return fast

@@ -1,4 +1,4 @@
-"""What is open to all: made once, sent as it is, and not sent at all to who has it already."""
+"""The open routes: made once, sent as it is, and not sent at all to who has it already."""
 
 import asyncio
 import gzip

@@ -1,4 +1,4 @@
-"""What a wallet may be burdened with, over HTTP: the refusals, and what a bound key hears of them."""
+"""The limits on lots and holds, over HTTP: the refusals, and what a bound key hears of them."""
 
 from collections.abc import AsyncIterator
 

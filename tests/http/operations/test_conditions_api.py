@@ -1,4 +1,6 @@
-"""What movements leave out mostly: conditions, dry runs, up-to amounts, effective times, other sources and targets."""
+"""Options that most movements leave out: conditions, dry runs, up-to amounts, effective times, other sources and
+targets.
+"""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a wallet may do: changing it, closing and reopening it, and what its limits and freezes then refuse."""
+"""The rules for a wallet: changing it, closing and reopening it, and what its limits and freezes then refuse."""
 
 from typing import Any
 

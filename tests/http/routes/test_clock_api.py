@@ -122,7 +122,7 @@ async def test_a_sandbox_says_so_when_it_starts(sandbox_url: str, caplog: pytest
     assert "SANDBOX" not in caplog.text
 
 
-# What happens meanwhile
+# Events on the way
 
 
 async def test_credit_that_expires_after_sixty_days_is_gone_and_breakage_has_it(sandbox: Api) -> None:

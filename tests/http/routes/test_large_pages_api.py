@@ -1,4 +1,4 @@
-"""Large pages are written and sent in slices, and are the same to the byte as if they were not."""
+"""Large pages are written and sent in pieces, and are the same to the byte as if they were not."""
 
 import asyncio
 import gzip

@@ -147,7 +147,7 @@ ONLY_WORDS = {
     "type told": changed("transaction.type", "topup"),
     "entry not told": lambda receipt: receipt["transaction"]["entries"].pop(),
 }
-"""What the stand-alone verifier does not look at: it tells what was hashed, and nothing else."""
+"""The parts that the stand-alone verifier does not check: it tells what was hashed, and nothing else."""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Where one request ends and the next begins is decided once, by one parser, whatever a client sends."""
+"""One parser decides where one request ends and the next begins, whatever a client sends."""
 
 import asyncio
 import math

@@ -13,7 +13,7 @@ from tests.http.server.wired import Seen, settled, wire
 METHODS = st.sampled_from([b"GET", b"POST", b"PUT", b"DELETE", b"HEAD", b"OPTIONS"])
 TARGETS = st.sampled_from([b"/", b"/a", b"/a?b=c", b"/wallets/x/topup"])
 OFFERS = st.sampled_from([b"h2c", b"websocket", b"TLS/1.0, HTTP/1.1", b"", b"\x80", b"x" * 300])
-# What looks like a request or like framing, so that a body that is read on from shows at once.
+# Bytes that look like a request or like framing, so that a body that is read as a request shows at once.
 BODIES = st.one_of(
     st.sampled_from(
         [b"", b"a", b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n", b"0\r\n\r\n", b"5\r\nabcde\r\n0\r\n\r\n", b"\r\n" * 3]

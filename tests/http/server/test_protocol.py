@@ -1,4 +1,4 @@
-"""What a client may decide about a connection has a bound, over real sockets."""
+"""Everything that a client decides about a connection has a bound; tested over real sockets."""
 
 import gc
 import json

@@ -32,7 +32,7 @@ ENDS = ["0001-01-01T00:00:00Z", "0002-01-01T00:00:00Z", "9998-12-31T23:59:59.999
 
 
 class Place(NamedTuple):
-    """Where an instant can be. `op`: of an item. `field`: dotted, as errors name it."""
+    """The places where a request may have an instant. `op`: of an item. `field`: dotted, as errors name it."""
 
     method: str
     path: str
@@ -74,7 +74,7 @@ MOVEMENT = {"amount": 1, "asset_code": "gold"}
 LEGS = [{"wallet_id": NOBODY, "direction": each, "amount": 1} for each in ("debit", "credit")]
 TRANSFER = {**MOVEMENT, "from_wallet_id": MIKASA_WALLET, "to_wallet_id": MIKASA_WALLET}
 TRANSACTION = {"type": "t", "legs": LEGS}
-# What there must be besides the instant, by the end of the path or the name of the operation. Wallets are put in.
+# The other fields that a request needs, by the end of the path or the name of the operation. Wallets are put in.
 BESIDE: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("topup", "bonus", "spend"), MOVEMENT),
     **dict.fromkeys(("transfer", "transfers"), TRANSFER),

@@ -1,4 +1,4 @@
-"""What a request may leave out: its whole body, or a field, for which null is another word."""
+"""Fields that a request may leave out: its whole body, or a field, for which null is another word."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What must always hold of a world and of what a decision did to it (ledger.md, "What must always hold")."""
+"""The laws that a world and each decision in it must keep (ledger.md, "Laws that always hold")."""
 
 from collections import Counter
 from datetime import datetime
@@ -140,7 +140,7 @@ def lots_add_up(after: World) -> None:
                 assert after.lots[each.lot_id].wallet_id == hold.wallet_id
     for lot in after.lots.values():
         moves = [move for move in after.lot_moves if move.lot_id == lot.id]
-        # What joined it, or was restored to it, comes to what it was opened with.
+        # The credit that joined a lot, or was restored to it, adds to the amount that it was opened with.
         gained = sum(move.change for move in moves if move.change > 0 and move.transaction_id != lot.opened_by)
         assert 0 <= lot.held <= lot.remaining <= lot.amount + gained
         assert lot.held == reserved[lot.id]
@@ -167,7 +167,7 @@ def refunds_stay_within_originals(after: World) -> None:
 
 
 UNCHECKED = {"refund", "expiry", "capture", "claim_redeem", "merge"}
-"""What may leave less than nothing available: forced refunds, and what is not judged by funds."""
+"""Movements that may leave less than nothing available: forced refunds, and what is not judged by funds."""
 
 
 def nothing_overdraws(before: World, decision: Decision) -> None:
@@ -196,7 +196,7 @@ def nothing_overdraws(before: World, decision: Decision) -> None:
 
 
 def next_due_is_never_late(after: World) -> None:
-    """Whatever will fall due is not hidden behind a later `next_due_at`."""
+    """No future due step is hidden behind a later `next_due_at`."""
     for hold in after.holds.values():
         if hold.status is HoldStatus.OPEN and hold.expires_at is not None:
             ends = [hold.wallet_id, hold.target if hold.capture_at_expiry else None]

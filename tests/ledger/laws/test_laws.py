@@ -1,4 +1,4 @@
-"""What always holds, for any batch on any states (ledger.md, "What must always hold")."""
+"""Laws for any batch on any states (ledger.md, "Laws that always hold")."""
 
 from collections import Counter
 from itertools import pairwise

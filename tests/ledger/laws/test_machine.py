@@ -27,7 +27,7 @@ _of_a_group = (
 
 
 class Told(RuleBasedStateMachine):
-    """A story. What waits is decided in one batch with what comes next."""
+    """A story. Waiting requests are decided in one batch with the next ones."""
 
     @initialize(here=stories.worlds)
     def begin(self, here: World) -> None:

@@ -1,7 +1,7 @@
-"""What always holds, for any batch after any story (ledger.md, "What must always hold").
+"""Laws for any batch after any story (ledger.md, "Laws that always hold").
 
-What holds after every decision (money conserved, versions without gaps, holds and lots that add up) is in facts.py, and
-checked here and along the stories of test_machine.py.
+The laws of every single decision (money conserved, versions without gaps, holds and lots that add up) are in facts.py,
+and are checked here and along the stories of test_machine.py.
 """
 
 from collections import Counter
@@ -274,7 +274,9 @@ def _instants(here: World) -> list[datetime]:
 
 
 def _seen(here: World) -> list[dict[str, Any]]:
-    """What callers can see of wallets and of the services' own transactions, but for when these were posted."""
+    """Everything that callers can see of wallets and of the service's own transactions, except when these were
+    posted.
+    """
     names = lot_names(here.history)
     wallets = [wallet_view(here, id_, names) for id_, state in here.wallets.items() if state.locked]
     return [*wallets, *sorted((_own(posted) for posted in here.history if posted.origin == ORIGIN_SERVICE), key=repr)]

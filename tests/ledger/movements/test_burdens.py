@@ -1,4 +1,4 @@
-"""What one wallet may be burdened with: so many live lots, so many open holds. All that is there goes on."""
+"""The limits on a wallet's lots and holds: so many live lots, so many open holds. All that is there goes on."""
 
 from collections.abc import Iterable
 from dataclasses import replace

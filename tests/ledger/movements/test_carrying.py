@@ -1,4 +1,4 @@
-"""What bound callers move to users' wallets arrives as what it was: no kind of movement makes a better credit of it."""
+"""Credit that bound callers move to users' wallets keeps its terms: no kind of movement makes a better credit of it."""
 
 from collections import Counter
 from dataclasses import replace
@@ -211,7 +211,7 @@ FOR_EVER = MAIN - timedelta(days=1)
 
 
 def lasting(here: World) -> Counter[tuple[int, datetime]]:
-    """What users have, by asset and by how long it lasts; what is main credit lasts longest."""
+    """The credit of users, by asset and by how long it lasts; main credit lasts longest."""
     found: Counter[tuple[int, datetime]] = Counter()
     for state in here.wallets.values():
         if state.kind is WalletKind.USER:
@@ -223,7 +223,7 @@ def lasting(here: World) -> Counter[tuple[int, datetime]]:
 
 
 def better(before: World, after: World) -> list[tuple[int, datetime]]:
-    """Where users have more that lasts that long than they had."""
+    """The places where users have more credit that lasts so long than they had."""
     had, have = lasting(before), lasting(after)
     return [
         key

@@ -22,7 +22,7 @@ eve    GOLD  10      -           5
 """
 USERS = {wallet_id(name): user_id(user) for name, user in (("alice", "ann"), ("bob", "ben"), ("cyd", "ben"))}
 
-# What happened, and what alice, bob and cyd then have.
+# The events, and the balances of alice, bob and cyd afterwards.
 STORIES = """
 story                                                                     -> alice       | bob | cyd
 k: claim alice 5                                                          -> 100 held 5  | 0   | 0

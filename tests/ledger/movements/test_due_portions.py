@@ -31,7 +31,7 @@ _step = st.integers(0, len(_KINDS) - 1).flatmap(lambda number: _KINDS[number])
 
 
 def due_keys(here: World) -> list[DueKey]:
-    """What is due anywhere, in order."""
+    """All due steps, in order."""
     keys: list[DueKey] = [
         (hold.expires_at, 0, hold.id)
         for hold in here.holds.values()

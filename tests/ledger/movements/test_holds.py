@@ -16,7 +16,7 @@ bob    GOLD  0       20          0
 eve    GOLD  10      -           5
 """
 
-# What happened, and what alice, bob and the revenue wallet then have.
+# The events, and the balances of alice, bob and the revenue wallet afterwards.
 STORIES = """
 story                                                            -> alice       | bob | GOLD.revenue
 h: hold alice 30                                                 -> 100 held 30 | 0   | 0

@@ -102,7 +102,7 @@ def test_a_main_first_asset_draws_main_credit_down_to_zero_then_lots_then_the_ov
 
 
 def drawn(here: World, line: str) -> list[tuple[str | None, int]]:
-    """What a debit took, by category; None is main credit."""
+    """The amounts that a debit took, by category; None is main credit."""
     outcome = answer(here, line)
     assert isinstance(outcome, Applied), outcome
     details = outcome.posted.details
@@ -233,7 +233,7 @@ def test_main_credit_stays_main_credit(here: World) -> None:
     assert told(here, "topup alice 5").lots == {}
 
 
-# What a transfer carries, and what was there: BOB has a lot of each kind at most, whatever comes.
+# The credit that a transfer carries, and the lots that were there: BOB has a lot of each kind at most, whatever comes.
 JOINS = """
 story                                                                                   -> bob
 transfer alice bob 1; transfer alice bob 2                                              -> 3 lots 3

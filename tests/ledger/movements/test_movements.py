@@ -1,4 +1,4 @@
-"""What an accepted movement leaves behind: entries, versions, balances and deltas."""
+"""The effects of an accepted movement: entries, versions, balances and deltas."""
 
 from collections.abc import Callable
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""What requests may ask for beside: up to an amount, conditions, dry runs, effective times, groups. And grants."""
+"""Options of requests: up to an amount, conditions, dry runs, effective times, groups. And grants."""
 
 from dataclasses import replace
 from datetime import timedelta

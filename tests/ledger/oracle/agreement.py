@@ -47,7 +47,7 @@ class Pair:
         self.here = self.here.at(self.here.now + timedelta(seconds=seconds))
 
     def check_states(self) -> None:
-        """What is known of every wallet once whatever is due has been posted."""
+        """The state of every wallet once everything due has been posted."""
         settled = every_wallet_settled(self.here)
         self.oracle.advance(self.here.now)
         names = lot_names(settled.history)
@@ -100,7 +100,7 @@ def blurred(answer: Answer, got: Answer) -> Answer:
 
 
 def differing(got: Answer, expected: Answer, about: object) -> str:
-    """Where two answers part."""
+    """The differences between two answers."""
     if "items" in got and "items" in expected:
         pairs = zip(got["items"], expected["items"], strict=True)
         return "\n".join(differing(*pair, f"item {at}") for at, pair in enumerate(pairs) if pair[0] != pair[1])

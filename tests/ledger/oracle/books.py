@@ -34,13 +34,13 @@ class LotFact:
 
     @property
     def kind(self) -> Kind:
-        """What makes credit of one lot worth the same as credit of another."""
+        """The terms by which credit of one lot is worth the same as credit of another."""
         return self.category, self.priority, self.expires_at
 
 
 @dataclass
 class ClaimFact:
-    """What a code stands for. redeemers: the wallets that uses went to, in order."""
+    """The claim that a code stands for. redeemers: the wallets that uses went to, in order."""
 
     amount: int
     uses: int
@@ -50,7 +50,7 @@ class ClaimFact:
 
 @dataclass
 class HoldFact:
-    """What was reserved, slice by slice, and how it ended, amount by amount."""
+    """A reservation, slice by slice, and its end, amount by amount."""
 
     id: UUID
     homes: list[WalletId]
@@ -91,7 +91,7 @@ class HoldFact:
 
     @property
     def slices(self) -> list[tuple[str | None, int]]:
-        """What remains: captures took from the front."""
+        """The rest: captures took from the front."""
         if not self.remaining:
             return []
         gone, left = self.captured, []
@@ -188,7 +188,7 @@ class Books:
         return next(asset for asset in self.assets.values() if asset.id == self.openings[id_].asset_id)
 
     def followed(self, id_: WalletId) -> WalletId:
-        """Where a wallet's money is now: the end of its merges."""
+        """The wallet that a wallet's money is in now: the end of its merges."""
         while id_ in self.openings and (target := self.setting(id_, "merged_into")) is not None:
             id_ = target
         return id_
@@ -221,7 +221,7 @@ class Books:
         return sorted(mine, key=lambda lot: (lot.expires_at or FOR_EVER, lot.priority, lot.opened_at, self.tie(lot)))
 
     def tie(self, lot: LotFact) -> Any:
-        """Which of two of one instant is older is the ids' say."""
+        """Of two lots of one instant, the one with the lower id is older."""
         return self.lot_ids.get(lot.name, UUID(int=0)), list(self.lots).index(lot.name)
 
     def free_main(self, id_: WalletId) -> int:
@@ -256,7 +256,7 @@ class Books:
         self, drawn: Iterable[tuple[WalletId, str | None, int]], sides: Iterable[tuple[WalletId, int, int]],
         target: WalletId,
     ) -> list[tuple[str | None, int]]:  # fmt: skip
-        """What of all that is drawn of its asset one credit gets, unit by unit: what those before it have left."""
+        """The units that one credit gets of everything drawn in its asset: what those before it have left."""
         asset = self.openings[target].asset_id
         drawn = [each for each in drawn if self.openings[each[0]].asset_id == asset]
         before = 0

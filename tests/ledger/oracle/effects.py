@@ -1,4 +1,4 @@
-"""What accepted requests, and what falls due, put into the oracle's books."""
+"""The effects of accepted requests and of due steps on the oracle's books."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -111,7 +111,7 @@ class Effects:
         tx.entries.append((wallet, sign, amount, self.books.version(wallet), self.books.balance(wallet)))
 
     def debit_lots(self, tx: Transaction, wallet: WalletId, slices: list[tuple[str | None, int]]) -> None:
-        """What a debit takes from which lot."""
+        """The amounts that a debit takes from each lot."""
         if not self.books.is_user(wallet):
             return
         for lot, amount in slices:
@@ -244,7 +244,7 @@ class Effects:
         self.snapshot(tx, hold)
 
     def release(self, tx: Transaction, hold: HoldFact, kind: str, *, takes_line: bool = True) -> None:
-        """What a lot that has expired gets back goes on to breakage at once."""
+        """Credit that comes back to an expired lot goes on to breakage at once."""
         slices = hold.slices
         hold.ends.append((kind, hold.remaining))
         if takes_line:
@@ -284,7 +284,9 @@ class Effects:
             self.expire_lot(self.books.lots[name], tx.at)
 
     def put_in(self, original: Transaction, wallet: WalletId, before: int) -> list[tuple[LotFact, int]]:
-        """What the original has put into lots of a wallet, from its end, but for the part that refunds have passed."""
+        """The credit that the original has put into lots of a wallet, from its end, without the part that refunds have
+        passed.
+        """
         lots = self.books.lots
         parts = [(lots[name], lots[name].changes[0]) for name in original.opened]
         parts += [(lots[name], amount) for name, amount in original.joined]
@@ -388,7 +390,7 @@ class Effects:
         self.entry(tx, self.books.assets[request.asset_code].treasury, -1, amount)
         self.entry(tx, wallet, 1, amount)
 
-    # What falls due
+    # Due steps
 
     def advance(self, now: datetime) -> None:
         """Everything due is posted at its instant: the earliest first, holds before lots."""
@@ -482,6 +484,6 @@ class Effects:
 
 
 def merged_drawn(drawn: list[tuple[WalletId, str | None, int]]) -> list[tuple[WalletId, str | None, int]]:
-    """What was drawn, where lots took part."""
+    """The drawn amounts, if lots took part."""
     with_lots = {wallet for wallet, lot, _ in drawn if lot is not None}
     return [each for each in drawn if each[0] in with_lots]

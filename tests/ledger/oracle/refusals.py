@@ -93,7 +93,7 @@ class Refusals:
                 self.refuse("wallet_not_found", wallet, rank="not_found")
         return any(refusal["rank"] == "not_found" for refusal in self.found)
 
-    # What many have in common
+    # Refusals that many requests have in common
 
     def end_and_freezes(self, sides: Iterable[Side], *, freezes: bool = True) -> None:
         sides = list(sides)
@@ -406,7 +406,7 @@ class Refusals:
         balance = books.balance(request.source)
         if balance < 0:
             self.refuse("insufficient_funds", request.source, available=balance, required=0)
-        # What holds reserve on the overdraft of one wallet must be covered by the other.
+        # The other wallet must cover what holds reserve on the overdraft of this one.
         before = books.available(request.target)
         after = before + balance - books.held(request.source)
         if after < min(0, before):

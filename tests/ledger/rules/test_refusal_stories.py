@@ -1,4 +1,4 @@
-"""What is refused beyond ordinary movements, and which refusal is the answer when several apply."""
+"""The refusals of special requests, and the answer when several apply."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -24,7 +24,7 @@ dora          COIN  40      0               -
 COIN.treasury COIN  -960    0               -
 """
 
-# What happened before, what is asked then, and what the answer is.
+# The events before, the request, and its answer.
 STORIES = """
 before                                             | asked                                        -> answer
 h: hold alice 10                                   | h: hold alice 10 (again)                     -> replayed

@@ -1,4 +1,4 @@
-"""What is refused, and which refusal is the answer when several apply."""
+"""The refusals of ordinary movements, and the answer when several apply."""
 
 from itertools import pairwise
 
@@ -148,7 +148,7 @@ def test_of_two_refusals_that_apply_the_first_is_the_answer(here: World, row: di
     assert (named(both), named(mended)) == (row["first"], row["second"])
 
 
-# What can be against an ordinary movement. All else is in test_refusal_stories.py.
+# The reasons that can refuse an ordinary movement. All else is in test_refusal_stories.py.
 ORDINARY_CODES = (
     RefusalCode.REFERENCE_REUSED,
     RefusalCode.SAME_WALLET,

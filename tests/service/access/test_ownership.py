@@ -1,4 +1,4 @@
-"""Who owns a wallet is asked once for many, and never remembered of what is not there."""
+"""The owners of many wallets are asked for at once, and a missing wallet is never remembered."""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence

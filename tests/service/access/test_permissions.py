@@ -1,4 +1,4 @@
-"""What callers may do and see, where a table or a type says so."""
+"""The permissions of callers that a table or a type states."""
 
 import inspect
 from typing import get_args
@@ -37,7 +37,7 @@ OF_EACH_KIND = (
 
 
 class Unasked:
-    """Whoever asks this fails."""
+    """A source of which every question fails."""
 
     def __getattr__(self, name: str) -> None:
         raise AssertionError(f"{name} was asked")
@@ -55,7 +55,7 @@ def test_nothing_that_only_the_service_sends_can_be_asked_for() -> None:
 
 
 def test_everything_a_reader_can_ask_is_decided_on_for_bound_callers() -> None:
-    """What is not overridden would be answered to them as to anybody."""
+    """A method that is not overridden would answer them as it answers everybody."""
     asked = {name for name, each in inspect.getmembers(Reads, inspect.isfunction) if not name.startswith("_")}
     assert asked <= vars(OwnReads).keys()
 

@@ -1,4 +1,4 @@
-"""What falls due is posted: by whom, in which order, and what happens when it cannot be. Batches are played by SQL."""
+"""The posting of due steps: by whom, in which order, and what happens when it cannot be. Batches are played by SQL."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

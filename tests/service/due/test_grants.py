@@ -46,7 +46,7 @@ def comes(moment: bytes | None) -> Callable[[Message], bool]:
 
 
 class Process:
-    """What one process has of all this: a committer with two writers, and a keeper of what is due."""
+    """The parts of one process: a committer with two writers, and a keeper of what is due."""
 
     def __init__(self, dsn: str, *, keeper_dsn: str | None = None) -> None:
         database, assets = database_of(dsn, unknown_seconds_max=5.0), AssetCache()

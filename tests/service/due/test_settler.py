@@ -1,4 +1,4 @@
-"""Who looks at a wallet first has it settled, if something is due there."""
+"""A read first settles its wallet, if something is due there."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +16,7 @@ ALICE, BOB = UUID(int=1), UUID(int=2)
 
 
 class Ledger:
-    """Where something is due, in how many portions it is posted, and what was submitted."""
+    """The wallets with something due, the number of portions of each, and the submitted requests."""
 
     def __init__(self, *due: UUID, error: Exception | None = None, portions: int = 1) -> None:
         self.due = due

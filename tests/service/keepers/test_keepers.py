@@ -125,7 +125,7 @@ async def test_a_database_that_is_not_there_is_tried_again_and_logged_once(
     keepers = keepers_of(database_url.replace("/wallet_test_", "/wallet_test_no_"), observe=reports.append)
     assert [await keepers.run_round() for _ in range(3)] == [LEAD_SECONDS] * 3
     assert [report.is_leader for report in reports] == [False] * 3
-    # What is wrong with it, and that the keepers pause.
+    # The log says what is wrong, and that the keepers pause.
     said = [record.name for record in caplog.records if record.levelno >= logging.WARNING]
     assert said == ["wallet.storage.connections.database", "wallet.service.keepers.leader"]
 
@@ -159,7 +159,7 @@ async def test_keepers_that_never_began_can_be_closed(database_url: str) -> None
     await keepers_of(database_url).close()
 
 
-# What the leader does and tells
+# The work and the reports of the leader
 
 
 async def test_an_idle_ledger_is_looked_at_and_nothing_is_written(

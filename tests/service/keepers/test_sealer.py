@@ -84,6 +84,6 @@ async def test_a_chain_that_cannot_be_sealed_stops_no_other_keeper_and_is_logged
     assert keepers.report.is_leader
     assert keepers.report.seal_lag_batches == BATCHES
     assert len([record for record in caplog.records if "not sealed" in record.message]) == 1
-    # What is stable later moves the watermark all the same.
+    # A batch that becomes stable later moves the watermark as well.
     await until_moved(keepers, await take_seq(connection))
     await keepers.close()

@@ -20,7 +20,7 @@ Ask = Callable[[PageRequest], Coroutine[Any, Any, Page[Any]]]
 
 
 class House(NamedTuple):
-    """What edges ask, over a ledger in which one wallet of a user had three top-ups and three refused spends."""
+    """The reads of edges, over a ledger in which one wallet of a user had three top-ups and three refused spends."""
 
     reads: Reads
     user_id: UUID

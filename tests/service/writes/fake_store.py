@@ -14,7 +14,7 @@ from wallet.service.writes.committer import Committer
 
 
 class FakeStore:
-    """What the committer sees of storage.batch.writer.BatchWriter, without a database."""
+    """A stand-in for storage.batch.writer.BatchWriter, as the committer sees it, without a database."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.wallets = {state.id: state for state in ledger.states()}

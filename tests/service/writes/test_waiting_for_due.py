@@ -1,4 +1,4 @@
-"""Who meets more that is due than one batch posts: waits for the next ones, beside others that are answered."""
+"""Requests that meet more due steps than one batch posts: waits for the next ones, beside others that are answered."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,7 @@ from wallet.storage.batch.due_steps import MoreIsDue
 
 
 class LateStore(GatedStore):
-    """Where so much is due at a wallet that whoever names it is late a number of times."""
+    """A store with so many due steps at a wallet that requests for it are put back several times."""
 
     def __init__(self, late: dict[WalletId, int]) -> None:
         super().__init__(LEDGER)

@@ -1,4 +1,4 @@
-"""What a wallet may be burdened with, in rows: lots that are joined, and counts of what is there."""
+"""The limits on lots and holds, in rows: lots that are joined, and counts of what is there."""
 
 import json
 from collections.abc import AsyncIterator
@@ -53,7 +53,7 @@ async def writer(database_url: str) -> AsyncIterator[BatchWriter]:
 
 
 async def told(writer: BatchWriter, *batch: Request) -> list[str]:
-    """What became of each request."""
+    """The outcome of each request."""
     answers = await soon(writer.commit(batch))
     return [each.code.value if isinstance(each, Refused) else type(each).__name__.lower() for each in answers]
 

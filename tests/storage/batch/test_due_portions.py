@@ -45,7 +45,7 @@ PORTION = 20
 PORTIONS_MAX = 8
 WHOLE = 10_000
 
-# What callers can see of the history of each wallet, in its order. Ids and times are of their own in every database.
+# The history of each wallet that callers can see, in order. Ids and times are of their own in every database.
 HISTORY = """
     SELECT line.wallet_id, line.position, t.type, line.change, line.held_change, line.after,
            dense_rank() OVER (ORDER BY t.effective_at) AS due_rank
@@ -369,7 +369,7 @@ async def test_a_portion_that_is_lost_leaves_no_doubt_about_the_request_that_wai
     assert isinstance(second, StorageUnavailable)
 
 
-# What is loaded
+# Loading
 
 
 @pytest.fixture

@@ -150,7 +150,7 @@ async def test_capture_against_void_either_wins_and_never_both(
 
 
 async def _decide_next_at(connection: asyncpg.Connection, wallet: Any, at: datetime) -> None:
-    """What is decided on this wallet next is decided then: never before its last line of history."""
+    """The next request on this wallet is decided then: never before its last line of history."""
     await connection.execute("UPDATE wallets SET last_entry_at = $2 WHERE id = $1", wallet, at)
 
 
@@ -223,7 +223,7 @@ async def test_spends_against_the_expiry_of_what_they_spend(
     await assert_books_balance(connection)
 
 
-# What was merged meanwhile
+# Merges in between
 
 
 async def test_a_capture_whose_wallet_is_merged_while_it_waits_begins_anew(

@@ -1,4 +1,4 @@
-"""What goes wrong between the service and PostgreSQL, made to go wrong: nothing is lost, nothing is done twice."""
+"""Failures between the service and PostgreSQL, made on purpose: nothing is lost, nothing is done twice."""
 
 import asyncio
 import multiprocessing

@@ -1,4 +1,6 @@
-"""What every store promises its callers: one set of tests, run on the fake and on the real one on each PostgreSQL."""
+"""The promises of every store to its callers: one set of tests, run on the fake and on the real one on each
+PostgreSQL.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -38,7 +40,7 @@ class Store:
         return [answer for answer in answers if isinstance(answer, Outcome)]
 
     async def balance(self, wallet: int) -> int:
-        """What a movement that needs more than there is says there is."""
+        """The available amount in the refusal of a movement that needs more."""
         [refused] = await self.commit(spend(self.ledger.wallets[wallet], 2**62, f"look at {wallet}"))
         assert isinstance(refused, Refused)
         assert refused.available is not None

@@ -15,7 +15,7 @@ def error(state: str) -> bytes:
 
 
 def authentication(kind: int) -> bytes:
-    """What the server asks for: 7 is GSSAPI."""
+    """The server's request for authentication: 7 is GSSAPI."""
     return _message(b"R", struct.pack("!i", kind))
 
 

@@ -1,4 +1,4 @@
-"""What a database's URL comes to, form by form, and what libpq makes of the same one."""
+"""The meaning of each form of a database's URL, and libpq's meaning of the same one."""
 
 import os
 import pwd
@@ -29,7 +29,7 @@ FORMS = [
     ("/d", ANYWHERE, ME, "", "d", "prefer anyone"),
     ("u@/d", ANYWHERE, "u", "", "d", "prefer anyone"),
     ("u@:7/d?host=h", "h:7", "u", "", "d", "prefer anyone"),
-    # What is percent-encoded, and what need not be.
+    # Characters that are percent-encoded, and characters that need not be.
     ("u%40x:p%2F%3A%25@h/d%3Fx", "h:5432", "u@x", "p/:%", "d?x", "prefer anyone"),
     ("u:p:q#r?s=t&v@h/d", "h:5432", "u", "p:q#r?s=t&v", "d", "prefer anyone"),
     ("u:a+b@h/d?password=c+d", "h:5432", "u", "c+d", "d", "prefer anyone"),
@@ -84,7 +84,7 @@ FORMS = [
     ("h/d?sslmode=require&sslcert=client.pem&sslkey=locked.key&sslpassword=x", "h:5432", ME, "", "d", "require anyone"),
     ("h/d?sslmode=require&sslnegotiation=direct", "h:5432", ME, "", "d", "require anyone direct"),
     ("h/d?sslmode=require&ssl_min_protocol_version=TLSv1.3", "h:5432", ME, "", "d", "require anyone"),
-    # What asks for nothing that is not done anyway, or is the service's own to set
+    # Parameters that ask for nothing new, or that the service sets itself
     (
         "h/d?channel_binding=prefer&gssencmode=prefer&sslcompression=0&sslsni=1&client_encoding=utf8&connect_timeout=9"
         "&application_name=x&keepalives=1&keepalives_idle=9&tcp_user_timeout=9&krbsrvname=postgres&replication=false",
@@ -255,7 +255,7 @@ def test_a_user_without_a_name_is_asked_for_one(monkeypatch: pytest.MonkeyPatch)
     assert destination("postgresql://u@h/d").user == "u"
 
 
-# What else there is to it
+# Other properties
 
 
 def test_balanced_hosts_are_tried_in_any_order() -> None:

@@ -1,4 +1,4 @@
-"""What a session must be like: on a safe server, as it was asked for, and nobody else's; also behind a pooler."""
+"""The properties of a session: on a safe server, as it was asked for, and nobody else's; also behind a pooler."""
 
 import asyncio
 import re

@@ -487,7 +487,7 @@ def python_of(user: pwd.struct_passwd) -> str:
 
 
 def test_the_watchdog_ends_the_command_when_the_parent_is_gone() -> None:
-    """What stands in for PR_SET_PDEATHSIG where the kernel has none."""
+    """The replacement for PR_SET_PDEATHSIG on a kernel without it."""
     middle = (
         "import os, subprocess, sys\n"
         "child = subprocess.Popen([sys.executable, '-I', '-S', sys.argv[1], f'parent={os.getpid()}', 'tie=watchdog',"

@@ -71,7 +71,7 @@ def general(alice: UUID, bob: UUID, type_: str) -> Post:
     return transfer(alice, bob, 1)._replace(type=type_, asset_code=None)
 
 
-# What is found
+# Results
 
 
 async def test_a_walk_finds_every_transaction_wanted_once_and_newest_first(house: House) -> None:
@@ -333,7 +333,7 @@ def scans(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 _OWN = [WALLET, UUID(int=WALLET.int + 1)]
-# What sees to it that each transaction is shown once.
+# The clause that lets each transaction be shown once.
 _ONCE = {"ledger_entries_transaction_ix", "hold_steps_transaction_ix"}
 _LINES = {"ledger_entries_pk", "hold_steps_pk", "transactions_pk"}
 _IN_TIME = {"since": _FROM, "until": _TO}
@@ -486,8 +486,8 @@ def ensure_little_is_read(name: str, explained: str, indexes: set[str]) -> None:
 
 
 async def test_a_plain_movement_maintains_no_index_of_a_filter(filled: asyncpg.Connection) -> None:
-    """What a top-up without metadata writes to: four indexes on the hot path, as ADR 6 has them, and the audit chain's
-    index of places, which gets a line per sixteen pages.
+    """The tables that a top-up without metadata writes to: four indexes on the hot path, as ADR 6 has them, and the
+    audit chain's index of places, which gets a line per sixteen pages.
     """
     definitions = await filled.fetch(
         "SELECT indexname, indexdef FROM pg_indexes WHERE tablename IN ('transactions', 'ledger_entries')"

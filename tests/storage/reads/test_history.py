@@ -63,7 +63,7 @@ async def ledger_now(connection: asyncpg.Connection) -> datetime:
     return now
 
 
-# What there was
+# The past
 
 
 async def test_an_instant_is_inclusive_to_the_microsecond(house: House) -> None:
@@ -161,7 +161,7 @@ async def test_system_balances_may_be_beyond_63_bits(house: House) -> None:
     assert await house.balance(house.treasury, after(2)) == 2 * (1 - 2**63)
 
 
-# What can still come
+# Batches that can still come
 
 
 async def test_an_instant_is_not_final_while_a_batch_that_may_be_of_it_runs(
@@ -259,7 +259,7 @@ async def test_the_sandbox_clock_counts(house: House, connection: asyncpg.Connec
     assert found.now >= at
 
 
-# What is due
+# Due steps
 
 
 async def test_a_wallet_is_due_when_the_ledgers_clock_says_so(house: House, connection: asyncpg.Connection) -> None:

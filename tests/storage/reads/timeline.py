@@ -121,7 +121,7 @@ class Timeline:
         await self._save(wallet_id)
 
     async def snapshot(self, wallet_id: UUID) -> None:
-        """What the keeper does for an unlocked wallet: its balance by all batches there are."""
+        """The keeper's work for an unlocked wallet: its balance by all batches there are."""
         await self.connection.execute(
             "INSERT INTO system_snapshots (upto_seq, created_at, shard, wallet_id, balance)"
             " SELECT (SELECT max(seq) FROM batches), now(), 0, $1,"

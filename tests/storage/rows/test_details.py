@@ -1,4 +1,4 @@
-"""Details as text and back. What was stored once is read for ever, so the text itself is written down here."""
+"""Details as text and back. A stored text is read for ever, so the text itself is written down here."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID

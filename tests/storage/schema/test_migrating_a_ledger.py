@@ -47,7 +47,7 @@ async def test_a_batch_under_way_is_finished_before_anything_it_needs_is_locked(
     await before.execute("SELECT FROM lots")
     migration = asyncio.create_task(migrate(empty_database_url))
     await until_it_waits(before, migration)
-    # What a batch writes that has lots, holds and events. To wait here would be to wait for who waits for this.
+    # The rows of a batch with lots, holds and events. To wait here would be to wait for who waits for this.
     await before.execute("SET LOCAL lock_timeout = 1")
     for table in ("batches", "transactions", "hold_steps", "lots", "wallet_events"):
         await before.execute(f"LOCK TABLE {table} IN ROW EXCLUSIVE MODE")

@@ -53,7 +53,7 @@ def every_revision() -> list[str]:
 
 
 async def run_python(program: str, argument: str) -> str:
-    """What `program` prints, run in an interpreter of its own."""
+    """The output of `program`, run in an interpreter of its own."""
     command = [sys.executable, "-c", program, argument]
     # In a thread, which the loop waits for at its end: no process outlives the test, whatever fails.
     process = await asyncio.to_thread(
@@ -63,8 +63,8 @@ async def run_python(program: str, argument: str) -> str:
 
 
 def dumped_schema(dsn: str) -> list[str]:
-    """What pg_dump says of the schema, without comments, blank lines, its random restrict keys, and the grants of the
-    service's role, which are not the schema's (tests/storage/schema/test_role.py).
+    """The schema by pg_dump, without comments, blank lines, its random restrict keys, and the grants of the service's
+    role, which are not the schema's (tests/storage/schema/test_role.py).
     """
     pg_dump = postgres_bindirs()[max(postgres_bindirs())] / "pg_dump"
     command = [pg_dump, "--schema-only", "--no-owner", "--exclude-table=wallet_alembic_version", "--dbname", dsn]
@@ -99,7 +99,7 @@ def test_going_back_is_refused_with_a_reason() -> None:
         head.module.downgrade()
 
 
-# What they make
+# The schema that they make
 
 
 @pytest.mark.skipif(not postgres_bindirs(), reason="no pg_dump at hand")

@@ -1,4 +1,4 @@
-"""What the service's role may do in the database: tried as that role, statement by statement."""
+"""The rights of the service's role in the database: tried as that role, statement by statement."""
 
 import re
 import secrets

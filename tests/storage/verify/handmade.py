@@ -72,7 +72,7 @@ class Scribe:
         self, name: str, type_: str, *, hold: str | None = None, refund_of: str | None = None,
         effective_at: datetime | None = None, details: Row | None = None, origin: str = "api", reference: str = "",
     ) -> None:  # fmt: skip
-        """Begin a batch with this transaction. What it does comes next."""
+        """Begin a batch with this transaction. Its effects come next."""
         self.begin()
         self.name, self.leg, self.ordinal = name, 0, 0
         self.effective_at = effective_at or self.at
@@ -170,7 +170,7 @@ class Scribe:
         self.change_lot(lot, wallet, amount)
 
     def join_lot(self, lot: str, wallet: str, amount: int) -> None:
-        """What goes into a lot that another transaction opened, which this one says in its details."""
+        """An amount for a lot that another transaction opened, which this one has in its details."""
         self._tell(joined=[{"lot_id": str(id_of(lot)), "amount": amount}])
         self.change_lot(lot, wallet, amount)
 

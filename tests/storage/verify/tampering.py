@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Tampering(NamedTuple):
-    """What an intruder with the owner's rights does, and the check that has to name it.
+    """The acts of an intruder with the owner's rights, and the check that has to name each.
 
     `where` is as much of the place named as does not change from run to run.
     """
@@ -16,7 +16,7 @@ class Tampering(NamedTuple):
     where: str
 
 
-# What most of them pick: the user's wallet with the most entries, and its second entry.
+# The rows that most of them pick: the user's wallet with the most entries, and its second entry.
 BUSY = """(
     SELECT wallet_id FROM ledger_entries JOIN wallets ON id = wallet_id WHERE user_id IS NOT NULL
      GROUP BY wallet_id ORDER BY count(*) DESC, wallet_id LIMIT 1)"""

@@ -1,6 +1,6 @@
 """Ways to tamper with history that the audit chain covers: every column of every table, and whole rows.
 
-Who does it owns the database: triggers, keys and checks are gone before they begin.
+The intruder owns the database: triggers, keys and checks are gone before they begin.
 """
 
 from typing import Final, NamedTuple
@@ -10,7 +10,7 @@ FAR: Final = 1_000_000
 
 
 class ChainTampering(NamedTuple):
-    """What somebody does to one row of a table, and what the finding's `where` has.
+    """A change of one row of a table, and the `where` of its finding.
 
     picked: a condition on the row. sql: {row} stands for its place, {next} for that of the one after it. where: a
     format of the row's columns.
@@ -36,7 +36,7 @@ NAMED: Final = {
     "seals": "seals (shard 0, height {height})",
 }
 _GONE: Final = "transactions or wallet_events (shard 0, seq {seq})"
-# Where a row goes when its key is changed, it is named where it is missed, or as what it is now.
+# A row whose key is changed is named at the place where it is missing, or by its present key.
 NAMED_OTHERWISE: Final = {
     ("transactions", "id"): f"transactions (shard 0, id {FORGED})",
     ("transactions", "seq"): _GONE,
@@ -46,7 +46,7 @@ NAMED_OTHERWISE: Final = {
     ("wallet_events", "seq"): _GONE,
     ("wallet_events", "shard"): _GONE,
 }
-# What is no part of history: what a lot has become is what its moves say, which `wallet verify` proves.
+# Columns that are no part of history: what a lot has become is what its moves say, which `wallet verify` proves.
 DERIVED: Final = {("lots", "remaining"), ("lots", "held"), ("lots", "expiries"), ("lots", "wallet_id")}
 
 _OTHER_VALUE: Final = {
@@ -103,7 +103,7 @@ def _inserted(table: str, changes: str, where: str, check: str, picked: str = "t
 
 
 def _swapped(table: str, columns: str, where: str, check: str, picked: str = "true") -> ChainTampering:
-    """What two rows say besides their keys, exchanged: the row picked, and the next one."""
+    """The columns of two rows besides their keys, exchanged: the row picked, and the next one."""
     ours = ", ".join(f"{column.strip()} = other.{column.strip()}" for column in columns.split(","))
     sql = f"""
         CREATE TEMPORARY TABLE pair ON COMMIT DROP AS

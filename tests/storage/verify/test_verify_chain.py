@@ -89,7 +89,7 @@ async def rows_picked(connection: asyncpg.Connection, tampering: ChainTampering)
 
 
 async def findings_after(dsn: str, tampering: ChainTampering) -> tuple[Sequence[Finding], tuple[str, ...]]:
-    """What is found when somebody has tampered, which is undone again; and how it should be named: of two rows as
+    """The finding after somebody has tampered, which is undone again; and how it should be named: of two rows as
     either of them.
     """
     connection = await asyncpg.connect(dsn, server_settings=dict(SESSION))
@@ -276,7 +276,7 @@ async def test_a_checkpoint_of_another_history_does_not_fit(
     assert where == f"seals (shard {checkpoint.shard}, height {checkpoint.height})"
 
 
-# What cannot be read
+# Values that cannot be read
 
 
 @pytest.mark.parametrize(

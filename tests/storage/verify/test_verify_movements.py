@@ -45,7 +45,7 @@ async def verified(dsn: str, *, rows_max: int) -> VerifyReport:
 
 
 async def verified_after(dsn: str, sql: str) -> VerifyReport:
-    """What verification says of a database where somebody has tampered, which is undone again."""
+    """The finding in a database where somebody has tampered, which is undone again."""
     connection = await asyncpg.connect(dsn, server_settings=dict(SESSION))
     try:
         await connection.execute("BEGIN")
@@ -159,6 +159,6 @@ async def test_lots_that_went_along_with_a_late_capture_are_sound(
 
 
 def unique() -> dict[str, Any]:
-    """What tells a request from all others."""
+    """The part of a request that tells it from all others."""
     id_ = uuid4()
     return {"id": id_, "origin": "api", "reference_id": str(id_), "fingerprint": b"\x01" + id_.bytes}

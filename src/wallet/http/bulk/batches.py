@@ -42,7 +42,7 @@ UNDER_WAY_BYTES_MAX: Final = 96 * 1024 * 1024
 """Of all batches that have arrived and are not answered, in one process."""
 
 ITEM_BYTES_MIN: Final = 2048
-"""What an item counts for at least: about what it takes with its answer, however short its text was."""
+"""The least that an item counts for: about as much as it takes with its answer, however short its text was."""
 
 LOOKED_THROUGH_BYTES_MAX: Final = 64 * 1024
 """Of a body that is wrong around its items and is looked through for everything that is. Of a larger one the first
@@ -68,7 +68,7 @@ Batch: Final = msgspec.defstruct(
         " `atomic`, they have up to 20,000 legs together, an item without legs counting as two: 422 `group_too_large`."
     },
 )
-"""What a batch is, for the OpenAPI document."""
+"""A batch, for the OpenAPI document."""
 
 
 class BatchAnswer(Struct, kw_only=True):

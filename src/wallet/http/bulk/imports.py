@@ -3,8 +3,9 @@
     client ─► bytes ─► lines ─► chunks of requests ─► the bulk committer ─► lines ─► client
 
 Lines are read while the chunk before them commits, a bounded number of chunks is under way, and answers are sent in
-order as they come. Who does not read them is not read from: answers fill the connection's buffer, then the window of
-chunks stays full, then the body is no longer asked for, and the protocol stops reading from the socket.
+order as they come. If the client does not read them, its lines are not read: answers fill the connection's buffer,
+then the window of chunks stays full, then the body is no longer asked for, and the protocol stops reading from the
+socket.
 """
 
 import asyncio
@@ -145,7 +146,7 @@ class _Import:
         self._stop(StorageUnavailable("the service is shutting down"))
 
     def _stop(self, why: WalletError) -> None:
-        """Begin nothing more. What was begun is answered, and then why that was all."""
+        """Begin nothing more. The lines that were begun are answered, and then comes `why`."""
         self._why_stopped = self._why_stopped or why
         self._stopped.set()
 

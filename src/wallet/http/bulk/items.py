@@ -1,6 +1,6 @@
 """Items of batches and imports: from a JSON object to a ledger request, and from its outcome to a JSON object.
 
-What an operation's fields mean is in operations; here is what all items have in common, made cheap for the plain ones.
+The fields of an operation are in operations; this is common to all items, and made cheap for the plain ones.
 """
 
 import logging
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 class ItemResult(msgspec.Struct, kw_only=True):
-    """What became of one item. `index`: its place, from 0; in an import, blank lines count. `reference_id` is null
+    """The result of one item. `index`: its place, from 0; in an import, blank lines count. `reference_id` is null
     where it could not be read. `status`, `body`: as the item's own route would have answered, its problems included.
     """
 
@@ -42,7 +42,7 @@ class ItemResult(msgspec.Struct, kw_only=True):
 
 
 class ItemAnswer(NamedTuple):
-    """What the item would have been answered on its own: status, whether it is a replay, and the body's JSON."""
+    """The answer that the item would have had on its own: status, whether it is a replay, and the body's JSON."""
 
     status: int
     replayed: bool
@@ -132,7 +132,7 @@ class Items:
             return [error] * len(requests)
 
     async def mask(self, caller: Caller, outcomes: Sequence[Outcome | WalletError]) -> Sequence[Outcome | WalletError]:
-        """What this caller is told of these, one for one."""
+        """These outcomes as this caller may know them, one for one."""
         return await self._service.permissions.mask_each(caller, outcomes) if caller.is_bound else outcomes
 
     async def mask_group(self, caller: Caller, grouped: Grouped) -> Grouped:
@@ -141,7 +141,7 @@ class Items:
 
     async def prepare_answers(self, outcomes: Iterable[Outcome | WalletError]) -> None:
         """To be awaited before the answers to these: they may name assets that another process has made."""
-        # What was applied was decided on states whose assets are known since.
+        # Assets of applied items are in the cache since their states were loaded.
         missing = {
             asset_id
             for outcome in outcomes
@@ -155,7 +155,7 @@ class Items:
     def answer(
         self, request: Single, outcome: Outcome | WalletError, *, request_id: str, amounts_as_strings: bool = False
     ) -> ItemAnswer:
-        """What an item came to. Never raises: money may have moved, and its neighbours have answers, too."""
+        """The answer to an item. Never raises: money may have moved, and its neighbours have answers, too."""
         if isinstance(outcome, WalletError):
             return no_answer(outcome, request_id=request_id)
         try:

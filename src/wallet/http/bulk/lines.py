@@ -32,7 +32,7 @@ class Lines:
         for text in whole:
             self._add(self._unfinished + text if self._unfinished else text)
             self._unfinished = b""
-        # What is too long already is known by one byte too many, after a mark that does not count.
+        # One byte beyond the bound is enough to refuse a line. A byte order mark before it does not count.
         self._unfinished = (self._unfinished + rest)[: len(codecs.BOM_UTF8) + LINE_BYTES_MAX + 1]
 
     def end(self) -> None:

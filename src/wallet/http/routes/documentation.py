@@ -1,4 +1,4 @@
-"""The pages that are open to all, as the framework serves them. What they are is http.open.pages' word."""
+"""The pages that are open to all, as the framework serves them. http.open.pages makes them."""
 
 from collections.abc import Mapping
 from typing import Any, Final

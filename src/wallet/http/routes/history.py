@@ -1,4 +1,4 @@
-"""What happened: transactions, entries, declines."""
+"""The history of the ledger: transactions, entries, declines."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Final

@@ -82,7 +82,7 @@ def holding_routes(service: WalletService) -> list[HTTPRouteHandler]:
         limit: Limit = None,
         cursor: Cursor = None,
     ) -> Response[PageAnswer[LotAnswer]]:
-        """A wallet's lots, newest first. What is in no lot of its balance is main credit."""
+        """A wallet's lots, newest first. The part of its balance that is in no lot is main credit."""
         if status not in (None, "live", "all"):
             raise malformed("status", "Must be live or all.")
         page = await reads(request).lots(

@@ -1,4 +1,4 @@
-"""What clients get about keys and administrative acts. See answers."""
+"""Answers about keys and administrative acts."""
 
 from msgspec import Raw, Struct
 

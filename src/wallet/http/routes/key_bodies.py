@@ -1,4 +1,4 @@
-"""What clients send about keys. See bodies."""
+"""Bodies of requests about keys."""
 
 from typing import Annotated, Literal
 

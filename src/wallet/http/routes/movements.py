@@ -23,7 +23,7 @@ def _route(op: str, operation: Operation, movements: Movements) -> HTTPRouteHand
         target_id = None if target is None else request.path_params[target.name]
         return as_response(await movements.perform(op, target_id, **await asked(request)))
 
-    # What the document says of a handler is read off it.
+    # The framework reads the document's words about a handler off the handler.
     performed.__name__ = operation.name
     performed.__doc__ = operation.description
     performed.__annotations__["return"] = Response[operation.answered.type]  # type: ignore[name-defined]

@@ -63,7 +63,7 @@ class _FilteredByMembers(Operation):
 
 
 def filtered_by_members(*scopes: Scope) -> dict[str, Any]:
-    """What a route whose list can be filtered by metadata, and that needs one of these scopes, says of itself."""
+    """The arguments for the decorator of a route that needs one of these scopes, and whose list metadata can filter."""
     return {"operation_class": _FilteredByMembers, "opt": {FILTERS_MEMBERS: True} | needs(*scopes)}
 
 

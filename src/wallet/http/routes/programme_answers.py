@@ -1,4 +1,4 @@
-"""What clients get about programmes, and about the sandbox's clock. See answers."""
+"""Answers about programmes, and about the sandbox's clock."""
 
 from msgspec import Struct
 

@@ -1,4 +1,4 @@
-"""What clients send about programmes, and about the sandbox's clock. See bodies."""
+"""Bodies of requests about programmes, and about the sandbox's clock."""
 
 from typing import Annotated, Literal
 

@@ -84,7 +84,7 @@ def programme_routes(service: WalletService) -> list[HTTPRouteHandler]:
         tags=["programmes"],
     )
     async def end_programme(programme_id: _ProgrammeId, request: _Request) -> Response[ProgrammeAnswer]:
-        """End a programme: no period starts from now on. What was granted stays. It cannot be begun again."""
+        """End a programme: no period starts from now on. Granted credit stays. It cannot be begun again."""
         programme = await service.programmes.end(path_id("programme_id", programme_id))
         return answered(programme_answer(programme), request)
 
@@ -139,7 +139,7 @@ def programme_routes(service: WalletService) -> list[HTTPRouteHandler]:
     async def detach_wallet(
         programme_id: _ProgrammeId, wallet_id: _WalletId, request: _Request
     ) -> Response[AttachmentAnswer]:
-        """Detach a wallet: no further period is granted. What was granted stays."""
+        """Detach a wallet: no further period is granted. Granted credit stays."""
         attached = await service.programmes.detach(
             path_id("programme_id", programme_id), path_id("wallet_id", wallet_id)
         )

@@ -1,4 +1,4 @@
-"""Receipts as they are written. What each member is, docs/receipts.md says to whoever writes another verifier."""
+"""Receipts as they are written. docs/receipts.md explains each member to authors of other verifiers."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ class LinkAnswer(Struct, kw_only=True):
 
 
 class ChainAnswer(Struct, kw_only=True):
-    """Where the chain ended when the receipt was signed."""
+    """The end of the chain when the receipt was signed."""
 
     height: int
     hash: str

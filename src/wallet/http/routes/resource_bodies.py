@@ -1,7 +1,7 @@
-"""What clients send, field by field. The OpenAPI document is made from these types.
+"""Bodies of requests about users, wallets and assets. The OpenAPI document is made from these types.
 
-Unknown fields are an error everywhere. What a single field cannot say (a client-made duplicate key, a NUL inside
-metadata) is decoding's business. Bodies of movements are in movement_bodies, types of single fields in fields.
+Unknown fields are an error everywhere. wire/decoding refuses errors that no type of a field can express (a duplicate
+key, a NUL inside metadata). Bodies of movements are in operations, types of single fields in wire/fields.
 """
 
 from typing import Annotated, Final, Literal, TypeAlias
@@ -41,7 +41,7 @@ DrawOrder: TypeAlias = Annotated[
 ]
 OnRefundToExpiredName: TypeAlias = Annotated[
     Literal["grace", "forfeit", "to_main"],
-    Meta(description="What becomes of a refund into a lot that has expired: a new lot, breakage, or main credit."),
+    Meta(description="A refund into a lot that has expired goes to a new lot, to breakage, or to main credit."),
 ]
 GraceSeconds: TypeAlias = Annotated[
     int, Meta(ge=1, le=_GRACE_SECONDS_MAX, description="For how long such a new lot lives.")
@@ -55,7 +55,7 @@ class NewAsset(Struct, forbid_unknown_fields=True, kw_only=True):
 
     code: AssetCode
     scale: Annotated[int, Meta(ge=0, le=18, description="Decimal places for display.")] = 0
-    max_supply: Annotated[Amount, Meta(description="What may be issued at most; absent: no cap.")] | None = None
+    max_supply: Annotated[Amount, Meta(description="The most that may be issued; absent: no cap.")] | None = None
     draw_order: DrawOrder = "expiring_first"
     on_refund_to_expired: OnRefundToExpiredName = "grace"
     grace_seconds: GraceSeconds = 30 * 24 * 3600
@@ -63,7 +63,7 @@ class NewAsset(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class AssetChange(Struct, forbid_unknown_fields=True, kw_only=True):
-    """What an asset says about lots, for all that is decided from now on. What is absent stays as it is."""
+    """The rules of an asset for lots, for all decisions from now on. A field that is absent stays as it is."""
 
     draw_order: DrawOrder | UnsetType = UNSET
     on_refund_to_expired: OnRefundToExpiredName | UnsetType = UNSET

@@ -161,7 +161,7 @@ def resource_routes(service: WalletService, balances: WalletBalances) -> list[HT
 
     @get("/wallets/{wallet_id:str}", responses=problems(400, 404, 503), opt=needs(Scope.READ), tags=["wallets"])
     async def read_wallet(wallet_id: _Id, request: _Request) -> Response[WalletAnswer]:
-        """A wallet. What is in it is its balance."""
+        """A wallet, without its balance."""
         return found(
             wallet_answer(await reads(request).wallet(path_id("wallet_id", wallet_id))),
             request,
@@ -171,7 +171,7 @@ def resource_routes(service: WalletService, balances: WalletBalances) -> list[HT
     async def read_balance(
         wallet_id: _Id, request: _Request, at: At = None, axis: AxisName = None
     ) -> Response[BalanceAnswer]:
-        """What is in a wallet, as of now or at an instant."""
+        """The balance of a wallet, as of now or at an instant."""
         answer = await balances.balance(
             wallet_id,
             caller=caller_of(request.scope),

@@ -1,4 +1,4 @@
-"""What routes share: answers in the framework's terms, documented bodies, and a query without surprises."""
+"""Shared by routes: answers in the framework's terms, documented bodies, and a query without surprises."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -46,7 +46,7 @@ BODY: Final = "Body"
 _MEANINGS: Final = {
     400: "Malformed: every wrong field is listed.",
     404: "Something that is named does not exist.",
-    409: "What is there is against it: it exists already, is closed, or is of another version.",
+    409: "The state of the thing forbids it: it exists already, is closed, or is of another version.",
     413: "The body is too large.",
     415: "The body is not JSON in UTF-8.",
     422: "Refused by the ledger; nothing moved.",
@@ -68,8 +68,8 @@ class Problem(Struct):
     `applied`: whether this try applied anything; nothing is said of an earlier one. `retry`: whether to send the same
     request again: `never`, `later`, or with the `same_reference`, which must not change.
 
-    What is at the end is there where it applies: `errors` of a malformed request, `items` of an atomic batch, the rest
-    of refusals.
+    The last fields are there if they apply: `errors` of a malformed request, `items` of an atomic batch, the rest of
+    refusals.
     """
 
     type: str
@@ -123,7 +123,7 @@ async def _pieces(body: bytes) -> AsyncIterator[bytes]:
 
 
 class Documented(Operation):
-    """What the document says of a route, with the type that describes its request body."""
+    """The document's words about a route, with the type that describes its request body."""
 
     body: ClassVar[type[Struct]]
 
@@ -150,9 +150,7 @@ def documented(body: type[Struct], *, required: bool = True, target: Target | No
 def documented_movement(
     body: type[Struct], answer: type[Struct], *scopes: Scope, target: Target | None = None
 ) -> dict[str, Any]:
-    """What a route that moves or reserves money and needs one of these scopes says of itself, as arguments of its
-    decorator.
-    """
+    """The arguments of the decorator of a route that moves or reserves money, and that needs one of these scopes."""
     return {
         "opt": needs(*scopes),
         "operation_class": documented(body, required=not may_be_left_out(body), target=target),
@@ -188,7 +186,7 @@ def moves_money(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
 
 
 class Asked(TypedDict):
-    """What a request says besides its path, as operations take it."""
+    """A request without its path, as operations take it."""
 
     body: bytes
     caller: Caller

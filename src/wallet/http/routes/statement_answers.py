@@ -1,4 +1,4 @@
-"""What clients get of a statement: JSON by the page, or CSV whole."""
+"""Statements as they are answered: JSON by the page, or CSV whole."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ _COLUMNS: Final = (
     "counterparty_wallet_id",
 )  # fmt: skip
 _ROWS_PER_PIECE: Final = 100  # encoding more at once would keep movements waiting
-# What a spreadsheet takes for the beginning of a formula, in either width.
+# A spreadsheet takes these characters for the beginning of a formula, in either width.
 _FORMULA: Final = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
@@ -39,7 +39,7 @@ class StatementLineAnswer(Struct, kw_only=True):
 
 
 class StatementAnswer(Struct, kw_only=True, rename={"from_": "from"}):
-    """What a wallet had just before `from`, a page of its entries from there to before `to`, and what it had then.
+    """The balance just before `from`, a page of the entries from there to before `to`, and the balance then.
 
     from: null: the beginning. credits and debits: sums over the whole statement; null where it has more than 100,000
     lines. final: false while what is still to be posted could be in it.

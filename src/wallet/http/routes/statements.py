@@ -35,7 +35,7 @@ At = Annotated[
 AxisName = Annotated[
     str | None,
     QueryParameter(
-        description="What an instant means: when entries were `posted` (by default), or when they were `effective`."
+        description="The meaning of an instant: when entries were `posted` (by default), or when they were `effective`."
     ),
 ]
 _Format = Annotated[str | None, QueryParameter(description="`json`, or `csv`. By default what Accept prefers.")]
@@ -60,7 +60,7 @@ def statement_routes(service: WalletService) -> list[HTTPRouteHandler]:
         limit: Limit = None,
         cursor: Cursor = None,
     ) -> Response[StatementAnswer]:
-        """What a wallet had before a time, every entry since, and what it has after them. CSV is never paged."""
+        """The balance of a wallet before a time, every entry since, and the balance after them. CSV is never paged."""
         wrong = Wrong()
         since, until, on, page, as_csv = None, None, Axis.POSTED, page_request(None, None), False
         with wrong:
@@ -98,7 +98,7 @@ def statement_routes(service: WalletService) -> list[HTTPRouteHandler]:
 
 
 def _is_csv_wanted(format_: str | None, headers: Headers) -> bool:
-    """Raises Malformed for a format that there is not. Who accepts both alike gets JSON."""
+    """Raises Malformed for an unknown format. A client that accepts both alike gets JSON."""
     if format_ is not None:
         if format_ not in ("csv", "json"):
             raise malformed("format", "Must be json or csv.")

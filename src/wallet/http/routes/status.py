@@ -1,4 +1,4 @@
-"""What operators ask: is the process alive, can it move money, what are its figures."""
+"""Questions of operators: is the process alive, can it move money, what are its figures."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

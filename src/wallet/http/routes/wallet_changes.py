@@ -28,7 +28,7 @@ def wallet_change_routes(changes: WalletChanges) -> list[HTTPRouteHandler]:
         tags=["wallets"],
     )
     async def change_wallet(wallet_id: _WalletId, request: _Request) -> Response[WalletAnswer]:
-        """Change a wallet. What is absent stays as it is, null clears."""
+        """Change a wallet. A field that is absent stays as it is, null clears."""
         return as_response(await changes.change(wallet_id, **await asked(request)))
 
     @post("/wallets/{wallet_id:str}/close", **_documented_step())

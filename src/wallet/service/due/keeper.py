@@ -1,7 +1,7 @@
-"""What falls due is posted when it is: expiries of holds and lots, and the periods of programmes.
+"""Posts due steps when they fall due: expiries of holds and lots, and the periods of programmes.
 
-A late keeper changes nothing that callers see of holds and lots, for whoever looks at a wallet settles it first; so all
-of this may come late, and twice: references decide. What must not be is that it never comes.
+A late keeper changes nothing that callers see of holds and lots, because each read of a wallet settles it first. So a
+due step may be posted late, and twice: its reference decides. It must be posted at some time.
 """
 
 import asyncio
@@ -80,7 +80,7 @@ def grant_request(due: DueGrant) -> Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostedPage:
-    """What became of a page: wallets settled, if only by a portion; periods granted (skipped ones included); items that
+    """The result of a page: wallets settled, if only by a portion; periods granted (skipped ones included); items that
     failed.
     """
 
@@ -101,7 +101,7 @@ class DuePoster:
         self._items_max = items_max
         self._now = now
         self._resting: dict[WalletId, float] = {}
-        # What the page before has posted. Whatever is due again, unchanged, was not moved on by that.
+        # The items of the page before. If one is due again, unchanged, posting it has not moved it on.
         self._posted: set[object] = set()
 
     @property
@@ -161,7 +161,7 @@ class DuePoster:
 
 
 def _trouble(answer: Outcome | WalletError) -> str | None:
-    """What is wrong with an answer, None if nothing is."""
+    """The fault of an answer, None if it has none."""
     if isinstance(answer, WalletError):
         return str(answer)
     # Not found: somebody else has granted it, or the wallet was detached.

@@ -70,8 +70,8 @@ class SandboxClock:
     async def advance(self, seconds: int) -> Advanced:
         """Advance the clock instant by instant: to each at which something is due, which is then posted, and so on.
 
-        Raises Overloaded while somebody else advances it, Malformed beyond the bounds, StorageUnavailable. What could
-        not be posted stops the clock: the answer says how far there is still to go.
+        Raises Overloaded while somebody else advances it, Malformed beyond the bounds, StorageUnavailable. A due
+        step that could not be posted stops the clock: the answer says how far there is still to go.
         """
         if not 1 <= seconds <= ADVANCE_SECONDS_MAX:
             raise _malformed(f"Must be between 1 and {ADVANCE_SECONDS_MAX}.")

@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeeperReport:
-    """For metrics. Where this process does not lead, the age is 0, there are no blockers, and the seq may be old.
+    """For metrics. In a process that does not lead, the age is 0, there are no blockers, and the seq may be old.
 
     fence_age_seconds: time since the watermark last covered the last seq known; it grows when something holds
     the fence back, and is about the fence's interval otherwise.
@@ -79,7 +79,7 @@ class Keepers:
         self._begin_term()
 
     def start(self) -> None:
-        """Begin in the background. What goes wrong there is logged and tried again."""
+        """Begin in the background. Errors there are logged, and the work is tried again."""
         self._tasks = [asyncio.create_task(self._run(), name="keepers")]
         if self._due is not None:
             self._tasks.append(asyncio.create_task(self._run_due(self._due), name="due keeper"))
@@ -127,7 +127,8 @@ class Keepers:
             await asyncio.sleep(wait)
 
     async def _run_due(self, due: DueKeeper) -> None:
-        # Beside the other rounds, which must not wait for batches. Who leads no more may post once more: no harm.
+        # Beside the other rounds, which must not wait for batches. A process that leads no more may post once more, and
+        # that does no harm.
         try:
             while True:
                 if self._is_leader:
@@ -227,7 +228,7 @@ class Keepers:
     async def _keep_declines(self, shard: Shard) -> None:
         if self._now() < self._prune_due_at:
             return
-        pruned = await prune_declines(shard.connection, days=self._database.settings.declines_days)
+        pruned = await prune_declines(shard, days=self._database.settings.declines_days)
         # A full round: there may be more, and the next round is soon enough.
         self._prune_due_at = self._now() + (0 if pruned == PRUNED_MAX else PRUNE_SECONDS)
 

@@ -1,6 +1,6 @@
 """The keeper of the audit chain: the leader links stable batches to it, some at each round.
 
-Money does not depend on it. What is not sealed yet is not proved yet, so how much that is is measured.
+Money does not depend on it. The batches that are not sealed yet cannot be proved yet, so their number is measured.
 """
 
 import logging

@@ -1,7 +1,7 @@
-"""Balances, coalesced: what is asked for while a query runs is answered together by the next one.
+"""Balances, coalesced: the wallets that are asked for while a query runs are answered together by the next one.
 
-Who has just seen a movement accepted must see it in the balance. So a request may only join a query that has not
-been sent yet, never one under way, which may have read the past.
+A caller that has just seen a movement accepted must see it in the balance. So a request joins only a query that has not
+been sent yet; a query under way may have read the past.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ _Gathered: TypeAlias = dict[WalletId, list[_Waiting]]
 
 
 class BalanceSource(Protocol):
-    """What answers a query. See storage.reads.balances.BalanceConnection, which it describes."""
+    """The source of the answers. See storage.reads.balances.BalanceConnection, which it describes."""
 
     async def balances(self, wallet_ids: Sequence[WalletId]) -> Mapping[WalletId, Balance]: ...
 

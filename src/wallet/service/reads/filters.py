@@ -1,6 +1,7 @@
-"""What lists may be filtered by, and which filters go together: those that an index answers (docs/filters.md).
+"""The filters of lists, and which of them go together: those that an index answers (docs/filters.md).
 
-Anything else is refused with what is supported, for it would be a slow scan, or a list that leaves things out.
+Any other combination is refused, and the refusal names the supported ones: it would need a slow scan, or the list would
+leave rows out.
 """
 
 from collections.abc import Mapping, Sequence

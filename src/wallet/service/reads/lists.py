@@ -1,4 +1,4 @@
-"""What edges may ask, but for balances (service.reads.balances): single things, and lists by the page."""
+"""The reads of edges, except balances (service.reads.balances): single things, and lists by the page."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -27,7 +27,7 @@ Row = TypeVar("Row")
 class Page(Generic[Row]):
     """A part of a list. `next` is the cursor of the following page, None when there is none.
 
-    Where a filter finds too little among too much, a page may have fewer rows than it could, and more follow.
+    A page may have fewer rows than its limit although more follow: a filter found few rows among many.
     """
 
     data: Sequence[Row]
@@ -37,7 +37,7 @@ class Page(Generic[Row]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageRequest:
-    """Which page. None: not said. Only the two lists that promise it take an offset."""
+    """The page that is asked for. None: not said. Only the two lists that promise it take an offset."""
 
     limit: int | None = None
     cursor: str | None = None
@@ -55,7 +55,7 @@ SettleWallet: TypeAlias = Callable[[WalletId], Awaitable[None]]
 
 
 async def _nothing_is_due(_: WalletId) -> None:
-    """Where nothing can be posted, nothing is settled."""
+    """Settles nothing, for lists of things that nothing can fall due at."""
 
 
 class Reads:
@@ -98,7 +98,7 @@ class Reads:
         return _found(await self._store.transaction(transaction_id), "transaction", transaction_id)
 
     async def refunds_of(self, transaction_id: TransactionId) -> Refunded:
-        """What was refunded of a transaction that exists."""
+        """The refunds of a transaction that exists."""
         return await self._store.refunds_of(transaction_id)
 
     async def wallets(self, page: PageRequest = FIRST_PAGE, query: WalletQuery = _ALL_WALLETS) -> Page[Wallet]:

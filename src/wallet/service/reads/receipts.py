@@ -42,7 +42,7 @@ class Receipts:
         self._key: Ed25519PrivateKey | None = None
 
     async def public_key(self) -> bytes:
-        """What receipts are checked with: 32 bytes."""
+        """The key that receipts are checked with: 32 bytes."""
         return (await self._signing_key()).public_key().public_bytes_raw()
 
     async def receipt(self, transaction_id: TransactionId, *, own: frozenset[WalletId] | None = None) -> Receipt:

@@ -32,7 +32,7 @@ _LIST: Final = "statement"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """What there was before, a page of what happened, and what there was then."""
+    """The balance before a period, a page of its lines, and the balance after it."""
 
     summary: Summary
     page: Page[StatementLine]

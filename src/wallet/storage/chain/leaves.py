@@ -13,7 +13,7 @@ from uuid import UUID
 
 import asyncpg
 
-from wallet.errors import BadData, StorageUnavailable
+from wallet.errors import BadData
 from wallet.ledger.audit import (
     Record,
     Salts,
@@ -36,24 +36,21 @@ from wallet.ledger.model import Entry, HoldStep, Lot, LotCategory, LotMove, Post
 from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.rows.details import changes_text
+from wallet.storage.rows.secrets import find_secret
 
 _SQL: Final = load_statements("chain/chain.sql")
 _OF_TRANSACTIONS: Final = ("find_entries", "find_steps", "find_lots", "find_moves")
-_FIND_SECRET: Final = load_statements("reads/resources.sql")["find_secret"]
 UNREADABLE: Final = (
     ArithmeticError, AttributeError, LookupError, TypeError, ValueError, struct.error, asyncpg.DataError,
 )  # fmt: skip
-"""What reading rows raises that somebody has given values that no ledger has."""
+"""Raised by reading rows that somebody has given values that no ledger has."""
 
 _CATEGORY_BY_NAME: Final = {category.value: category for category in LotCategory}
 
 
 async def read_salts(connection: asyncpg.Connection) -> Salts:
-    """What the leaves of this database are salted with. Never changes. Raises StorageUnavailable if it is missing."""
-    secret = await connection.fetchval(_FIND_SECRET, "audit_salt")
-    if secret is None:
-        raise StorageUnavailable("the database is not set up for this release (audit_salt)")
-    return Salts(secret)
+    """The salts of the leaves of this database. They never change. Raises StorageUnavailable if they are missing."""
+    return Salts(await find_secret(connection, "audit_salt"))
 
 
 def leaves_of(decision: Decision, details: Mapping[TransactionId, str], at: datetime, salts: Salts) -> list[bytes]:
@@ -119,7 +116,7 @@ def _event_record(event: WalletEvent, created_at: int) -> Record:
 
 
 async def read_records(shard: Shard, *, first_seq: int, last_seq: int) -> Mapping[int, Sequence[Record]]:
-    """What these batches have written, by seq and in order of leaves, whether there is such a batch or not.
+    """The records that these batches have written, by seq and in order of leaves, also of a seq that no batch has.
 
     Raises what the driver raises, and UNREADABLE.
     """
@@ -188,7 +185,7 @@ def _parts(row: Any, entries: Iterable[Any], steps: Iterable[Any], lots: Iterabl
 def _lot(row: Any) -> Lot:
     opened_by, id_, asset_id, category, priority, expires_at, opened_at, amount, programme_id = row
     return Lot(
-        # Where it is by now and what is left of it are no part of how it was opened.
+        # The wallet that has it now, and the rest that is left of it, are not hashed.
         id_, opened_by, asset_id, _CATEGORY_BY_NAME[category], priority, expires_at, opened_at, opened_by, amount, 0,
         programme_id=programme_id,
     )  # fmt: skip

@@ -40,7 +40,7 @@ class Lag:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """Where a shard's chain ends. Kept elsewhere, it proves that history up to here is what it was."""
+    """The end of a shard's chain. Kept elsewhere, it proves that nobody has changed history up to here."""
 
     shard: int
     height: int

@@ -43,7 +43,7 @@ class BalanceConnection:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        # Whoever asks during one query is in the next: two are one stage.
+        # A caller that asks during a query gets its answer from the next one. Both must fit into one stage.
         self._seconds_max = min(database.settings.statement_timeout_ms / 1000, database.settings.stage_seconds_max / 2)
         self._shard: Shard | None = None
 

@@ -1,4 +1,4 @@
-"""Which claim a code opens. Of codes, the database has hashes only."""
+"""Finds a claim by its code. The database has only hashes of codes."""
 
 from typing import Final
 

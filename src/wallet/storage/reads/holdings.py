@@ -1,4 +1,4 @@
-"""What of a wallet's balance is reserved, and what has a category and an expiry: holds and lots, as they are now."""
+"""Holds and lots as they are now: the reserved parts of balances, and the parts with a category and an expiry."""
 
 from collections.abc import Sequence
 from typing import Any, Final

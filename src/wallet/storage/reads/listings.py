@@ -14,7 +14,6 @@ from wallet.storage.reads.walks import TransactionFilter, Walk
 from wallet.storage.rows.posted import load_posted
 
 _SQL: Final = load_statements("reads/listings.sql")
-_LOAD_ENTRIES: Final = load_statements("batch/commit.sql")["load_entries"]
 
 REFUNDS_SHOWN_MAX: Final = 200
 
@@ -51,7 +50,7 @@ class RefundSummary(NamedTuple):
 
 
 class Refunded(NamedTuple):
-    """What was refunded of a transaction: in amount (0 for general transactions), in times, and the newest refunds."""
+    """The refunds of a transaction: their sum (0 for general transactions), their number, and the newest of them."""
 
     amount: int = 0
     times: int = 0
@@ -64,8 +63,8 @@ class ListingReads(Store):
     async def transaction(self, transaction_id: TransactionId) -> Posted | None:
         async def read(shard: Shard) -> Posted | None:
             rows = await shard.fetch(_SQL["find_transaction"], transaction_id)
-            # What is posted never changes, so a second statement may read the rest.
-            found = await load_posted(shard, _LOAD_ENTRIES, rows) if rows else ()
+            # A posted transaction never changes, so a second statement may read the rest.
+            found = await load_posted(shard, rows) if rows else ()
             return found[0] if found else None
 
         return await self._pool.ask(read)
@@ -87,7 +86,7 @@ class ListingReads(Store):
 
         async def read(shard: Shard) -> Walked:
             rows, end = await Walk(shard, wanted, own, lines_max).page(before, limit, skip)
-            return Walked(await load_posted(shard, _LOAD_ENTRIES, rows) if rows else (), end)
+            return Walked(await load_posted(shard, rows) if rows else (), end)
 
         return await self._pool.ask(read)
 

@@ -1,4 +1,4 @@
-"""Whose wallets are whose, and where holds are: what tells a bound caller's own from all else."""
+"""Owners of wallets, and wallets of holds: by these a bound caller's own wallets are told from all others."""
 
 from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
@@ -12,7 +12,7 @@ _SQL: Final = load_statements("reads/owners.sql")
 
 
 class Owner(NamedTuple):
-    """What of a wallet that exists never changes. user_id: None for system wallets, and for those nobody owns."""
+    """The facts of a wallet that never change. user_id: None for system wallets, and for wallets without an owner."""
 
     kind: WalletKind
     user_id: UUID | None

@@ -1,5 +1,5 @@
--- Whose wallets are whose: what decides which of them a bound caller sees. But for a hold's wallet, which a merge
--- changes, none of it ever changes.
+-- Owners of wallets, by which the service decides which wallets a bound caller sees. They never change; the wallet of a
+-- hold changes with a merge.
 
 -- name: find_owners
 -- in:  $1 shard smallint, $2 ids uuid[]

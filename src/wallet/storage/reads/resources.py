@@ -1,8 +1,8 @@
 """Users, wallets and assets, and all that edges may ask of a shard: small values, read on connections that are not the
 writers'.
 
-Lists are keyset-paged: a method takes the key of the last row seen and answers up to `limit` rows after it. What a
-page is to a client, and what it may ask for, is service.reads.lists' business.
+Lists are keyset-paged: a method takes the key of the last row seen and answers up to `limit` rows after it.
+service/reads/lists makes pages for clients of them, and refuses those that a client may not ask for.
 """
 
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from wallet.errors import ensure
 from wallet.ledger.model import AssetId, WalletId, WalletKind
 from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.reads.entries import EntryReads
 from wallet.storage.reads.holdings import HoldingReads
 from wallet.storage.reads.listings import ListingReads
+from wallet.storage.rows.secrets import find_secret
 
 _SQL: Final = load_statements("reads/resources.sql")
 
@@ -34,7 +34,7 @@ class User:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wallet:
-    """What a wallet is and may do. What is in it is a Balance. `version` is None on unlocked wallets.
+    """A wallet and its rules, without its balance. `version` is None on unlocked wallets.
 
     metadata: canonical JSON text. limit_*: what may be spent per rolling 24 hours and per calendar month (UTC).
     is_due: something may be due here that is not posted yet.
@@ -86,7 +86,7 @@ class AssetSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserFilter:
-    """Which users. At most one of them is given; none: all."""
+    """A filter of users. At most one field is given; none: all users."""
 
     name: str | None = None
     member: tuple[str, str] | None = None
@@ -94,7 +94,7 @@ class UserFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WalletFilter:
-    """Which wallets. At most one of them is given; none: all."""
+    """A filter of wallets. At most one field is given; none: all wallets."""
 
     user_id: UUID | None = None
     label: str | None = None
@@ -140,8 +140,12 @@ class ReadStore(ListingReads, EntryReads, HoldingReads):
 
     async def wallets_of_user(self, user_id: UUID, *, after: WalletId | None, limit: int) -> Sequence[Wallet]:
         """By ascending id."""
-        rows = await self._pool.fetch(_SQL["list_wallets_of_user"], user_id, after, limit)
-        return [_wallet(row) for row in rows]
+
+        async def read(shard: Shard) -> Sequence[Wallet]:
+            ids = await shard.fetch(_SQL["list_wallet_ids_of_user"], user_id, after, limit)
+            return (await find_wallets(shard, [row["id"] for row in ids]))[::-1]
+
+        return await self._pool.ask(read)
 
     async def asset(self, asset_id: AssetId) -> AssetSummary | None:
         return await self._pool.ask(lambda shard: find_asset(shard, asset_id))
@@ -152,10 +156,7 @@ class ReadStore(ListingReads, EntryReads, HoldingReads):
 
     async def cursor_key(self) -> bytes:
         """The key that all processes sign cursors with."""
-        rows = await self._pool.ask(lambda shard: shard.connection.fetch(_SQL["find_secret"], "cursors"))
-        ensure(len(rows) == 1, "the database has no secret for cursors")
-        key: bytes = rows[0]["secret"]
-        return key
+        return await self._pool.ask(lambda shard: find_secret(shard.connection, "cursors"))
 
 
 async def find_user(shard: Shard, user_id: UUID) -> User | None:
@@ -164,8 +165,8 @@ async def find_user(shard: Shard, user_id: UUID) -> User | None:
 
 
 async def find_wallet(shard: Shard, wallet_id: WalletId) -> Wallet | None:
-    row = await shard.fetchrow(_SQL["find_wallet"], wallet_id)
-    return None if row is None else _wallet(row)
+    found = await find_wallets(shard, [wallet_id])
+    return found[0] if found else None
 
 
 async def find_wallets(shard: Shard, ids: Sequence[WalletId]) -> Sequence[Wallet]:
@@ -179,7 +180,7 @@ async def find_asset(shard: Shard, asset_id: AssetId) -> AssetSummary | None:
 
 
 def _wallets_along(wanted: WalletFilter, own: Sequence[WalletId] | None) -> tuple[str, tuple[object, ...]]:
-    """Which list of ids (the rest of its name), and what it goes along."""
+    """The statement that lists the ids (the rest of its name), and the values that it goes along."""
     if own is not None:
         return "_among", (own, wanted.user_id, wanted.label, *(wanted.member or (None, None)))
     if wanted.member is not None:

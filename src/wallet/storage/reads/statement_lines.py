@@ -41,7 +41,7 @@ class Period(NamedTuple):
 
 
 class PositionBounds(NamedTuple):
-    """Where the lines of a period are among the wallet's positions, as the first snapshot had them.
+    """The place of a period's lines among the wallet's positions, as the first snapshot had them.
 
     posted_upto: no entry posted in the period is after it. known_upto: the last position that there was.
     """

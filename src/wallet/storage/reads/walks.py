@@ -36,7 +36,7 @@ _ID_MAX: Final = UUID(int=2**128 - 1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransactionFilter:
-    """Which transactions. None: any. created_at in [since, until)."""
+    """A filter of transactions. None: any. created_at in [since, until)."""
 
     wallet_id: WalletId | None = None
     reference_id: str | None = None
@@ -48,11 +48,12 @@ class TransactionFilter:
 
 
 class Track(NamedTuple):
-    """What a walk goes along.
+    """The lines that a walk goes along.
 
-    place: of its lines. skips: every line is a transaction that is wanted, so that PostgreSQL can skip some. A page is
-    looked for among lines_per_row lines for each of its rows, which are enough most often; then among lines_max: for
-    few the planner goes along the index whatever the statistics say, for many it may find a better way.
+    place: the kind of their places. skips: every line is a transaction that is wanted, so PostgreSQL can skip rows.
+    A walk looks at lines_per_row lines for each row of the page first, which are enough most often, and then at up to
+    lines_max. For few lines the planner goes along the index whatever the statistics say; for many lines it may find a
+    better way.
     """
 
     walk: str
@@ -77,7 +78,7 @@ _WALLETS: Final = Track(_along("along_wallets"), LinePlace, LOOK_UPS_MAX, lines_
 
 
 def track_of(wanted: TransactionFilter, own: Sequence[WalletId] | None) -> Track:
-    """What a list goes along: the filter that has an index, or the histories of `own`."""
+    """The track of a list: the index of one of its filters, or the histories of `own`."""
     if wanted.wallet_id is not None:
         return _WALLET
     if own is not None:
@@ -94,7 +95,7 @@ def track_of(wanted: TransactionFilter, own: Sequence[WalletId] | None) -> Track
 
 
 class Walk:
-    """One page's. `own`: the wallets whose transactions are listed, all of them locked; None: all wallets."""
+    """The walk of one page. `own`: the wallets whose transactions are listed, all of them locked; None: all wallets."""
 
     def __init__(
         self,
@@ -111,7 +112,7 @@ class Walk:
         self._lines_max = max(1, (lines_max or self._track.lines_max) // max(1, len(own or ())))
 
     async def page(self, before: Place | None, limit: int, skip: int) -> tuple[Sequence[Any], Place | None]:
-        """Up to `limit` rows, and the place where the page ends; None: nothing follows."""
+        """Up to `limit` rows of transactions, and the place where the page ends; None: nothing follows."""
         if before is None and (found := await self._with_reference()) is not None and len(found) <= skip + limit:
             return found[skip:], None
         skipped_there, skipped_here = (skip, 0) if self._track.skips else (0, skip)
@@ -121,7 +122,7 @@ class Walk:
         while True:
             found, end = await self._portion(place, lines, rows_max - len(rows), skipped_there)
             rows += found
-            # What is to be skipped is gone through to its end: no cursor says how much of it is left.
+            # A cursor cannot say how many rows are still to be skipped, so one question skips them all.
             if end is None or (is_last and len(rows) >= skipped_here):
                 break
             place, lines, is_last, skipped_there = end, self._lines_max, True, 0
@@ -151,7 +152,7 @@ class Walk:
         return found, self._place(rows[-1]) if is_cut else None
 
     async def _along(self, before: Place | None, skip: int) -> Sequence[Any]:
-        """What the track takes besides."""
+        """The parameters of the track."""
         wanted = self._wanted
         if self._track is _PREFIX:
             return before or (None, None)

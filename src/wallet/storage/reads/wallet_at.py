@@ -1,6 +1,6 @@
 """Wallets at any instant: their balances on both axes, and whether what was read of an instant can still change.
 
-Lines of statements are in storage.statement_lines.
+Lines of statements are in storage.reads.statement_lines.
 """
 
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ SEQ_BITS: Final = 20
 
 
 class Axis(Enum):
-    """What an instant means: when entries were posted, or when the caller said that they took effect."""
+    """The meaning of an instant: when entries were posted, or when the caller said that they took effect."""
 
     POSTED = "posted"
     EFFECTIVE = "effective"
@@ -142,7 +142,7 @@ def just_before(instant: datetime | None) -> datetime | None:
 
 
 async def find_place(shard: Shard, subject: Subject, at: datetime | None) -> Cut:
-    """Where an instant is among the wallet's positions. None: before all of them."""
+    """The place of an instant among the wallet's positions. None: before all of them."""
     if at is None:
         return BEFORE_ALL
     if subject.locked:
@@ -194,7 +194,7 @@ async def _balance_at(shard: Shard, view: View, at: datetime, axis: Axis) -> Bal
         version=place.whole if posted and subject.locked else None,
         as_of=at,
         merged_into=subject.merged_into,
-        # What is posted tomorrow may say that it took effect today.
+        # An entry of tomorrow may say that it took effect today.
         is_final=view.is_final and posted,
         now=subject.now,
     )

@@ -20,8 +20,8 @@ SELECT pg_current_xact_id()::text AS xid, now() + clock.advanced AS fenced_at
 -- in:  $1 instant timestamptz
 -- out: xids, as text, of sessions whose database transaction cannot be of this instant or before
 -- why: asked after a fence is taken and before the snapshot is, it sees every xid below the fence that runs in the
---      snapshot. What it may not see (another role's, a prepared one) is not excused. The offset of a sandbox is left
---      out, for an older one may be what a writer goes by
+--      snapshot. Xids that it may not see (another role's, a prepared one) are not excused. The offset of a sandbox is
+--      left out, for an older one may be what a writer goes by
 SELECT coalesce(array_agg(session.backend_xid::text), '{}') AS xids
   FROM pg_stat_activity AS session
  WHERE session.backend_xid IS NOT NULL
@@ -49,7 +49,7 @@ SELECT NOT EXISTS (
 -- out: the wallet, or no row; seq_max: of the batches there are; now: the ledger's clock just before the snapshot
 SELECT w.id, a.code AS asset_code, a.scale, w.kind, w.locked, w.version, w.last_entry_at, w.overdraft_limit,
        w.merged_into, now() + (SELECT clock.advanced FROM sandbox_clock AS clock) AS now,
-       CASE WHEN NOT w.locked THEN (SELECT coalesce(max(b.seq), 0) FROM batches AS b WHERE b.shard = w.shard) END
+       CASE WHEN NOT w.locked THEN (SELECT coalesce(max(b.seq), 0) FROM batches AS b WHERE b.shard = $1) END
          AS seq_max
   FROM wallets AS w
   JOIN assets AS a ON a.id = w.asset_id
@@ -109,7 +109,7 @@ SELECT coalesce((
 -- name: find_seq
 -- in:  $1 shard smallint, $2 instant timestamptz
 -- out: a seq near which batches of this instant stand
--- why: by bisecting, as if seqs were in the order of time. Which batches are out of it, find_zone tells
+-- why: by bisecting, as if seqs were in the order of time. find_zone tells which batches are out of that order
 WITH RECURSIVE search (low, high) AS (
     SELECT 0::bigint, coalesce(max(seq), 0) FROM batches WHERE shard = $1
      UNION ALL
@@ -165,7 +165,8 @@ SELECT coalesce(latest.balance, 0)
 -- in:  $1 shard smallint, $2 wallet uuid, $3 instant timestamptz
 -- out: by how much the balance on the effective axis is more than the posted one at the instant, as numeric
 -- why: nothing is effective later than it was posted, so only what took effect by then and was posted later differs.
---      What lags by up to 2^n microseconds took effect within so many before the instant, give or take a rounding
+--      An entry that lags by up to 2^n microseconds took effect within so many before the instant, give or take a
+--      rounding
 SELECT coalesce(sum(spanning.change), 0) AS change
   FROM generate_series(0, 60) AS length (class)
  CROSS JOIN LATERAL (

@@ -15,7 +15,10 @@ _SQL: Final = load_statements("registry/acts.sql")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewAct:
-    """Who asks for what. key_id: None on the command line and in development mode. asked: canonical JSON text."""
+    """An act that somebody asks for. asked: canonical JSON text.
+
+    key_id: None on the command line and in development mode.
+    """
 
     actor: str
     act: str
@@ -49,7 +52,7 @@ class ActStore(Store):
         return id_
 
     async def answered(self, act_id: UUID, status: int) -> None:
-        """What came of it. The first answer stays."""
+        """Keep the status that the act was answered with. The first one stays."""
         await self._ask("insert_answer", act_id, status)
 
     async def acts(self, *, before: UUID | None, limit: int) -> Sequence[Act]:

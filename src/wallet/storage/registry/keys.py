@@ -1,6 +1,7 @@
 """API keys in the database: made, listed, revoked, and found by who authenticates with one.
 
-What is kept of a key is SHA-256 of it: enough for 256 random bits, which nobody can try through (docs/adr/0019).
+Of a key only its SHA-256 is kept. That is enough: a key has 256 random bits, so nobody can try all keys
+(docs/adr/0019).
 """
 
 from collections.abc import Sequence
@@ -47,7 +48,7 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyTerms:
-    """What a key is to be. `origin`: None for one whose references are its own, after its id."""
+    """The terms of a key that is made. `origin`: None for a key whose references are its own, named after its id."""
 
     name: str
     scopes: Sequence[str]
@@ -85,7 +86,7 @@ class Revoked(NamedTuple):
 
 
 class KeyStore(Store):
-    """The keys of a service. What changes something raises OutcomeUnknown, too."""
+    """The keys of a service. Methods that change something raise OutcomeUnknown, too."""
 
     def __init__(self, pool: ShardPool) -> None:
         super().__init__(pool)

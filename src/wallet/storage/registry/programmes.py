@@ -1,6 +1,6 @@
 """Programmes, and the wallets attached to them: made, ended, attached, detached, and read.
 
-What a programme grants is posted by batches (storage.batch.commit); what is due is found by storage.upkeep.due.
+Batches post the grants of a programme (storage.batch.commit); storage.upkeep.due finds the periods that are due.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ _FIND_ASSET_ID: Final = load_statements("registry/resources.sql")["find_asset_id
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What a programme grants. `asset_code` is upper-case.
+    """The terms of a programme. `asset_code` is upper-case.
 
     per: day, week or month. rollover_max: how much unspent credit of it may be there when a period begins; None: any.
     expires_in_seconds: of each grant, from the start of its period; None: never. ends_at: no period starts then or
@@ -70,7 +70,7 @@ class Attached:
 
 
 class ProgrammeStore(Store):
-    """Programmes and attachments. What changes something raises OutcomeUnknown, too: ask again."""
+    """Programmes and attachments. Methods that change something raise OutcomeUnknown, too: ask again."""
 
     def __init__(self, pool: ShardPool) -> None:
         super().__init__(pool)
@@ -107,7 +107,7 @@ class ProgrammeStore(Store):
         """Let no further period start. Ended already: as it is. Raises NotFound."""
 
         async def end(shard: Shard) -> Programme:
-            await shard.fetchrow(_SQL["end_programme"], programme_id)
+            await shard.fetchrow(_SQL["end_programme"], programme_id, await _read_clock(shard))
             return await find_programme(shard, programme_id)
 
         return await in_transaction(self._pool, end)
@@ -126,7 +126,7 @@ class ProgrammeStore(Store):
             )
             if refused is not None:
                 return refused
-            made = await shard.fetchrow(_SQL["attach"], programme_id, wallet_id)
+            made = await shard.fetchrow(_SQL["attach"], programme_id, wallet_id, await _read_clock(shard))
             attached = await find_attached(shard, programme_id, wallet_id)
             return Created(resource=attached, existed=made is None)
 
@@ -137,7 +137,7 @@ class ProgrammeStore(Store):
 
         async def detach(shard: Shard) -> Attached:
             await shard.fetchrow(_SQL["lock_wallet"], wallet_id)
-            await shard.fetchrow(_SQL["detach"], programme_id, wallet_id)
+            await shard.fetchrow(_SQL["detach"], programme_id, wallet_id, await _read_clock(shard))
             return await find_attached(shard, programme_id, wallet_id)
 
         return await in_transaction(self._pool, detach)
@@ -191,6 +191,11 @@ async def find_attached(shard: Shard, programme_id: ProgrammeId, wallet_id: Wall
     if row is None:
         raise NotFound("programme_not_found", f"wallet {wallet_id} is not attached to programme {programme_id}")
     return Attached(**row)
+
+
+async def _read_clock(shard: Shard) -> datetime:
+    now: datetime = await shard.connection.fetchval(_SQL["read_clock"])
+    return now
 
 
 def _programme(row: Any) -> Programme:

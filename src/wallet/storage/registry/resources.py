@@ -31,7 +31,7 @@ class Created(Generic[Resource]):
 
 
 class LotPolicy(NamedTuple):
-    """What an asset says about lots."""
+    """The policy of an asset for lots."""
 
     draw_order: str = "expiring_first"
     on_refund_to_expired: str = "grace"
@@ -89,7 +89,7 @@ class Resources(Store):
                 raise NotFound("asset_not_found", f"there is no asset {asset_id if asset_code is None else asset_code}")
             if user_id is not None and await find_user(shard, user_id) is None:
                 raise NotFound("user_not_found", f"there is no user {user_id}")
-            # Who leaves the id to us cannot ask for this wallet again, so nobody will compare.
+            # A client that leaves the id to us cannot ask for this wallet again, so nothing will be compared.
             is_kept = wallet_id is not None
             described = (asset, user_id, label, metadata)
             inserted = await shard.fetchrow(_SQL["insert_wallet"], id_, *described, is_kept)
@@ -172,7 +172,7 @@ async def _ensure_same_wallet(shard: Shard, wallet: Wallet, described: tuple[obj
 
 
 def _found(resource: Resource | None) -> Resource:
-    """What was inserted, or was in the way and committed, and cannot be deleted."""
+    """A resource that was inserted, or that was in the way and committed. It cannot have been deleted."""
     if resource is None:
         raise InvariantViolated("a resource that was just made, or was in the way, is not there")
     return resource

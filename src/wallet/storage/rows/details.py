@@ -1,7 +1,7 @@
-"""What an answer has beyond rows, as canonical JSON text and back. Replays are answered from it, so it is for ever.
+"""The details that an answer has beyond rows, as canonical JSON text and back. Replays are answered from it for ever.
 
-A field may be added, never renamed or given another meaning: what was stored before must still be read. What is left
-out is what the field is by default. Members are in a fixed order, without spaces; times are RFC 3339 in UTC with
+A field may be added, never renamed or given another meaning: text that was stored before must still be read. A field
+that is left out has its default. Members are in a fixed order, without spaces; times are RFC 3339 in UTC with
 microseconds.
 """
 

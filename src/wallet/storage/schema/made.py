@@ -1,4 +1,4 @@
-"""What the migrations make, by name: which of a schema's tables are ours, and what must not be there before."""
+"""The objects that the migrations make, by name: they tell our tables in a schema, and must not be there before."""
 
 import re
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """Bring a database to the schema this code needs: the lock around it, its time-outs and its errors.
 
-What is applied is in sql/migrations/; how Alembic applies it, in `upgrade`.
+The migrations are in schema/migrations/versions; `upgrade` has Alembic apply them.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ _SESSION: Final = {
     "statement_timeout": "0",
 }
 
-# What may pass by itself. Anything else that a migration meets is a fault in it, and is raised as it is.
+# Errors that may pass by themselves. Any other error is a fault in the migration, and is raised as it is.
 _UNAVAILABLE: Final = (
     *CONNECTION_LOST,
     asyncpg.OperatorInterventionError,  # starting, stopping, or this session was ended

@@ -1,4 +1,4 @@
-"""What in the database keeps movements from being made. Each check looks at one thing and writes no row."""
+"""Checks for obstacles to movements in the database. Each check looks at one thing and writes no row."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Literal, NamedTuple, TypeAlias

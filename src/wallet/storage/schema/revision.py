@@ -1,4 +1,4 @@
-"""Which schema this code needs, and whether a database has it. For start and readiness.
+"""The revision of the schema that this code needs, and whether a database has it. For start and readiness.
 
 Every worker imports this module: it stays free of Alembic and SQLAlchemy, which cost memory.
 """
@@ -16,7 +16,7 @@ VERSION_TABLE: Final = "wallet_alembic_version"
 """Of our own name: the library's own, alembic_version, may be another application's in the same schema."""
 
 # The newest file in sql/migrations/versions, without its suffix. A test compares it with Alembic's head.
-EXPECTED_REVISION: Final = "0008_claims"
+EXPECTED_REVISION: Final = "0009_shard_first"
 
 _NUMBERED: Final = re.compile(r"(\d{4})_\w+")
 

@@ -22,8 +22,8 @@ _DIGEST: Final = hashlib.sha256("\n".join(f"{name}\n{text}" for name, text in _S
 async def are_given(connection: asyncpg.Connection, role: str, login: str | None = None) -> bool:
     """Whether the role has the grants of this release, and this login (None: the session's own) may take it.
 
-    For a database whose schema is current. Where it is a later release's, so are the grants: they have ours among them,
-    as its schema has. Raises what the driver raises.
+    For a database whose schema is current. If the schema is of a later release, so are the grants; both include ours.
+    Raises what the driver raises.
     """
     given: bool = await connection.fetchval(
         _SQL["are_given"], role, _DIGEST, login, await _is_a_later_release_s(connection)
@@ -59,7 +59,7 @@ async def give(connection: asyncpg.Connection, role: str, logins: Iterable[str])
 
 
 async def login_of_session(connection: asyncpg.Connection) -> str:
-    """Who has logged in, whatever role the session has taken."""
+    """The login of the session, whatever role it has taken since."""
     login: str = await connection.fetchval(_SQL["login_of_session"])
     return login
 

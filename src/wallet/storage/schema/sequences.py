@@ -13,8 +13,8 @@ from wallet.storage.schema.made import TABLES
 
 _SQL: Final = load_statements("schema/sequences.sql")
 
-_LOOKS: Final = {"batch_seq": _SQL["look_at_batches"]}
-"""Where more than the end of one column has to be looked at."""
+LOOKS: Final = {"batch_seq": _SQL["look_at_batches"], "declines_id_seq": _SQL["look_at_declines"]}
+"""Statements for sequences whose look takes more than the end of one index."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ async def find_behind(connection: asyncpg.Connection) -> tuple[Behind, ...]:
     behind = []
     for found in await connection.fetch(_SQL["find_sequences"], TABLES):
         name = found["sequence_name"]
-        look = _LOOKS.get(name, _SQL["look_at"])
+        look = LOOKS.get(name, _SQL["look_at"])
         next_number, last_number = await connection.fetchrow(look.format(**found))
         if last_number is not None and next_number <= last_number:
             behind.append(

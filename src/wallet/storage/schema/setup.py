@@ -1,4 +1,4 @@
-"""What a start asks of a database: whether this release can work with it."""
+"""Checks, when a process starts, whether this release can work with a database."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,14 +13,14 @@ from wallet.storage.schema.sequences import Behind, find_behind
 
 
 class Missing(Enum):
-    """What `wallet migrate` has not done yet."""
+    """Work that `wallet migrate` still has to do."""
 
     MIGRATIONS = "migrations"
     GRANTS = "grants"
 
 
 async def find_missing(database: Database) -> Missing | None:
-    """What it lacks first: migrations of this release, or the grants of the service's role. None: nothing.
+    """The first of these that the database lacks: migrations of this release, the grants of the service's role.
 
     Raises StorageUnavailable, and SettingsInvalid for an unsafe server.
     """

@@ -1,4 +1,4 @@
-"""The sandbox's clock in the database. What becomes due while it is advanced is service.due.sandbox_clock's business.
+"""The sandbox's clock in the database. service.due.sandbox_clock posts the steps that become due as it advances.
 
 All functions raise StorageUnavailable when the connection given is of no more use.
 """

@@ -1,4 +1,4 @@
-"""What is due by the ledger's clock: wallets whose holds or lots expire, and periods of programmes.
+"""Finds work that is due by the ledger's clock: wallets whose holds or lots expire, and periods of programmes.
 
 Nothing is posted here: that is for batches, which decide again whether it is due. So a look may be late, and two
 processes may look at once. All functions raise StorageUnavailable when the connection given is of no more use.

@@ -1,4 +1,4 @@
-"""Which of all processes leads the keepers: the one whose connection has the leader's lock.
+"""Leadership of the keepers: of all processes, the one whose connection has the leader's lock leads.
 
 All functions raise StorageUnavailable when the connection given is of no more use.
 """

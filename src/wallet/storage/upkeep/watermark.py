@@ -5,6 +5,7 @@ service.keepers.leader. All functions raise StorageUnavailable when the connecti
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import asyncpg
@@ -32,6 +33,7 @@ class Fence:
 
     seq: int
     xid: str
+    set_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,18 +62,19 @@ async def read_progress(shard: Shard) -> Progress:
 async def set_fence(connection: asyncpg.Connection, *, seq: int) -> Fence:
     """A fence for all batches up to `seq`, which must have been read as the last one before this call."""
     with driver_errors():
-        return Fence(seq=seq, xid=await connection.fetchval(_SQL["take_xid"]))
+        row = await connection.fetchrow(_SQL["take_xid"])
+    return Fence(seq=seq, xid=row["xid"], set_at=row["taken_at"])
 
 
 async def move_watermark(shard: Shard, fence: Fence) -> int | None:
     """Move the watermark to the fence, never backward, and answer where it is now; None: not stable yet."""
     with driver_errors():
-        row = await shard.fetchrow(_SQL["move_watermark"], fence.seq, fence.xid)
+        row = await shard.fetchrow(_SQL["move_watermark"], fence.seq, fence.xid, fence.set_at)
     return row["watermark_seq"] if row["is_stable"] else None
 
 
 async def find_blockers(connection: asyncpg.Connection, fence: Fence) -> tuple[Blocker, ...]:
-    """Who holds this fence back, the oldest first; at most BLOCKERS_MAX."""
+    """The database transactions that hold this fence back, the oldest first; at most BLOCKERS_MAX."""
     with driver_errors():
         rows = await connection.fetch(_SQL["find_blockers"], fence.xid, BLOCKERS_MAX)
     return tuple(Blocker(**row) for row in rows)

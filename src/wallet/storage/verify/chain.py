@@ -22,6 +22,7 @@ from wallet.storage.verify.ledger import (
     Finding,
     VerifyProgress,
     VerifyReport,
+    forget_failure,
     one_snapshot,
     verify_seen,
 )
@@ -39,7 +40,7 @@ _SQL: Final = {**load_statements("verify/ledger.sql"), **load_statements("chain/
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainReport:
-    """What a verification of the chain saw. leaves: transactions and wallet events. sealed: batches with a link."""
+    """The result of a check of the chain. leaves: transactions and wallet events. sealed: batches with a link."""
 
     batches: int
     sealed: int
@@ -160,12 +161,12 @@ class _ChainVerification:
         return groups
 
     async def _check_range(self, shard: Shard, first: int, last: int, batches: Sequence[Any]) -> None:
-        """Check what these batches wrote, and their links. Where a row cannot even be read, halve until it is found."""
+        """Check the records of these batches, and their links. If a row cannot be read, halve the range to find it."""
         try:
             records = await read_records(shard, first_seq=first, last_seq=last)
             leaves = {seq: [leaf_of(record, self._salts) for record in each] for seq, each in records.items()}
         except UNREADABLE as error:
-            await self._connection.execute(_SQL["rollback"])
+            await forget_failure(self._connection)
             if len(batches) > 1:
                 middle = len(batches) // 2
                 between = batches[middle - 1]["seq"]
@@ -291,7 +292,7 @@ def _named(shard: int, record: Record) -> str:
 
 
 def _what_differs(shard: int, seq: int, records: Sequence[Record], marks: bytes, noted: bytes) -> tuple[str, str, str]:
-    """Where the first leaf is that was changed, added or removed; what was expected there, and what was found."""
+    """The place of the first leaf that was changed, added or removed; the leaf expected there, and the one found."""
     found, kept = _split(marks), _split(noted)
     all_found, all_kept = frozenset(found), frozenset(kept)
     added = [place for place, mark in enumerate(found) if mark not in all_kept]

@@ -1,8 +1,9 @@
 """`wallet verify`: laws 1 to 4 of the ledger proved row by row on one snapshot of the database, and of law 7 that every
 state is what the history says (the audit chain has a check of its own: storage.verify.chain).
 
-Goes by ranges of keys, so memory stays bounded on both sides whatever the ledger's size. What is checked is said in
-sql/verify*.sql. Holds no lock, takes no xid; like any long reader it keeps vacuum from removing newer dead rows.
+Goes by ranges of keys, so memory stays bounded on both sides whatever the ledger's size. The SQL files
+beside this module say what is checked. Holds no lock, takes no xid; like any long reader it keeps vacuum from removing
+newer dead rows.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -29,7 +30,7 @@ SESSION: Final[Mapping[str, str]] = MappingProxyType(
         "jit": "off",
         # Whether a range has an end is in the parameters, and the plan has to know.
         "plan_cache_mode": "force_custom_plan",
-        # Where a range is thought to be small and is not, this one is quadratic. Probes remain: they have no choice.
+        # If PostgreSQL takes a large range for a small one, a nested loop is quadratic. It does not affect probes.
         "enable_nestloop": "off",
     }
 )
@@ -128,7 +129,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyReport:
-    """What a verification saw: rows read per law, and the first wrong row of each check, in order of law."""
+    """The result of a verification: rows read per law, and the first wrong row of each check, in order of law."""
 
     rows_checked: Mapping[int, int]
     findings: tuple[Finding, ...]
@@ -172,6 +173,11 @@ async def verify_seen(
     reads one snapshot. Raises what the driver raises.
     """
     return await _Verification(connection, on_progress, rows_max).run()
+
+
+async def forget_failure(connection: asyncpg.Connection) -> None:
+    """Go on after a statement that failed, on the same snapshot."""
+    await connection.execute(_SQL["return_to_savepoint"])
 
 
 class _Verification:
@@ -261,11 +267,11 @@ class _Verification:
         up_to: Sequence[Any],
         rows: int,
     ) -> None:
-        """Run one check on one range. Where a row cannot even be read, halve the range until it is found."""
+        """Run one check on one range. If a row cannot be read, halve the range to find it."""
         try:
             await self._check(check, *fixed, *after, *up_to)
         except asyncpg.DataError as error:
-            await self._connection.execute(_SQL["rollback"])
+            await forget_failure(self._connection)
             half = rows // 2
             _, *middle = await self._connection.fetchrow(_SQL[stage.next_range], *fixed, *after, max(half, 1))
             if half == 0:

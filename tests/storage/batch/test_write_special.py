@@ -427,7 +427,7 @@ async def test_a_forced_refund_goes_below_the_limit(
     assert refused.code is RefusalCode.INSUFFICIENT_FUNDS
     assert isinstance(forced, Applied)
     assert (await balances(connection, ledger))[0] == -10
-    # What is there now only grows.
+    # The present rows only grow in number.
     await commit(writer, topup(alice, 4, "more"))
     assert (await balances(connection, ledger))[0] == -6
     await assert_books_balance(connection)

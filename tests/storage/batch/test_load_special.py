@@ -1,5 +1,5 @@
-"""What special wallets and requests are decided on: windows of spending, what is due, programmes; and what plain
-requests never ask for.
+"""The states that special wallets and requests are decided on: windows of spending, what is due, programmes; and what
+plain requests never ask for.
 """
 
 import json
@@ -76,7 +76,7 @@ async def commit(writer: BatchWriter, *batch: Request) -> list[Any]:
 
 
 async def loaded_for(connection: asyncpg.Connection, *batch: Request) -> Loaded:
-    """What a batch would be decided on."""
+    """The context that a batch would be decided on."""
     assets = AssetCache()
     names = await find_wallets_to_lock(Shard(connection), batch, assets, {})
     async with connection.transaction():
@@ -122,7 +122,7 @@ async def test_plain_movements_take_four_round_trips_and_others_a_few_more_howev
     assert await asked_for(writing, cache, *(transfer(alice, bob, 1, f"b{n}") for n in range(50))) == 4
     held = [hold(alice, 1, f"h{n}") for n in range(9)]
     assert await asked_for(writing, cache, held[0]) == 5
-    # Where there may be others they are counted, once for all.
+    # If there may be others, they are counted, once for all.
     assert await asked_for(writing, cache, held[1]) == await asked_for(writing, cache, *held[2:]) == 6
     # An ordinary wallet stays one while it has a hold without an expiry.
     assert await asked_for(writing, cache, spend(alice, 1, "c")) == 4
@@ -265,7 +265,7 @@ async def test_the_month_is_the_calendars(
     assert (standing.spent_month, standing.month_resets_at) == (20 if counts else 0, expected)
 
 
-# What is due
+# Due steps
 
 
 async def test_the_next_instant_at_which_something_is_due_counts_holds_from_elsewhere(
