@@ -133,7 +133,9 @@ class Walk:
     async def _portion(
         self, before: Place | None, lines: int, rows_max: int, skip: int
     ) -> tuple[Sequence[Any], Place | None]:
-        """The rows among that many lines, and, if they are too few, the place of the last line; None: nothing follows."""
+        """The rows among that many lines; if they are too few, also the place of the last line. None: nothing
+        follows.
+        """
         wanted, prefix = self._wanted, self._wanted.reference_prefix
         rows = await self._shard.fetch(
             self._track.walk,
