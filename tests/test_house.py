@@ -489,16 +489,15 @@ MIGRATIONS_OF_RELEASES = range(1, 8)
 
 
 def _prose() -> dict[str, list[Path]]:
-    """The files with prose, by room of the package; a document or a program beside it is a place of its own."""
-    folders = [ROOT / name for name in ("docs", "tools", "examples", ".github")]
-    files = [path for folder in folders for path in folder.rglob("*") if not path.is_symlink()]
-    files += [*ROOT.glob("*.md"), *PACKAGE.rglob("*")]
+    """The files with prose, by folder. This module has examples of bad sentences."""
+    folders = [PACKAGE, *(ROOT / name for name in ("docs", "tests", "tools", "examples", ".github"))]
+    files = [*ROOT.glob("*.md"), *(path for folder in folders for path in folder.rglob("*") if not path.is_symlink())]
     places: dict[str, list[Path]] = {}
     for path in files:
         number = re.match(r"versions/(\d+)_", f"{path.parent.name}/{path.name}")
-        if path.suffix in (".py", ".sql", ".md") and not (number and int(number[1]) in MIGRATIONS_OF_RELEASES):
-            place = path.parent if path.is_relative_to(PACKAGE) else path
-            places.setdefault(str(place.relative_to(ROOT)), []).append(path)
+        is_fixed = number is not None and int(number[1]) in MIGRATIONS_OF_RELEASES
+        if path.suffix in (".py", ".sql", ".md") and not is_fixed and path != Path(__file__):
+            places.setdefault(str(path.parent.relative_to(ROOT)), []).append(path)
     return places
 
 

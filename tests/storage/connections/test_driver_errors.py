@@ -1,4 +1,4 @@
-"""What the server's errors come to: by SQLSTATE, and by the name of a constraint only where that says too little."""
+"""Our errors for those of the server: by SQLSTATE, and by the name of a constraint only if that says too little."""
 
 import asyncpg
 import pytest
