@@ -18,8 +18,8 @@ _SQL: Final = load_statements("chain/evidence.sql")
 
 
 class Evidence(NamedTuple):
-    """That a transaction is in the chain. salts: of the record's parts. leaf: its place among `size`. chain: height and
-    hash of the last link.
+    """The proof that a transaction is in the chain. salts: those of the record's parts. leaf: its place among `size`
+    leaves. chain: height and hash of the last link.
     """
 
     record: Record
@@ -38,12 +38,12 @@ class ReceiptStore(Store):
     """The parts of receipts, and the secret that signs them."""
 
     async def signing_seed(self) -> bytes:
-        """The secret, of 32 bytes, that the key is made of which signs receipts."""
+        """The secret of 32 bytes from which the key that signs receipts is made."""
         return await self._pool.ask(lambda shard: find_secret(shard.connection, "receipts"))
 
     async def evidence(self, transaction_id: TransactionId) -> Evidence | None:
-        """None: there is no such transaction. Raises NotSealed if its batch has no link yet, and InvariantViolated if
-        history does not fit the chain: nothing is to be signed then.
+        """The evidence; None if there is no such transaction. Raises NotSealed if its batch has no link yet, and
+        InvariantViolated if history does not fit the chain: then nothing may be signed.
         """
         return await self._pool.ask(lambda shard: _evidence(shard, transaction_id))
 

@@ -1,6 +1,6 @@
 """The leaves of the audit chain: of a decision when it is written, of rows when they are read again.
 
-Both meet in ledger.audit, where it is said what is hashed and how.
+Both use ledger.audit, which has the formats of the hashed bytes.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ _OF_TRANSACTIONS: Final = ("find_entries", "find_steps", "find_lots", "find_move
 UNREADABLE: Final = (
     ArithmeticError, AttributeError, LookupError, TypeError, ValueError, struct.error, asyncpg.DataError,
 )  # fmt: skip
-"""Raised by reading rows that somebody has given values that no ledger has."""
+"""The errors that are raised for rows into which somebody has put values that no ledger has."""
 
 _CATEGORY_BY_NAME: Final = {category.value: category for category in LotCategory}
 
@@ -54,7 +54,8 @@ async def read_salts(connection: asyncpg.Connection) -> Salts:
 
 
 def leaves_of(decision: Decision, details: Mapping[TransactionId, str], at: datetime, salts: Salts) -> list[bytes]:
-    """The leaves of what is about to be written, in order. details: their texts, of the transactions that have any.
+    """The leaves of transactions and wallet events that are about to be written, in order. details: the texts of those
+    transactions that have any.
 
     Raises BadData for a number of more than 64 bits, which could not be stored either.
     """
@@ -124,7 +125,8 @@ async def read_records(shard: Shard, *, first_seq: int, last_seq: int) -> Mappin
     ids = [row["id"] for row in transactions]
     found = [await shard.fetch(_SQL[name], ids) if ids else () for name in _OF_TRANSACTIONS]
     events = await shard.fetch(_SQL["find_events"], first_seq, last_seq)
-    # A batch may have ten thousand transactions, one from before the chain a hundred thousand: others have their turn.
+    # A batch may have ten thousand transactions, and one from before the chain a hundred thousand, so this runs in a
+    # thread.
     return await asyncio.to_thread(_records_of, transactions, found, events)
 
 
@@ -167,7 +169,7 @@ def _parts(row: Any, entries: Iterable[Any], steps: Iterable[Any], lots: Iterabl
         _, leg, wallet_id, asset_id, direction, amount, position, balance, created_at = each
         version = None if balance is None else position
         entry = Entry(row["id"], leg, wallet_id, asset_id, direction, amount, version, balance)
-        # As write_batch numbers them.
+        # The same numbers as write_batch gives.
         parts.append(entry_part(entry, position - (row["seq"] << 20), microseconds(created_at)))
     times = {}
     for *fields, created_at in steps:
@@ -185,7 +187,7 @@ def _parts(row: Any, entries: Iterable[Any], steps: Iterable[Any], lots: Iterabl
 def _lot(row: Any) -> Lot:
     opened_by, id_, asset_id, category, priority, expires_at, opened_at, amount, programme_id = row
     return Lot(
-        # The wallet that has it now, and the rest that is left of it, are not hashed.
+        # The present wallet of a lot, and its remainder, are not hashed.
         id_, opened_by, asset_id, _CATEGORY_BY_NAME[category], priority, expires_at, opened_at, opened_by, amount, 0,
         programme_id=programme_id,
     )  # fmt: skip

@@ -20,7 +20,7 @@ REFUNDS_SHOWN_MAX: Final = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decline:
-    """A refusal, as it was answered. `id` gives the order and is nobody's business otherwise."""
+    """A refusal, as it was answered. `id` gives the order, and has no meaning for clients."""
 
     id: int
     created_at: datetime
@@ -58,7 +58,7 @@ class Refunded(NamedTuple):
 
 
 class ListingReads(Store):
-    """Reads what happened."""
+    """Reads transactions, refunds and declines."""
 
     async def transaction(self, transaction_id: TransactionId) -> Posted | None:
         async def read(shard: Shard) -> Posted | None:
@@ -98,7 +98,7 @@ class ListingReads(Store):
         return frozenset(row["id"] for row in rows)
 
     async def refunds_of(self, transaction_id: TransactionId) -> Refunded:
-        """Of the refunds, the newest REFUNDS_SHOWN_MAX."""
+        """The refunds of a transaction; the newest REFUNDS_SHOWN_MAX of them one by one."""
         rows = await self._pool.fetch(_SQL["list_refunds"], transaction_id, REFUNDS_SHOWN_MAX)
         if not rows:
             return Refunded()
@@ -108,7 +108,7 @@ class ListingReads(Store):
     async def declines(
         self, reference_id: str, *, before: int | None, limit: int, origin: str | None = None
     ) -> Sequence[Decline]:
-        """Newest first; of all origins, or of one. `before`: the last id seen."""
+        """The declines of a reference, newest first, of all origins or of one. `before`: the last id seen."""
         rows = await self._pool.fetch(_SQL["list_declines"], reference_id, before, limit, origin)
         return [_decline(row) for row in rows]
 

@@ -28,9 +28,9 @@ _FIND_ASSET_ID: Final = load_statements("registry/resources.sql")["find_asset_id
 class Terms:
     """The terms of a programme. `asset_code` is upper-case.
 
-    per: day, week or month. rollover_max: how much unspent credit of it may be there when a period begins; None: any.
-    expires_in_seconds: of each grant, from the start of its period; None: never. ends_at: no period starts then or
-    later.
+    per: day, week or month. rollover_max: the unspent credit that may remain when a period begins; None: any.
+    expires_in_seconds: the expiry of each grant, from the start of its period; None: never. ends_at: no period starts
+    then or later.
     """
 
     asset_code: str
@@ -104,7 +104,7 @@ class ProgrammeStore(Store):
         return await in_transaction(self._pool, create)
 
     async def end(self, programme_id: ProgrammeId) -> Programme:
-        """Let no further period start. Ended already: as it is. Raises NotFound."""
+        """Let no further period start. An ended programme stays as it is. Raises NotFound."""
 
         async def end(shard: Shard) -> Programme:
             await shard.fetchrow(_SQL["end_programme"], programme_id, await _read_clock(shard))
@@ -115,7 +115,7 @@ class ProgrammeStore(Store):
     async def attach(self, programme_id: ProgrammeId, wallet_id: WalletId) -> Created[Attached] | Refused:
         """Attach an open user's wallet of the programme's asset, from now on. Raises NotFound.
 
-        Attached already: as it is.
+        A wallet that is attached already stays as it is.
         """
 
         async def attach(shard: Shard) -> Created[Attached] | Refused:
@@ -133,7 +133,7 @@ class ProgrammeStore(Store):
         return await in_transaction(self._pool, attach)
 
     async def detach(self, programme_id: ProgrammeId, wallet_id: WalletId) -> Attached:
-        """Let no further period be granted to the wallet. Detached already: as it is. Raises NotFound."""
+        """Grant no further period to the wallet. A detached wallet stays as it is. Raises NotFound."""
 
         async def detach(shard: Shard) -> Attached:
             await shard.fetchrow(_SQL["lock_wallet"], wallet_id)
@@ -147,12 +147,14 @@ class ProgrammeStore(Store):
         return await self._pool.ask(lambda shard: find_programme(shard, programme_id))
 
     async def programmes(self, *, after: ProgrammeId | None, limit: int) -> Sequence[Programme]:
-        """By ascending id."""
+        """Programmes, by ascending id."""
         rows = await self._pool.fetch(_SQL["list_programmes"], None, after, limit)
         return [_programme(row) for row in rows]
 
     async def attached(self, programme_id: ProgrammeId, wallet_id: WalletId) -> Attached:
-        """Raises NotFound if the wallet was never attached, or another has taken its place."""
+        """The attachment. Raises NotFound if the wallet was never attached, or a merge moved the attachment to another
+        wallet.
+        """
         return await self._pool.ask(lambda shard: find_attached(shard, programme_id, wallet_id))
 
     async def first_grant(self, programme_id: ProgrammeId, wallet_id: WalletId) -> DueGrant | None:
@@ -169,7 +171,7 @@ class ProgrammeStore(Store):
         limit: int,
         among: Sequence[WalletId] | None = None,
     ) -> Sequence[Attached]:
-        """By ascending wallet, those that were detached included. `among`: only these wallets."""
+        """The attachments of a programme by ascending wallet, detached ones included. `among`: only these wallets."""
         if among is None:
             rows = await self._pool.fetch(_SQL["list_attachments"], programme_id, None, after, limit)
         else:
@@ -205,7 +207,9 @@ def _programme(row: Any) -> Programme:
 
 
 def _is_as_described(programme: Programme, terms: Terms) -> bool:
-    """Whether a programme is what a request describes. One that was ended may have been described with a later end."""
+    """Whether a programme is the one that a request describes. The request for an ended programme may have a later
+    end.
+    """
     ended_at = programme.terms.ends_at
     if programme.is_over and ended_at is not None and (terms.ends_at is None or terms.ends_at > ended_at):
         terms = replace(terms, ends_at=ended_at)

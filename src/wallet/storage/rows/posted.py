@@ -1,4 +1,4 @@
-"""Transactions as they were first answered, from rows."""
+"""Makes transactions from rows, as they were first answered."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from wallet.storage.rows.details import details_of
 _SQL: Final = load_statements("rows/posted.sql")
 
 AT_ONCE_ROWS_MAX: Final = 1_000
-"""Rows that are made transactions of in the event loop: some milliseconds. More are in a thread."""
+"""The rows from which transactions are made in the event loop: some milliseconds of work. More rows go to a thread."""
 
 
 async def load_posted(shard: Shard, rows: Sequence[Any]) -> Sequence[Posted]:

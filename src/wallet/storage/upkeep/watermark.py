@@ -1,7 +1,7 @@
-"""The fence, and the watermark that is moved behind it: up to where all batches are stable.
+"""The fence, and the watermark behind it: the seq up to which all batches are stable.
 
-Each step is one database transaction that may safely come late or twice. When to do what is the business of
-service.keepers.leader. All functions raise StorageUnavailable when the connection given is of no more use.
+Each function is one database transaction that may safely come late or twice. service.keepers.leader decides when. All
+functions raise StorageUnavailable if the connection cannot be used any more.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fence:
-    """Every batch up to `seq` has an xid below `xid`. Of use on the server it was set on, and only there."""
+    """Every batch up to `seq` has an xid below `xid`. A fence is valid only on the server that it was set on."""
 
     seq: int
     xid: str
@@ -53,7 +53,7 @@ class Blocker:
 
 
 async def read_progress(shard: Shard) -> Progress:
-    """One cheap look; while the ledger is idle, it is all that there is to do."""
+    """A cheap look. While the ledger is idle, nothing else has to be done."""
     with driver_errors():
         row = await shard.fetchrow(_SQL["read_progress"])
     return Progress(last_seq=row["last_seq"], watermark_seq=row["watermark_seq"])
@@ -67,7 +67,7 @@ async def set_fence(connection: asyncpg.Connection, *, seq: int) -> Fence:
 
 
 async def move_watermark(shard: Shard, fence: Fence) -> int | None:
-    """Move the watermark to the fence, never backward, and answer where it is now; None: not stable yet."""
+    """Move the watermark to the fence, never backward, and answer its seq; None: the batches are not stable yet."""
     with driver_errors():
         row = await shard.fetchrow(_SQL["move_watermark"], fence.seq, fence.xid, fence.set_at)
     return row["watermark_seq"] if row["is_stable"] else None
