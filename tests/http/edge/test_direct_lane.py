@@ -1,5 +1,5 @@
-"""What the direct lane takes, and what becomes of it where it does not end in the ordinary way. No database: what would
-ask it is in the hands of the test.
+"""The direct lane: the requests that it takes, and unusual ends of them. There is no database: the test answers what would
+ask it.
 """
 
 import asyncio
