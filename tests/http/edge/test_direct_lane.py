@@ -1,5 +1,5 @@
-"""The direct lane: the requests that it takes, and unusual ends of them. There is no database: the test answers what would
-ask it.
+"""The direct lane: the requests that it takes, and unusual ends of them. There is no database: the test stands where it
+would be asked.
 """
 
 import asyncio
