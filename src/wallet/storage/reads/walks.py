@@ -165,7 +165,7 @@ class Walk:
         begin = highest if before is None else min(highest, before[0])
         if self._track is _MEMBER:
             return lowest, begin, *(wanted.member or ())
-        return lowest, begin, wanted.wallet_id or skip
+        return lowest, begin, wanted.wallet_id if self._track is _WALLET else skip
 
     async def _bounds(self) -> tuple[Any, Any]:
         """The id or position from which on, and the one before which, all is that was created in the time wanted."""
