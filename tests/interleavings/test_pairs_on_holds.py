@@ -25,6 +25,42 @@ SCENES = [
         ends=2,
         steps=("find lock | load more write commit", "find lock | load more write commit"),
     ),
+    # Claims
+    Scene(
+        name="two redemptions of a claim's last use",
+        wallets="alice, bob, carol",
+        before="m: topup alice 30; k: claim alice 20 in 3600",
+        acts=("a: redeem k bob", "b: redeem k carol"),
+        orders=50,
+        ends=2,
+        steps=("find lock | load more write commit", "find lock | load more write commit"),
+    ),
+    Scene(
+        name="redemption and cancellation of a claim",
+        wallets="alice, bob",
+        before="m: topup alice 30; k: claim alice 10 uses 2 in 3600",
+        acts=("a: redeem k bob", "b: cancel k"),
+        orders=50,
+        ends=2,
+        steps=("find lock | load more write commit", "find lock | load more write commit"),
+    ),
+    Scene(
+        name="a redemption, and time that passes until the claim has expired",
+        wallets="alice, bob",
+        before="m: topup alice 30; k: claim alice 10 uses 2 in 3600",
+        acts=("a: redeem k bob", "+7200"),
+        orders=7,
+        ends=2,
+    ),
+    Scene(
+        name="a merge and a redemption of what it moves",
+        wallets="alice, bob, carol",
+        before="m: topup alice 30; k: claim alice 10 uses 2 in 3600",
+        acts=("a: merge alice bob", "b: redeem k carol"),
+        ends=2,
+        begins="B",
+        orders=10,
+    ),
     # Merges
     Scene(
         name="a merge and a spend of its source",

@@ -1,4 +1,4 @@
-"""Lists of types, hold steps and wallet events that stand in SQL, compared with the records they must agree with.
+"""Lists of types, hold steps, wallet events and scopes in SQL, compared with the records they must agree with.
 
 PostgreSQL checks by these lists what the ledger decides by the records, so neither may know a type that the other does
 not know. If a type is added, these tests name the file and the list that lacks it.
@@ -8,10 +8,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from wallet.http.routes.key_bodies import NewKey
 from wallet.ledger.kinds import KINDS, POST
 from wallet.ledger.transaction_types import BUILT_IN, EXPIRY, MERGE, UNCOUNTED_TYPES, Refunds
+from wallet.service.access.callers import BINDABLE, Scope
 from wallet.storage.reads.walks import TYPES_MOST_HAVE
 
 STORAGE = Path(__file__).parents[2] / "src" / "wallet" / "storage"
@@ -86,6 +89,14 @@ def test_each_list_is_what_the_records_say(name: str) -> None:
 
 def test_the_types_that_no_index_has_are_the_same_in_code() -> None:
     assert TYPES_MOST_HAVE == MOST
+
+
+def test_the_scopes_of_keys_are_the_same_in_the_schema_and_in_bodies() -> None:
+    every, bindable = (frozenset(scope.value for scope in scopes) for scopes in (Scope, BINDABLE))
+    lists = re.findall(r"scopes <@ ARRAY\[([^\]]+)\]", FILES["schema/schema.sql"])
+    assert [frozenset(re.findall(r"'([a-z:]+)'", each)) for each in lists] == [every, bindable]
+    (schema,) = msgspec.json.schema_components([NewKey])[1].values()
+    assert set(schema["properties"]["scopes"]["anyOf"][0]["items"]["enum"]) == every
 
 
 def test_no_list_names_what_no_record_has() -> None:

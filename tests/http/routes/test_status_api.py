@@ -264,6 +264,9 @@ class TestDocument:
             "post /transactions",
             "post /transactions/{transaction_id}/refund",
             "post /holds",
+            "post /claims",
+            "post /claims/redeem",
+            "post /claims/{claim_id}/cancel",
             "post /wallets/{wallet_id}/merge-into/{target_wallet_id}",
         }
 
@@ -273,7 +276,7 @@ class TestDocument:
         optional = set(problem["properties"]) - set(problem["required"])
         assert optional == {
             "errors", "available", "required", "differs", "wallet_id", "hold_status", "merged_into", "direction", "per",
-            "limit", "used", "resets_at", "version", "items",
+            "limit", "used", "resets_at", "version", "items", "claim_status",
         }  # fmt: skip
         assert set(schemas["WrongField"]["properties"]) == {"field", "message"}
 

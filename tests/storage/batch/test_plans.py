@@ -16,7 +16,7 @@ ROWS_FEW, ROWS_MANY = 8, 20_000
 
 STATEMENTS: Final = {
     name: sql
-    for file_name in ("batch/commit.sql", "batch/load_special.sql", "batch/write_special.sql")
+    for file_name in ("batch/commit.sql", "batch/load_special.sql", "batch/write_special.sql", "rows/posted.sql")
     for name, sql in load_statements(file_name).items()
     if name not in ("prepare_lock", "begin_and_lock", "sign_of_life", "commit", "rollback")
 }
@@ -39,6 +39,11 @@ GROW: Final = """
     INSERT INTO lots (amount, remaining, opened_at, asset_id, shard, priority, id, wallet_id, opened_by, category)
     SELECT 1, 1, now(), 1, 0, 50, gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'paid'
       FROM generate_series(1, {rows}) AS n;
+    INSERT INTO claims (amount, created_at, uses, shard, once_per_user, id, code_hash)
+    SELECT 1, now(), 1, 0, true, gen_random_uuid(), sha256(gen_random_uuid()::text::bytea)
+      FROM generate_series(1, {rows}) AS n;
+    INSERT INTO claim_redemptions (shard, claim_id, user_id, transaction_id)
+    SELECT 0, gen_random_uuid(), gen_random_uuid(), gen_random_uuid() FROM generate_series(1, {rows}) AS n;
     INSERT INTO refund_states (shard, original_id) SELECT 0, gen_random_uuid() FROM generate_series(1, {rows}) AS n;
     INSERT INTO wallet_events (seq, position, created_at, shard, wallet_id, id, kind, changes)
     SELECT n, 1, now(), 0, gen_random_uuid(), gen_random_uuid(), 'change', '{{}}' FROM generate_series(1, {rows}) AS n;
@@ -82,7 +87,14 @@ def _reads_too_much(plan: str) -> list[str]:
     return whole
 
 
-UNTIL_ANALYSED: Final = {"write_batch", "load_spent"}
+UNTIL_ANALYSED: Final = {
+    "write_batch",
+    "load_spent",
+    "write_more",
+    "name_wallets",
+    "move_attachments",
+    "advance_attachments",
+}
 """Statements that read a whole index while nothing is known about a table: the server takes a shard for a small part of
 it. Its own ANALYZE, a minute after the first rows at the latest, ends such plans.
 """
@@ -115,6 +127,30 @@ async def test_plans_made_when_there_was_hardly_a_row_find_rows_by_key(
     assert not wrong, "\n".join(plans[name] for name in wrong)
     assert "Index Cond: ((shard = $1) AND (id = ANY ($2)))" in plans["lock_wallets"]
     assert "transactions_reference_uq" in plans["load"]
+
+
+@pytest.mark.parametrize("is_analysed", [True, False], ids=["known to be small", "nothing is known"])
+async def test_what_is_due_is_read_at_the_beginning_of_its_index(
+    connection: asyncpg.Connection, writing: asyncpg.Connection, is_analysed: bool
+) -> None:
+    await insert_ledger(connection, make_ledger(2))
+    await connection.execute(GROW.format(rows=ROWS_FEW))
+    if is_analysed:
+        await connection.execute("VACUUM ANALYZE")
+    sql = load_statements("upkeep/due.sql")
+    looks = {
+        "look_ahead": (["smallint"], ["wallets_due_ix", "programme_wallets_due_ix"] * 2),
+        "find_due_wallets": (["smallint", "uuid[]", "bigint"], ["wallets_due_ix"]),
+        "find_due_grants": (["smallint", "uuid[]", "bigint"], ["programme_wallets_due_ix"]),
+    }
+    prepared = {name: await writing.prepare(sql[name]) for name in looks}
+    for name, (types, _) in looks.items():
+        await _plan(writing, prepared[name].get_name(), types)
+    await connection.execute(GROW.format(rows=ROWS_MANY))
+    for name, (types, indexes) in looks.items():
+        plan = await _plan(writing, prepared[name].get_name(), types)
+        begin = r"Limit\n(?:.*(?:InitPlan \d+|Result)\n)* *->  Index (?:Only )?Scan using (\w+)"
+        assert re.findall(begin, plan) == indexes, plan
 
 
 def test_a_plan_that_reads_too_much_is_told() -> None:

@@ -22,7 +22,7 @@ from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.registry.resources import Resources
 from wallet.storage.schema.made import TABLES
 from wallet.storage.schema.migrate import move_sequences
-from wallet.storage.schema.sequences import find_behind, move_forward
+from wallet.storage.schema.sequences import LOOKS, find_behind, move_forward
 from wallet.storage.schema.setup import sequences_behind
 from wallet.storage.upkeep.snapshots import append_snapshots
 from wallet.storage.upkeep.watermark import read_progress
@@ -125,7 +125,7 @@ async def test_a_look_is_a_step_to_the_end_of_an_index(connection: asyncpg.Conne
     await connection.execute("SET enable_seqscan = off")
     sql = load_statements("schema/sequences.sql")
     for found in await connection.fetch(sql["find_sequences"], TABLES):
-        look = sql["look_at_batches" if found["sequence_name"] == "batch_seq" else "look_at"].format(**found)
+        look = LOOKS.get(found["sequence_name"], sql["look_at"]).format(**found)
         plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {look}"))
         whole = set(re.findall(r"Seq Scan on (\w+)", plan)) - {found["sequence_name"], "watermarks"}  # a row per shard
         assert not whole, plan

@@ -314,15 +314,15 @@ async def decline(connection: asyncpg.Connection, *, days_ago: int, count: int =
 async def test_declines_are_deleted_when_they_are_old_enough(connection: asyncpg.Connection) -> None:
     await decline(connection, days_ago=91)
     await decline(connection, days_ago=89)
-    assert await prune_declines(connection, days=90) == 1
-    assert await prune_declines(connection, days=90) == 0
+    assert await prune_declines(Shard(connection), days=90) == 1
+    assert await prune_declines(Shard(connection), days=90) == 0
     assert await connection.fetchval("SELECT count(*) FROM declines") == 1
 
 
 async def test_one_step_deletes_a_bounded_number_of_declines(connection: asyncpg.Connection) -> None:
     await decline(connection, days_ago=91, count=PRUNED_MAX + 1)
-    assert await prune_declines(connection, days=90) == PRUNED_MAX
-    assert await prune_declines(connection, days=90) == 1
+    assert await prune_declines(Shard(connection), days=90) == PRUNED_MAX
+    assert await prune_declines(Shard(connection), days=90) == 1
 
 
 # The session

@@ -173,6 +173,20 @@ WHOLES: Final = [
         NAMED["ledger_entries"], "balance_after IS NOT NULL", _HASHED,
     ),
     ChainTampering(
+        "the code of a claim exchanged wherever it is told", "transactions",
+        """
+        CREATE TEMPORARY TABLE old ON COMMIT DROP AS
+        SELECT c.id, encode(c.code_hash, 'hex') AS hash FROM claims AS c JOIN transactions AS t ON t.id = c.id
+         WHERE t.ctid = {row};
+        ALTER TABLE claims DISABLE TRIGGER ALL;
+        UPDATE claims SET code_hash = sha256('a code of the intruder') FROM old WHERE claims.id = old.id;
+        UPDATE transactions
+           SET details = replace(details, old.hash, encode(sha256('a code of the intruder'), 'hex'))
+          FROM old WHERE hold_id = old.id OR transactions.id = old.id
+        """,
+        NAMED["transactions"], "type = 'claim_place'", _HASHED,
+    ),
+    ChainTampering(
         "a batch removed with all that it wrote", "batches",
         """
         DELETE FROM ledger_entries USING transactions AS t

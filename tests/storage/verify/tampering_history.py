@@ -49,7 +49,7 @@ HISTORY = [
     ),
     Tampering(
         "an event made a merge",
-        f"UPDATE wallet_events SET kind = 'merge_in' WHERE wallet_id = {ERIN} AND position = 1",
+        f"UPDATE wallet_events SET kind = 'merge_out' WHERE wallet_id = {ERIN} AND position = 1",
         7, "event_has_its_transaction", at_line("wallet_events", "erin", 1),
     ),
     Tampering(

@@ -228,7 +228,7 @@ class Keepers:
     async def _keep_declines(self, shard: Shard) -> None:
         if self._now() < self._prune_due_at:
             return
-        pruned = await prune_declines(shard.connection, days=self._database.settings.declines_days)
+        pruned = await prune_declines(shard, days=self._database.settings.declines_days)
         # A full round: there may be more, and the next round is soon enough.
         self._prune_due_at = self._now() + (0 if pruned == PRUNED_MAX else PRUNE_SECONDS)
 

@@ -1,7 +1,7 @@
 """One batch, one database transaction: lock, load, decide, write, commit.
 
-A constant number of round trips whatever the batch size. Between BEGIN and COMMIT there is nothing but SQL and
-apply_batch. What to do when it does not go through is the writer's business (storage.batch.writer).
+The number of round trips is constant, whatever the size of the batch. Between BEGIN and COMMIT there is nothing but SQL
+and apply_batch. The writer (storage.batch.writer) reacts to a batch that fails.
 """
 
 import time
@@ -38,14 +38,17 @@ from wallet.storage.rows.asset_cache import AssetCache
 _SQL = load_statements("batch/commit.sql")
 
 BEGINNINGS_MAX: Final = 4
-"""How often a batch begins because what it names turned out to point at wallets that it had not locked."""
+"""How often a batch begins at most, because its holds and originals point at wallets that it had not locked."""
 
 WALLETS_READ_LEAST: Final = 256
-"""So many wallets are read as they are locked, for one round trip more; fewer are looked up with the references."""
+"""From so many wallets on, one statement locks and reads them, which takes one round trip more; fewer wallets are
+looked up with the references.
+"""
 
 CONNECTION_KEPT: Final = (StaleContext, BadData, LockTimedOut, ManyDue, SequenceBehind, GroupTooLarge, NotAtOnce)
-"""After these the connection is as good as new. After anything else, a cancellation included, nothing is known of it,
-and it must be given up without asking it anything: the server may be stopped for good."""
+"""After these errors the connection can be used again. After any other error, and after a cancellation, its state is
+unknown, and it must be closed without another statement: the server may have stopped for good.
+"""
 
 StepSeconds = dict[str, float]
 """Seconds by step: lock (with BEGIN), load, decide, write, commit."""
@@ -68,10 +71,10 @@ async def commit_batch(
 ) -> Sequence[Outcome]:
     """Decide and store a batch, and answer its outcomes in order.
 
-    Raises OutcomeUnknown once COMMIT was sent and no clean answer came. Everything else that is raised says that
-    nothing was stored: StaleContext, BadData, ManyDue, StorageUnavailable. The connection must be given up unless it
-    is one of CONNECTION_KEPT. `pointed` is filled with the wallets that the batch's holds and originals brought in.
-    `work`: how what takes long is done. `group_lines_at_once`: beyond so many lines NotAtOnce is raised for a group.
+    Raises OutcomeUnknown if COMMIT was sent and no clean answer came. All other errors say that nothing was stored:
+    StaleContext, BadData, ManyDue, StorageUnavailable. The connection must be given up unless the error is one of
+    CONNECTION_KEPT. `pointed` is filled with the wallets that the batch's holds and originals bring in. `work`: runs
+    long computations. `group_lines_at_once`: for a group of more lines NotAtOnce is raised.
     """
     clock = _Laps(steps)
     try:
@@ -103,7 +106,7 @@ async def _lock_and_load(
     due_steps_max: int,
     bounds: Bounds,
 ) -> Loaded:
-    """Begin, and begin anew for as long as what was loaded is, or points at, a wallet that was not locked."""
+    """Begin, and begin again while loaded rows belong to wallets, or point at wallets, that were not locked."""
     for _ in range(BEGINNINGS_MAX):
         are_read = len(names.locked) >= WALLETS_READ_LEAST
         ids = "" if are_read else ",".join(map(str, names.locked))
@@ -113,11 +116,11 @@ async def _lock_and_load(
         loaded = await load(shard, batch, assets, names, locked, due_steps_max, bounds)
         clock.lap("load")
         missing = [] if loaded.is_plain else names.lacks(wallets_implied(loaded.context))
-        # A wallet may have been made since the locks were taken: then more are loaded than the tag, `SELECT n`, says.
+        # A wallet may have been made since the locks were taken: then more are loaded than the tag `SELECT n` says.
         is_locked = are_read or tag == f"SELECT {sum(state.locked for state in loaded.context.wallets.values())}"
         if is_locked and not missing:
             return loaded
-        # A lock taken now would be out of order.
+        # Another lock now would be out of order, so the batch begins again.
         await roll_back(shard.connection)
         if missing:
             await find_more(shard, names, missing)
@@ -138,14 +141,14 @@ class _Laps:
 
 
 async def find_busy(shard: Shard, wallets: Iterable[WalletId]) -> set[WalletId]:
-    """Which of these wallets another session holds at this moment. Not within a transaction."""
+    """Those of the wallets that another session has locked at this moment. Not within a transaction."""
     with driver_errors():
         return {row["id"] for row in await shard.fetch(_SQL["find_busy"], list(wallets))}
 
 
 async def prepare(connection: asyncpg.Connection) -> Salts:
-    """Make a new connection ready for commit_batch, or end it and raise StorageUnavailable. What is answered is the
-    same for all connections to a database, for ever.
+    """Make a new connection ready for commit_batch, or end it and raise StorageUnavailable. All connections to one
+    database always get the same salts.
     """
     with driver_errors():
         try:

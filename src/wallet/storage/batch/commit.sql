@@ -1,5 +1,5 @@
 -- The write transaction of a batch, in order of execution: one round trip each, but for what is prepared or rare.
--- What only some batches need is in load_special.sql and write_special.sql.
+-- The statements that only some batches need are in load_special.sql and write_special.sql.
 
 -- name: prepare_lock
 -- why: once per connection, so that the lock can follow BEGIN in one round trip
@@ -79,20 +79,6 @@ SELECT id, origin, reference_id, fingerprint, type, metadata, created_at, effect
   FROM transactions
  WHERE shard = $1 AND id = ANY($2::uuid[]);
 
--- name: load_entries
--- in:  $1 shard smallint, $2 transaction ids uuid[]
--- out: their entries, in order of leg within each
--- why: only where a reference came back; its first answer is given again whole
-SELECT e.transaction_id, e.leg, e.wallet_id, e.asset_id, e.direction, e.amount, e.position, e.balance_after
-  FROM (
-        SELECT shard, transaction_id, leg, wallet_id, asset_id, direction, amount, position, balance_after
-          FROM ledger_entries
-         WHERE transaction_id = ANY($2::uuid[])
-        OFFSET 0
-       ) AS e
- WHERE e.shard = $1
- ORDER BY e.transaction_id, e.leg;
-
 -- name: write_batch
 -- in:  $1 shard, $2 batch id, $3 decided_at,
 --      transactions that are nothing but a row and entries (the others: write_special): $4 ids, $5 origins, $6 references, $7 types, $8 fingerprints, $9 metadata;
@@ -102,12 +88,13 @@ SELECT e.transaction_id, e.leg, e.wallet_id, e.asset_id, e.direction, e.amount, 
 --      $22 the number of all transactions; $23 root and $24 marks of the leaves of all (storage.chain.leaves)
 -- out: seq (null: the one that was given is not above the watermark and all batches that are there, so there is no
 --      batch), and how many rows of each kind were written; the caller compares
--- why: a batch with a lower seq would be hidden by a snapshot, or have no link. What this statement sees has committed
---      before it took its seq, so a sequence in order always gives a higher one (docs/adr/0026); OFFSET 0, or the
---      planner reads the whole index for a join instead. One round trip whatever the batch size; each row once, in its final state. Transactions go in in order of
---      their unique key, so that disjoint batches with the same references wait but never deadlock; so all of a batch
---      go here, or all go there, or all are copied (storage.batch.write_by_copy). The guard on wallets says once more what was
---      decided, so that a fault is counted: no movement takes more than is available
+-- why: a batch with a lower seq would be hidden by a snapshot, or have no link. All rows that this statement sees were
+--      committed before it took its seq, so a sequence in order always gives a higher one (docs/adr/0026). Without
+--      OFFSET 0 the planner reads the whole index for a join. One round trip whatever the batch size; each row once, in
+--      its final state. Transactions are inserted in order of their unique key, so that disjoint batches with the same
+--      references wait but never deadlock. For that, one statement inserts all transactions of a batch: this one,
+--      write_more, or COPY (storage.batch.write_by_copy). The guard on wallets repeats the decision that no movement
+--      takes more than is available, so that a fault is counted
 WITH next AS MATERIALIZED (
     SELECT nextval('batch_seq') AS seq
 ),

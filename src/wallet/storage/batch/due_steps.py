@@ -1,8 +1,8 @@
-"""What is due at wallets, in order of its instants, as far as one batch may post it.
+"""The due steps of wallets, in order of their instants, as far as one batch may post them.
 
-Holds that are captured at their expiry are due at both ends, so wallets share due steps, and those of a wallet at the
-other end may come before its own. Whatever is found here is the beginning of all that is due at the wallets asked for
-and at those they are linked with: nothing due before the last step found is missing.
+A hold that is captured at its expiry is due at its source and at its target. So wallets share due steps, and those of a
+linked wallet may come before a wallet's own. The steps found here are the first of all that are due at the given
+wallets and at the wallets linked with them: no step that is due before the last one found is missing.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -13,15 +13,16 @@ from wallet.errors import WalletBusy, WalletError
 from wallet.ledger.model import DueKey, HoldId, LotId, WalletId
 
 DUE_STEPS_MAX: Final = 250
-"""Due steps that one batch posts at most. A hold that reserves several slices counts once for each of them.
+"""The due steps that one batch posts at most. A hold that reserves several slices counts once for each of them.
 
-So few that, on a busy machine, too, a batch holds its locks for less time than others wait for them."""
+The number is so low that, also on a busy machine, a batch keeps its locks for less time than others wait for them.
+"""
 
 FetchDue: TypeAlias = Callable[..., Awaitable[Sequence[Any]]]
 
 
 class ManyDue(WalletError):
-    """Internal: more is due at these wallets than one batch may post. It is settled by portions first."""
+    """Internal: these wallets have more due steps than one batch may post. They are settled by portions first."""
 
     def __init__(self, wallets: Collection[WalletId]) -> None:
         super().__init__(f"too much is due at {len(wallets)} wallets to be posted at once")
@@ -29,11 +30,11 @@ class ManyDue(WalletError):
 
 
 class MoreIsDue(WalletBusy):
-    """More is due than could be posted on behalf of one request. Nothing of it was applied; the next try finds less."""
+    """More is due than could be posted for one request. The request was not applied; the next try finds fewer steps."""
 
 
 class DueSteps(NamedTuple):
-    """Holds and lots that are due. until: the last of them in order, if there are more (None: these are all)."""
+    """Due holds and lots. until: the last of them in order, if there are more (None: these are all)."""
 
     holds: Sequence[HoldId] = ()
     lots: Sequence[LotId] = ()
@@ -44,14 +45,14 @@ NOTHING_DUE: Final = DueSteps()
 
 
 class _DueStep(NamedTuple):
-    """weight: as how many steps it counts. ends: of a hold, the wallets it is due at."""
+    """A due step. weight: the number of steps that it counts as. ends: the wallets at which a hold is due."""
 
     weight: int
     ends: Sequence[WalletId]
 
 
 async def find_due_steps(fetch: FetchDue, wallets: Sequence[WalletId], at: datetime, steps_max: int) -> DueSteps:
-    """The first steps due at or before an instant; at least one if there is any.
+    """The first steps that are due at or before an instant; at least one if there is any.
 
     fetch: runs `find_due_steps` of load_special.sql, given wallets, an instant and how many rows at most.
     """
@@ -64,11 +65,11 @@ async def find_due_steps(fetch: FetchDue, wallets: Sequence[WalletId], at: datet
         for expires_at, kind, id_, slices, *ends in rows:
             found[expires_at, kind, id_] = _DueStep(max(slices, 1), [end for end in ends if end is not None])
         if len(rows) > steps_max:
-            # Of these wallets there may be more, from here on.
+            # These wallets may have more steps, from here on.
             last: DueKey = tuple(rows[-1])[:3]
             until = last if until is None else min(until, last)
         found, until = _beginning(found, until, steps_max)
-        # What comes after the end of the portion links nothing to it.
+        # Steps after the end of the portion link no wallet to it.
         new = list(dict.fromkeys(end for step in found.values() for end in step.ends if end not in asked))
         asked.update(new)
     return DueSteps([key[2] for key in found if key[1] == 0], [key[2] for key in found if key[1] == 1], until)
@@ -77,7 +78,7 @@ async def find_due_steps(fetch: FetchDue, wallets: Sequence[WalletId], at: datet
 def _beginning(
     found: Mapping[DueKey, _DueStep], until: DueKey | None, steps_max: int
 ) -> tuple[dict[DueKey, _DueStep], DueKey | None]:
-    """Those that fit, in order, up to `until`; and the last of them, if there are more."""
+    """The steps that fit into one batch, in order, up to `until`; and the last of them, if there are more."""
     kept: dict[DueKey, _DueStep] = {}
     weight = 0
     for key in sorted(found):

@@ -1,6 +1,6 @@
-"""What a batch is decided on, read after its wallets were locked.
+"""Loads the states that a batch is decided on, after its wallets were locked.
 
-One statement is enough for plain wallets and requests; storage.batch.load_special reads what the others need.
+One statement is enough for plain wallets and requests; storage.batch.load_special reads the rest for the others.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ async def load(
     due_steps_max: int = DUE_STEPS_MAX,
     bounds: Bounds = DEFAULT_BOUNDS,
 ) -> Loaded:
-    """All that a batch is decided on. What is still missing, if a wallet was merged meanwhile, the context tells.
+    """Everything that a batch is decided on. The context tells which wallets are missing, if one was merged meanwhile.
 
     locked: the wallets as lock_and_read has answered them; None: they are read now. Raises ManyDue (load_special).
     """
@@ -78,7 +78,7 @@ async def load(
         )
         if is_special:
             special.append(id_)
-        # The database's clock may be set back; along a wallet's versions, time does not.
+        # The database's clock may be set back, but time never runs backwards along a wallet's versions.
         if last is not None and last > decided_at:
             decided_at = last
     await _load_strangers(shard, states, assets, names)
@@ -95,8 +95,9 @@ async def load(
 
 
 def _known_too_early(batch: Sequence[Request], context: Context) -> Sequence[ReferenceKey]:
-    """The references of refunds that no wallet's lock has kept apart. Another try may have been waited for at their
-    originals' refund states, since references were looked up: what it left would be taken for another's refund.
+    """The references of refunds whose originals have no locked wallet. Two tries of one refund may race there: this one
+    may have waited for the other at the original's refund state, after references were looked up. Their references are
+    looked up again, so that the other try's refund is not taken for a different one.
     """
     return [
         (request.origin, request.reference_id)
@@ -120,18 +121,18 @@ async def _load_strangers(
     assets: AssetCache,
     names: WalletsToLock,
 ) -> None:
-    # Neither locked nor a system wallet that we know: one of an asset that another process made, or nothing.
+    # Wallets that are neither locked nor known system wallets: those of an asset that another process made, or none.
     if strange := names.locked.keys() - states.keys():
         await assets.load_wallets(shard, strange)
         for wallet_id in strange:
             if (unlocked := assets.unlocked(wallet_id)) is not None:
                 states[wallet_id] = unlocked
-    # Whoever writes the answer needs their codes.
+    # Answers name the codes of these assets.
     if foreign := {state.asset_id for state in states.values()} - assets.by_id.keys():
         await assets.load_ids(shard.connection, foreign)
 
 
 async def _load_known(shard: Shard, ids: Sequence[TransactionId]) -> Mapping[ReferenceKey, Posted]:
     rows = await shard.fetch(_SQL["load_known"], ids)
-    known = await load_posted(shard, _SQL["load_entries"], rows)
+    known = await load_posted(shard, rows)
     return {(posted.origin, posted.reference_id): posted for posted in known}

@@ -1,7 +1,8 @@
-"""What special wallets and requests need beyond rows of wallets: standings, holds, lots, originals and the like.
+"""Loads the state of special wallets and requests beyond rows of wallets: standings, holds, lots, originals and more.
 
-A constant number of statements, each only where something needs it. All of it is read after the wallets were locked;
-what no wallet's lock protects, refund states and attachments, is locked here, after the wallets, in one order.
+The number of statements is constant, and each is sent only if something needs it. All rows are read after the wallets
+were locked. No wallet's lock protects refund states and attachments: these are locked here, after the wallets and in
+one order.
 """
 
 import asyncio
@@ -47,17 +48,17 @@ from wallet.storage.rows.claims import claim_of
 from wallet.storage.rows.posted import AT_ONCE_ROWS_MAX, load_posted
 
 _SQL = load_statements("batch/load_special.sql")
-_LOAD_ENTRIES: Final = load_statements("batch/commit.sql")["load_entries"]
 _CATEGORY_BY_NAME: Final = {category.value: category for category in LotCategory}
 _STATUS_BY_NAME: Final = {status.value: status for status in HoldStatus}
 _new: Final[Any] = tuple.__new__
 _MOMENT: Final = timedelta(microseconds=1)
 LOTS_OF_SEVERAL_MAX: Final = 10_000
 LOTS_OF_GROUP_MAX: Final = 100_000
-"""Lots of all wallets of a batch. What must be done as one may have more than what can be done in parts."""
+"""The lots that all wallets of a group may have. A batch of several requests may have fewer, because it can be split.
+"""
 
 TARGETED_MAX: Final = 10_001
-"""More holds than one batch can close, so that one that is elsewhere is always among them."""
+"""More holds than one batch can close, so that a hold that the batch does not close is always among them."""
 
 
 async def load_special(
@@ -68,9 +69,9 @@ async def load_special(
     decided_at: datetime,
     due_steps_max: int,
 ) -> Context:
-    """The context with all that its wallets and the batch ask for. `special`: wallets that have a standing.
+    """The context with everything that its wallets and the batch need. `special`: wallets that have a standing.
 
-    Raises ManyDue if more is due than due_steps_max steps, but for one Settle alone: that gets a portion.
+    Raises ManyDue if more than due_steps_max steps are due, except for one Settle alone, which gets a portion.
     """
     loader = _Loader(shard, context.assets, decided_at)
     asked = footprint_of(batch, context.assets)
@@ -90,16 +91,16 @@ async def load_special(
         lots = await loader.load_lots(with_lots, (), originals, _lots_max(batch))
     else:
         reserved = [lot_id for hold in holds.values() for lot_id, _ in hold.slices if lot_id is not None]
-        # What a hold carries to its target at its expiry joins the lots that are live there.
+        # A hold may carry lots to its target at its expiry, and these join live lots there.
         carries = any(hold.carries_lots and hold.capture_at_expiry for hold in holds.values())
         lots = await loader.load_lots(with_lots if carries else (), [*steps.lots, *reserved], originals, None)
     attached_to = {wallet_id for _, wallet_id in asked.attachments} | set(asked.merging)
-    # Those that this batch closes are among the holds loaded; beyond the bound, how many there are is no matter.
+    # The holds that this batch closes are among the loaded ones. Beyond the bound their number makes no difference.
     counts = await loader.count_holds(
         states, [*asked.reserving, *asked.merging], context.bounds.holds_max + len(holds) + 1
     )
     users, redeemed = await loader.load_redeemers(asked.redeeming)
-    # An original may be of this very batch, and so is not among those that are there.
+    # An original may be posted by this very batch, and is then not among the stored ones.
     are_lots_used = lots or asked.originals or attached_to or any(each.options.lot is not None for each in requests)
     return context._replace(
         wallets=states,
@@ -120,7 +121,7 @@ async def load_special(
 
 
 def _given_limits(requests: Iterable[Single]) -> set[WalletId]:
-    """Wallets that the batch itself gives a spending limit: what follows must be judged by it."""
+    """The wallets that the batch itself gives a spending limit: later requests must be judged by it."""
     return {
         request.wallet_id
         for request in requests
@@ -129,7 +130,7 @@ def _given_limits(requests: Iterable[Single]) -> set[WalletId]:
 
 
 def _to_be_refunded(batch: Iterable[Request]) -> set[TransactionId]:
-    """The originals of refunds that are not just tried: a dry run leaves nothing, not even a mutex."""
+    """The originals of refunds that are no dry runs: a dry run leaves nothing, not even a mutex."""
     return {
         request.original_id
         for outer in batch
@@ -140,7 +141,7 @@ def _to_be_refunded(batch: Iterable[Request]) -> set[TransactionId]:
 
 
 class _Loader:
-    """One method per statement, or the few that belong together. None asks for nothing."""
+    """One method for each statement, or for the few that belong together. No method sends a statement for nothing."""
 
     def __init__(self, shard: Shard, assets: Mapping[str, Asset], decided_at: datetime) -> None:
         self._shard = shard
@@ -167,7 +168,7 @@ class _Loader:
         if by_day or by_month:
             await self._load_spent(states, standings, list(by_day), list(by_month))
         for wallet_id, standing in standings.items():
-            # Ordinary ones are told by identity.
+            # An ordinary standing is recognised by identity.
             states[wallet_id] = states[wallet_id]._replace(standing=ORDINARY if standing == ORDINARY else standing)
 
     async def _load_spent(
@@ -179,7 +180,7 @@ class _Loader:
     ) -> None:
         resets_at = month_after(self._decided_at)
         month_at = (resets_at - DAY).replace(day=1)
-        # The day's window is open at its beginning, the month's includes it.
+        # The window of a day does not include its beginning, that of a month does.
         starts = [self._decided_at - DAY] * len(by_day) + [month_at - _MOMENT] * len(by_month)
         wallets = [*by_day, *by_month]
         rows = await self._fetch("load_spent", wallets, [states[each].version for each in wallets], starts)
@@ -195,7 +196,7 @@ class _Loader:
     async def load_originals(
         self, ids: Sequence[TransactionId], refunded: set[TransactionId]
     ) -> Mapping[TransactionId, Original]:
-        """The originals; those to be refunded are locked before."""
+        """The originals. The refund states of those to be refunded are locked before."""
         if not ids:
             return {}
         wanted = set(ids) - refunded
@@ -203,18 +204,18 @@ class _Loader:
             await self._shard.execute(_SQL["make_refund_states"], list(refunded))
             wanted |= {row["original_id"] for row in await self._fetch("lock_refund_states", list(refunded))}
         rows = await self._fetch("load_originals", list(wanted))
-        posted = await load_posted(self._shard, _LOAD_ENTRIES, rows)
+        posted = await load_posted(self._shard, rows)
         return {
             each.id: Original(each, row["refunded"], row["refunds"]) for each, row in zip(posted, rows, strict=True)
         }
 
     async def load_due_steps(self, batch: Sequence[Request], due: Sequence[WalletId], steps_max: int) -> DueSteps:
-        """What the batch is to post first. Raises ManyDue."""
+        """The due steps that the batch has to post first. Raises ManyDue."""
         if not due:
             return NOTHING_DUE
         alone = batch[0] if len(batch) == 1 else None
         if isinstance(alone, Settle):
-            # Others may be locked because they were linked with it a moment ago.
+            # Other wallets may be locked because they were linked with this one a moment ago.
             due = [each for each in due if each == alone.wallet_id]
         steps = await find_due_steps(partial(self._fetch, "find_due_steps"), due, self._decided_at, steps_max)
         if steps.until is not None and not isinstance(alone, Settle):
@@ -246,7 +247,7 @@ class _Loader:
     async def count_holds(
         self, states: Mapping[WalletId, WalletState], wallets: Sequence[WalletId], holds_max: int
     ) -> Sequence[Any]:
-        """Of wallets where any may be: how many open holds are on it, and are captured into it. Up to a bound."""
+        """The numbers of open holds on wallets that may have any, and of those captured into them, up to a bound."""
         asked = {id_ for id_ in wallets if (state := states.get(id_)) and (state.held or state.standing.next_due_at)}
         return await self._fetch("count_holds", list(asked), holds_max) if asked else ()
 
@@ -257,7 +258,7 @@ class _Loader:
         originals: Mapping[TransactionId, Original],
         lots_max: int | None,
     ) -> Mapping[LotId, Lot]:
-        """Raises GroupTooLarge if there are more."""
+        """The lots. Raises GroupTooLarge if there are more than `lots_max`."""
         if not (wallets or ids or originals):
             return {}
         drawn = {
@@ -296,7 +297,7 @@ class _Loader:
         }
 
     async def load_known_events(self, requests: Iterable[Single]) -> Mapping[ReferenceKey, Posted]:
-        """Changes of wallets that this very try has made already."""
+        """The changes of wallets that this very try has made already."""
         changes = {request.id: request for request in requests if type(request) is ChangeWallet}
         if not changes:
             return {}
@@ -309,14 +310,14 @@ class _Loader:
 
 
 def _lots_max(batch: Sequence[Request]) -> int | None:
-    """How many lots may be loaded for a batch: one that has more is halved; a group is refused."""
+    """How many lots may be loaded for a batch. With more, a batch is halved, and a group is refused."""
     if len(batch) > 1:
         return LOTS_OF_SEVERAL_MAX
     return LOTS_OF_GROUP_MAX if type(batch[0]) is Group else None
 
 
 def _lots(rows: Sequence[Any]) -> Mapping[LotId, Lot]:
-    # As Lot(...) makes them, in half the time: a wallet may have a thousand.
+    # The same as Lot(...), in half the time: a wallet may have a thousand lots.
     return {row[0]: _new(Lot, (*row[:3], _CATEGORY_BY_NAME[row[3]], *row[4:])) for row in rows}
 
 

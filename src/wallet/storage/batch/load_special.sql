@@ -1,4 +1,4 @@
--- What is loaded only for wallets and requests that are not plain. Each statement is run only where it is needed, once
+-- Loads the state of wallets and requests that are not plain. Each statement is run only where it is needed, once
 -- per batch, after the wallets are locked (but for `resolve`).
 --
 -- OFFSET 0 keeps a look-up a look-up: the planner may not turn it into a join, for which it would read a whole index
@@ -8,7 +8,7 @@
 -- in:  $1 shard smallint, $2 holds uuid[], $3 originals uuid[], $4 wallets uuid[], $5 how many rows at most
 -- out: pairs of one of these ids and a wallet that whoever names it must lock: both ends of a hold, the wallets of an
 --      original, a wallet itself; and where these were merged, step by step
--- why: before BEGIN, so that all of them are locked at once and in order. What changes until then shows after the locks
+-- why: before BEGIN, so that all of them are locked at once and in order. A change until then shows after the locks
 WITH RECURSIVE pointed AS (
     SELECT holds.id AS named_id, ends.wallet_id
       FROM holds
@@ -16,13 +16,13 @@ WITH RECURSIVE pointed AS (
      WHERE holds.shard = $1 AND holds.id = ANY($2::uuid[])
     UNION ALL
     SELECT entered.transaction_id, entered.wallet_id
-      FROM (
-            SELECT e.shard, e.transaction_id, e.wallet_id
+      FROM unnest($3::uuid[]) AS asked (id)
+     CROSS JOIN LATERAL (
+            SELECT e.transaction_id, e.wallet_id
               FROM ledger_entries AS e
-             WHERE e.transaction_id = ANY($3::uuid[])
+             WHERE e.shard = $1 AND e.transaction_id = asked.id
             OFFSET 0
            ) AS entered
-     WHERE entered.shard = $1
     UNION ALL
     SELECT asked.id AS named_id, asked.id AS wallet_id FROM unnest($4::uuid[]) AS asked (id)
 ),
@@ -55,7 +55,7 @@ SELECT id, closed_at IS NOT NULL AS closed, merged_into, freeze_outgoing, freeze
 -- out: of each window in order of $2 the debits that count for spending limits, summed up, and when the first was made
 -- why: time rises along a wallet's positions, so the window begins at a position, which is found by halving: one index
 --      look-up for each doubling of the wallet's history, not all of it. There may be gaps: other lines of history take
---      positions, too. What the service posted counts from the instant it was due at, which is never after
+--      positions, too. A movement of the service counts from the instant it was due at, which is never later
 WITH RECURSIVE bisected (ordinal, wallet_id, after_at, outside, inside) AS (
     SELECT asked.ordinal, asked.wallet_id, asked.after_at, 0::bigint, asked.version + 1
       FROM unnest($2::uuid[], $3::bigint[], $4::timestamptz[])
@@ -278,8 +278,8 @@ ON CONFLICT DO NOTHING;
 -- name: lock_refund_states
 -- in:  $1 shard smallint, $2 originals uuid[]
 -- out: those that are locked now
--- why: after the wallets, in one order. What is locked is read by a statement after this one; one that has appeared
---      since the last one is not among them, and must not be refunded
+-- why: after the wallets, in one order. The next statement reads the locked rows. A row that has appeared since
+--      the last statement is not among them, and its original must not be refunded
 SELECT original_id
   FROM refund_states
  WHERE shard = $1 AND original_id = ANY($2::uuid[])

@@ -22,11 +22,11 @@ TURN_SECONDS: Final = 0.005
 """How long one piece of work may take without others getting their turn after it."""
 
 Work: TypeAlias = Callable[..., Awaitable[Any]]
-"""work(connection, function, *arguments): what the function answers, which touches nothing but its arguments."""
+"""work(connection, function, *arguments): answers the result of the function, which uses only its arguments."""
 
 
 async def at_once(_: asyncpg.Connection, function: Callable[..., Any], *arguments: Any) -> Any:
-    """For what takes no time worth a thread. If it took more than others in the process notice, they come next."""
+    """Run a function that is too short for a thread. If it took noticeably long, others in the process come next."""
     began = time.perf_counter()
     made = function(*arguments)
     if time.perf_counter() - began > TURN_SECONDS:
@@ -35,7 +35,9 @@ async def at_once(_: asyncpg.Connection, function: Callable[..., Any], *argument
 
 
 def in_a_thread(idle_seconds_max: float) -> Work:
-    """In a thread, while the session gives signs of life. Raises what the driver raises, if that does not work."""
+    """Run functions in a thread, while the session sends a statement now and then. Raises the driver's errors from
+    that.
+    """
 
     async def run(connection: asyncpg.Connection, function: Callable[..., Any], *arguments: Any) -> Any:
         working = asyncio.ensure_future(asyncio.to_thread(function, *arguments))

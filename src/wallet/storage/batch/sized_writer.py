@@ -1,8 +1,8 @@
 """Large batches beside the event loop: by a writer in a thread of its own, with an event loop of its own.
 
-Everything that a batch costs in this process is then done there: naming, encoding, deciding, hashing, packing rows. A
-thread in Python leaves the interpreter to others after SWITCH_SECONDS, so requests are answered meanwhile, if a
-little later. Small batches never come here: a thread costs them more than they cost others.
+All work of this process on such a batch is done there: naming, encoding, deciding, hashing, packing rows. A thread in
+Python leaves the interpreter to others after SWITCH_SECONDS, so other requests are answered meanwhile, a little later
+than otherwise. Small batches never come here: the thread would cost more than they delay others.
 """
 
 import asyncio
@@ -17,13 +17,15 @@ from wallet.ledger.outcomes import Outcome
 from wallet.ledger.requests import Refund, Request, Single, legs_of
 
 AT_ONCE_LEGS_MAX: Final = 2_000
-"""Legs of a batch that is decided in the event loop: what 500 requests of four legs have, some 30 ms."""
+"""The legs of a batch that is decided in the event loop: those of 500 requests of four legs, some 30 ms of work."""
 
 GROUP_LINES_AT_ONCE_MAX: Final = 10_000
-"""A group may come to more than its legs say, if its wallets have many lots. Then it is decided anew, in the thread."""
+"""The lines of a group that is decided in the event loop. A group of few legs may have more, if its wallets have many
+lots; then it is decided again, in the thread.
+"""
 
 LEGS_MAX: Final = 100
-"""Of one movement."""
+"""The most legs of one movement."""
 
 SWITCH_SECONDS: Final = 0.001
 """How long a thread keeps the interpreter while another one waits for it; Python's default is five times as long."""
@@ -32,7 +34,7 @@ Result = TypeVar("Result")
 
 
 class Writer(Protocol):
-    """What commits a batch: a BatchWriter, or what stands for it."""
+    """Commits a batch: a BatchWriter, or a wrapper around one."""
 
     async def commit(self, batch: Sequence[Request]) -> Sequence[Outcome | WalletError]: ...
 
@@ -52,7 +54,7 @@ class ThreadWriter:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def commit(self, batch: Sequence[Request]) -> Sequence[Outcome | WalletError]:
-        """As BatchWriter.commit. What is cancelled here is cancelled there."""
+        """As BatchWriter.commit. Cancelling this cancels the commit in the thread."""
         async with self._is_free:
             if self._loop is None:
                 self._loop = _loop_in_a_thread()
@@ -90,7 +92,7 @@ class SizedWriter:
         try:
             return (await self._in_thread.commit([request]))[0]
         except (StorageUnavailable, OutcomeUnknown) as error:
-            # What was decided before it stands and must be answered for what it is.
+            # The requests before this group are decided, and keep their answers.
             return error
 
     async def close(self) -> None:
@@ -99,7 +101,7 @@ class SizedWriter:
 
 
 def _legs_at_most(request: Single) -> int:
-    # What it mirrors is not known yet.
+    # A refund mirrors the legs of its original, which is not loaded yet.
     return LEGS_MAX if type(request) is Refund else legs_of(request)
 
 
@@ -117,6 +119,6 @@ def _loop_in_a_thread() -> asyncio.AbstractEventLoop:
             loop.close()
 
     sys.setswitchinterval(SWITCH_SECONDS)
-    # It must not keep a process from ending that has given up waiting for it.
+    # A daemon, so that the process can end when it has given up waiting for the thread.
     threading.Thread(target=run, name="large batches", daemon=True).start()
     return loop

@@ -1,7 +1,7 @@
-"""What a batch names, before anything is locked: assets, and the wallets to lock.
+"""Finds the assets that a batch names and the wallets that it has to lock, before anything is locked.
 
-Most wallets are named by requests themselves. Holds and originals point at more, and wallets that were merged at
-others; these are looked up, and may change until the locks are held (storage.batch.commit begins anew then).
+Requests name most of the wallets themselves. Holds and originals point at more wallets, and merged wallets at others.
+These are looked up, and may change until the locks are taken; then storage.batch.commit begins again.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -22,17 +22,17 @@ from wallet.storage.rows.asset_cache import AssetCache
 _SQL = load_statements("batch/load_special.sql")
 
 Pointed: TypeAlias = dict[HoldId | TransactionId, set[WalletId]]
-"""The wallets that whoever names this hold or original must lock, as far as was seen."""
+"""By hold or original, the wallets that a request which names it must lock, as far as was seen."""
 
 
 POINTED_MAX: Final = 40_000
-"""Wallets that the holds and originals of one batch may point at, each counted for each of them: what 400
-refunds of a hundred entries have. Of more a batch of several is halved, and a group is refused.
+"""The wallets that the holds and originals of one batch may point at, counted once for each of these: those of 400
+refunds of a hundred entries. With more, a batch of several requests is halved, and a group is refused.
 """
 
 
 class WalletsToLock:
-    """What a batch names: assets by code, wallets that are never locked by id, and the ids of all others."""
+    """The assets of a batch by code, its wallets that are never locked by id, and the ids of all its other wallets."""
 
     def __init__(self, assets: Mapping[str, Asset], cache: AssetCache) -> None:
         self.assets = assets
@@ -48,16 +48,16 @@ class WalletsToLock:
                 self.locked[wallet_id] = None
 
     def lacks(self, wallets: Iterable[WalletId]) -> list[WalletId]:
-        """Those of these wallets that are not among the named ones."""
+        """Those of these wallets that are not among the wallets to lock."""
         return [each for each in wallets if each not in self.locked and each not in self.unlocked]
 
 
 async def find_wallets_to_lock(
     shard: Shard, batch: Sequence[Request], cache: AssetCache, pointed: Pointed
 ) -> WalletsToLock:
-    """What to lock and load. What holds and originals point at is noted in `pointed`."""
+    """The wallets to lock and load. `pointed` is filled with the wallets that holds and originals point at."""
     names = WalletsToLock(await _assets_named(shard.connection, batch, cache), cache)
-    # A loop for nearly all, whose requests say it all; the others are asked for once.
+    # Nearly all batches have only Posts, which name all their wallets; the others need one look-up.
     if all(type(request) is Post for request in batch):
         for request in batch:
             names.add(wallets_named(request, names.assets))
@@ -70,13 +70,13 @@ async def find_wallets_to_lock(
 
 
 async def find_more(shard: Shard, names: WalletsToLock, wallets: Sequence[WalletId]) -> None:
-    """Add wallets that were found to be needed, and what they point at in turn."""
+    """Add wallets that were found to be needed, and the wallets that they point at in turn."""
     names.add(wallets)
     await _resolve(shard, names, {}, (), (), wallets)
 
 
 def wallets_of(request: Request, assets: Mapping[str, Asset], pointed: Pointed) -> Sequence[WalletId]:
-    """The wallets that a request needs locked, as far as is known without asking."""
+    """The wallets that a request needs locked, as far as this is known without asking the database."""
     if is_plain(request):
         return wallets_named(request, assets)
     found = footprint_of((request,), assets)
@@ -85,7 +85,7 @@ def wallets_of(request: Request, assets: Mapping[str, Asset], pointed: Pointed) 
 
 
 def wallets_locked(request: Request, cache: AssetCache) -> Collection[WalletId] | None:
-    """The wallets that a request has locked; None where that cannot be told without asking the database."""
+    """The wallets that a request has locked; None if that is not known without asking the database."""
     if type(request) is Group:
         of_items = [wallets_locked(item, cache) for item in request.items]
         return None if None in of_items else [wallet_id for wallets in of_items for wallet_id in wallets or ()]
@@ -99,8 +99,8 @@ def wallets_locked(request: Request, cache: AssetCache) -> Collection[WalletId] 
 async def _assets_named(
     connection: asyncpg.Connection, batch: Sequence[Request], cache: AssetCache
 ) -> Mapping[str, Asset]:
-    """The assets that exist now, of those the batch names. Not the live cache: others add to it meanwhile, and an asset
-    that appeared between two steps would be known to one and not to the other.
+    """Those assets of the batch that exist now. This is a copy of the cache, to which others add meanwhile: an asset
+    that appeared between two steps would be known to one of them only.
     """
     codes = {code for request in singles(batch) if (code := getattr(request, "asset_code", None)) is not None}
     if missing := codes - cache.by_code.keys():
@@ -118,7 +118,7 @@ async def _resolve(
 ) -> None:
     rows = await shard.fetch(_SQL["resolve"], holds, originals, wallets, POINTED_MAX + 1)
     if len(rows) > POINTED_MAX:
-        raise GroupTooLarge(f"What it names has more than {POINTED_MAX} wallets")
+        raise GroupTooLarge(f"The holds and originals that it names have more than {POINTED_MAX} wallets")
     for named_id, wallet_id in rows:
         names.add((wallet_id,))
         pointed.setdefault(named_id, set()).add(wallet_id)

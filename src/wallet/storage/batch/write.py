@@ -1,6 +1,6 @@
-"""What a decision comes to, as rows: one statement for what is plain, a second one only for batches that have more.
+"""Writes a decision as rows: one statement for plain rows, a second one only for batches that have others.
 
-Every row once, in its final state; counts are compared, and a row that was not written is a fault.
+Every row is written once, in its final state. Counts are compared, and a row that was not written is a fault.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +27,7 @@ from wallet.storage.rows.details import changes_text, details_text
 
 _SQL: Final = {**load_statements("batch/commit.sql"), **load_statements("batch/write_special.sql")}
 _STORED: Final = slice(8)
-"""The part of a Standing that has columns; the rest is added up from history."""
+"""The fields of a Standing that are columns; the others are added up from history."""
 
 
 async def write_decision(
@@ -40,13 +40,13 @@ async def write_decision(
     salts: Salts,
     work: Work = at_once,
 ) -> None:
-    """Store what was decided, refusals included. `work`: how hashing is done.
+    """Store a decision, refusals included. `work`: runs the hashing.
 
-    Raises InvariantViolated if fewer rows were written than asked for, SequenceBehind for a seq that is out of order.
+    Raises InvariantViolated if fewer rows were written than given, SequenceBehind for a seq that is out of order.
     """
     posted, changes = decision.posted, decision.changes
     moved, changed = _moved_and_changed(batch, loaded, decision)
-    # All or none: in two statements, two batches could wait for each other's references.
+    # One statement writes all references: with two, two batches could wait for each other's references.
     is_plain = all(map(_is_row_and_entries, posted))
     details = {each.id: details_text(each.details) for each in posted if each.details is not None}
     seq = None
@@ -79,8 +79,8 @@ def _is_row_and_entries(posted: Posted) -> bool:
 def _moved_and_changed(
     batch: Sequence[Request], loaded: Loaded, decision: Decision
 ) -> tuple[list[WalletState], list[WalletState]]:
-    """The wallets of which nothing but the balance changed, and the others."""
-    # A forced refund is the one movement that may go below the limit, which the first statement guards.
+    """The wallets of which only the balance changed, and the others."""
+    # Only a forced refund may take a wallet below its limit, which the first statement checks.
     if not loaded.is_plain and any(type(request) is Refund and request.force for request in singles(batch)):
         return [], list(decision.states.values())
     with_events = {event.wallet_id for event in decision.changes.events}
@@ -223,7 +223,7 @@ def _backdated_rows(decision: Decision, seq: int) -> list[Sequence[Any]]:
     effective = {each.id: each.effective_at for each in decision.posted if each.effective_at != each.created_at}
     return [
         (
-            # As write_batch numbers them.
+            # The same numbers as write_batch gives.
             entry.version if entry.version is not None else seq << 20 | ordinal,
             entry.direction * entry.amount,
             effective[entry.transaction_id],
@@ -295,7 +295,7 @@ async def _write_declines(shard: Shard, batch: Sequence[Request], decision: Deci
 def _declines(
     batch: Sequence[Request], outcomes: Sequence[Outcome], changes: Changes
 ) -> Iterable[tuple[Single, Refused]]:
-    """What was refused, and is to be remembered: nothing of a dry run, of a group only what refused it."""
+    """The refusals to record: those of dry runs are not recorded, and of a group only the first."""
     yield from changes.declines
     for request, outcome in zip(batch, outcomes, strict=True):
         if request.options.dry_run:

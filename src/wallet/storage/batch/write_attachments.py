@@ -1,4 +1,4 @@
-"""Programmes attached to wallets: granted periods and moves to other wallets, as the rows they come to."""
+"""Writes the rows of attachments: granted periods, and moves to other wallets."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,7 +15,9 @@ Moved = Sequence[tuple[Attachment, WalletId | None]]
 
 
 async def write_attachments(shard: Shard, changes: Changes, decided_at: datetime) -> None:
-    """Store moves, then grants, where these are by now. Raises InvariantViolated where a row was not as expected."""
+    """Store moves, and then grants at the wallets where the attachments are by then. Raises InvariantViolated if a row
+    was not as expected.
+    """
     if moves := net_moves(changes.moved):
         programmes, sources = zip(*moves, strict=True)
         row = await shard.fetchrow(_SQL["move_attachments"], decided_at, programmes, sources, list(moves.values()))
@@ -29,7 +31,7 @@ async def write_attachments(shard: Shard, changes: Changes, decided_at: datetime
 
 
 def net_moves(moved: Moved) -> dict[tuple[ProgrammeId, WalletId], WalletId | None]:
-    """Where each attachment that is stored has gone in the end, by programme and the wallet it is stored with."""
+    """The final wallet of each stored attachment, by programme and the wallet that it is stored with."""
     moves: dict[tuple[ProgrammeId, WalletId], WalletId | None] = {}
     stored_with: dict[tuple[ProgrammeId, WalletId], WalletId] = {}
     for attachment, target in moved:
@@ -41,8 +43,8 @@ def net_moves(moved: Moved) -> dict[tuple[ProgrammeId, WalletId], WalletId | Non
 
 
 def net_grants(granted: Sequence[Attachment], moved: Moved) -> dict[tuple[ProgrammeId, WalletId], tuple[int, int]]:
-    """The first period granted and the next one to be, by programme and the wallet that has the attachment in the end.
-    Nothing for those that have ended.
+    """The first granted period and the next one to grant, by programme and the final wallet of the attachment. There is
+    nothing for attachments that have ended.
     """
     targets = {(attachment.programme_id, attachment.wallet_id): target for attachment, target in moved}
     grants: dict[tuple[ProgrammeId, WalletId], tuple[int, int]] = {}

@@ -1,4 +1,4 @@
-"""The rows of large batches by COPY: cheaper on both sides than arrays, for two round trips more.
+"""Writes the rows of large batches by COPY, which is cheaper than arrays on both sides and takes two round trips more.
 
 The rows are packed here, in COPY's binary format: a field is its length, then its bytes; null is the length -1.
 """
@@ -16,7 +16,7 @@ from wallet.ledger.model import Posted
 from wallet.storage.connections.shard import Shard
 
 ENTRIES_LEAST: Final = 256
-"""From so many entries on a batch is large: below, a round trip costs more than arrays do."""
+"""The least entries of a large batch: with fewer, a round trip costs more than arrays do."""
 
 _BEGIN: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _END: Final = b"\xff\xff"
@@ -42,10 +42,10 @@ _pack_balance = struct.Struct(">iq").pack
 
 
 async def copy_posted(shard: Shard, posted: Sequence[Posted], *, seq: int, at: datetime) -> None:
-    """Write transactions that are nothing but a row and entries, and these. As write_batch does: in order of the
-    unique key, and positions without versions are numbered in the batch.
+    """Write transactions that have only their row and entries. Rows are in the order of the unique key, and positions
+    without versions are numbered in the batch, as write_batch does it.
 
-    Raises BadData if a value does not fit, InvariantViolated if fewer rows were written than asked for.
+    Raises BadData if a value does not fit, InvariantViolated if fewer rows were written than given.
     """
     instant = (at - _EPOCH) // _MICROSECOND
     try:
@@ -66,7 +66,7 @@ async def _copy(connection: asyncpg.Connection, table: str, columns: Sequence[st
 def _transactions(posted: Sequence[Posted], seq: int, shard: int, at: int) -> Iterable[bytes]:
     head = _pack_transaction_head(len(_TRANSACTION_COLUMNS), 8, seq, 8, at, 8, at, 2, shard) + _length(16)
     text = cache(_text)  # origins and types are few
-    # Text is in order of code points here, which is the order of its bytes there.
+    # Python sorts text by code points, which is the order of its bytes in PostgreSQL.
     for each in sorted(posted, key=lambda each: (each.reference_id, each.origin)):
         fingerprint = each.fingerprint
         yield b"".join(

@@ -1,4 +1,4 @@
-"""Claims placed and redeemed, as the rows they come to beside those of their holds."""
+"""Writes the rows of placed and redeemed claims, beside those of their holds."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ _SQL = load_statements("batch/write_special.sql")
 async def write_claims(shard: Shard, changes: Changes, decided_at: datetime) -> None:
     """Store the terms of new claims, and the users that may not redeem a claim again.
 
-    Raises InvariantViolated where a row was not written.
+    Raises InvariantViolated if a row was not written.
     """
     placed, redemptions = claims_placed(changes), changes.redemptions
     if not placed and not redemptions:
@@ -38,6 +38,6 @@ async def write_claims(shard: Shard, changes: Changes, decided_at: datetime) -> 
 
 
 def claims_placed(changes: Changes) -> Sequence[Hold]:
-    """The claims that a batch has placed. Their terms never change, so their holds may be in any later state."""
+    """The claims that a batch has placed. Their terms never change, so a later state of the hold gives them, too."""
     ids = dict.fromkeys(step.hold_id for step in changes.steps if step.kind == "place")
     return [changes.holds[hold_id] for hold_id in ids if changes.holds[hold_id].claim is not None]

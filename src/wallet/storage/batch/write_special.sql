@@ -1,7 +1,4 @@
--- What is written only for batches that are not plain, after write_batch and in the same database transaction.
---
--- Rows to update are found by their keys first, and then by where they are: a join the planner is free in would read a
--- whole index where it believes the table to be small (docs/adr/0005). They are locked, so they stay where they are.
+-- Rows that only batches with special requests write, after write_batch and in the same database transaction.
 
 -- name: write_special
 -- in:  $1 shard, $2 seq, $3 decided_at,
@@ -54,19 +51,12 @@ changed AS (
            merged_into = w.merged_into, freeze_outgoing = w.freeze_outgoing, freeze_incoming = w.freeze_incoming,
            limit_day = w.limit_day, limit_month = w.limit_month, next_due_at = w.next_due_at,
            lot_balance = w.lot_balance
-      FROM (
-            SELECT asked.*, stored.ctid AS place
-              FROM unnest($14::uuid[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[],
-                          $20::timestamptz[], $21::boolean[], $22::uuid[], $23::boolean[], $24::boolean[],
-                          $25::bigint[], $26::bigint[], $27::timestamptz[], $28::bigint[])
-                     AS asked (id, balance, version, held, overdraft_limit, max_balance, last_entry_at, closed,
-                               merged_into, freeze_outgoing, freeze_incoming, limit_day, limit_month, next_due_at,
-                               lot_balance)
-             CROSS JOIN LATERAL (
-                    SELECT wallets.ctid FROM wallets WHERE wallets.shard = $1 AND wallets.id = asked.id OFFSET 0
-                   ) AS stored
-           ) AS w
-     WHERE wallets.ctid = w.place
+      FROM unnest($14::uuid[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[],
+                  $20::timestamptz[], $21::boolean[], $22::uuid[], $23::boolean[], $24::boolean[],
+                  $25::bigint[], $26::bigint[], $27::timestamptz[], $28::bigint[])
+             AS w (id, balance, version, held, overdraft_limit, max_balance, last_entry_at, closed, merged_into,
+                   freeze_outgoing, freeze_incoming, limit_day, limit_month, next_due_at, lot_balance)
+     WHERE wallets.shard = $1 AND wallets.id = w.id
     RETURNING 1
 ),
 backdated AS (
@@ -166,15 +156,9 @@ WITH named AS (
     UPDATE wallets
        SET label = CASE WHEN w.has_label THEN w.label ELSE wallets.label END,
            metadata = CASE WHEN w.has_metadata THEN w.metadata ELSE wallets.metadata END
-      FROM (
-            SELECT asked.*, stored.ctid AS place
-              FROM unnest($2::uuid[], $3::boolean[], $4::text[], $5::boolean[], $6::text[])
-                     AS asked (id, has_label, label, has_metadata, metadata)
-             CROSS JOIN LATERAL (
-                    SELECT wallets.ctid FROM wallets WHERE wallets.shard = $1 AND wallets.id = asked.id OFFSET 0
-                   ) AS stored
-           ) AS w
-     WHERE wallets.ctid = w.place
+      FROM unnest($2::uuid[], $3::boolean[], $4::text[], $5::boolean[], $6::text[])
+             AS w (id, has_label, label, has_metadata, metadata)
+     WHERE wallets.shard = $1 AND wallets.id = w.id
     RETURNING 1
 )
 SELECT count(*) AS wallets FROM named;
@@ -187,8 +171,8 @@ WITH moved AS MATERIALIZED (
     SELECT m.target_wallet_id, stored.*
       FROM unnest($3::uuid[], $4::uuid[], $5::uuid[]) AS m (programme_id, wallet_id, target_wallet_id)
      CROSS JOIN LATERAL (
-            SELECT attached.ctid AS place, attached.anchor_at, attached.next_at, attached.next_period,
-                   attached.programme_id
+            SELECT attached.programme_id, attached.wallet_id, attached.anchor_at, attached.next_at,
+                   attached.next_period
               FROM programme_wallets AS attached
              WHERE attached.shard = $1
                AND attached.programme_id = m.programme_id
@@ -201,7 +185,9 @@ ended AS (
     UPDATE programme_wallets AS attached
        SET ended_at = $2, next_at = NULL
       FROM moved
-     WHERE attached.ctid = moved.place
+     WHERE attached.shard = $1
+       AND attached.programme_id = moved.programme_id
+       AND attached.wallet_id = moved.wallet_id
     RETURNING 1
 ),
 begun AS (
@@ -222,7 +208,7 @@ SELECT (SELECT count(*) FROM ended) AS ended, (SELECT count(*) FROM begun) AS be
 -- why: compare and set: a period is granted once, whoever asks. Each start is computed from the anchor, so that a month
 --      that is too short does not shift those after it
 WITH due AS (
-    SELECT stored.place, granted.next_period, programme.ends_at,
+    SELECT granted.programme_id, granted.wallet_id, granted.next_period, programme.ends_at,
            (stored.anchor_at AT TIME ZONE 'UTC'
             + granted.next_period * CASE programme.per
                                          WHEN 'day' THEN interval '1 day'
@@ -232,7 +218,7 @@ WITH due AS (
       FROM unnest($2::uuid[], $3::uuid[], $4::integer[], $5::integer[])
              AS granted (programme_id, wallet_id, period, next_period)
      CROSS JOIN LATERAL (
-            SELECT attached.ctid AS place, attached.anchor_at
+            SELECT attached.anchor_at
               FROM programme_wallets AS attached
              WHERE attached.shard = $1
                AND attached.programme_id = granted.programme_id
@@ -253,7 +239,7 @@ advanced AS (
        SET next_period = due.next_period,
            next_at = CASE WHEN due.ends_at IS NULL OR due.starts_at < due.ends_at THEN due.starts_at END
       FROM due
-     WHERE attached.ctid = due.place
+     WHERE attached.shard = $1 AND attached.programme_id = due.programme_id AND attached.wallet_id = due.wallet_id
     RETURNING 1
 )
 SELECT count(*) AS advanced FROM advanced;

@@ -1,9 +1,9 @@
-"""One write connection, and what to do when a batch does not go through.
+"""One write connection, and the reaction to a batch that fails.
 
-In short: a conflict is decided again; what a neighbour cannot help is cut out, by halving or by asking who holds the
-wallet that was waited for; a lost answer is asked for by reference; what is due beyond the bound of a batch is posted
-by portions, before who needs it is decided. All of it bounded, and nothing is ever answered that the database has not
-said.
+After a conflict the writer decides the batch again. It isolates a request that makes its batch fail: by halving the
+batch, or by asking PostgreSQL which wallet is locked. It asks by reference for a lost answer. If more is due than one
+batch may post, it posts that by portions before it decides the requests that wait for it. Everything is bounded, and
+the writer answers only what the database has said.
 """
 
 import logging
@@ -40,22 +40,22 @@ from wallet.storage.rows.ids import IdSource
 _log = logging.getLogger(__name__)
 
 TRIES_ALONE_MAX: Final = 5
-"""How often one request alone is decided, when others keep being first."""
+"""How often a single request is decided, if others keep coming first."""
 
 AWAY_SECONDS: Final = 0.2
-"""How long nobody tries to connect after a failed attempt."""
+"""The pause after a failed attempt to connect."""
 
 BUSY_SECONDS: Final = 5.0
-"""How long a wallet that was waited for in vain is asked about before anybody waits for it again."""
+"""After a wait for a wallet in vain, how long the writer asks whether it is locked before it waits for it again."""
 
 PORTIONS_MAX: Final = 2
-"""How many portions of what is due are posted on behalf of requests of one batch, which all wait for them."""
+"""How many portions of due steps are posted for requests of one batch, which all wait for them."""
 
 OutcomeOrError: TypeAlias = Outcome | WalletError
-"""What one request of a batch comes to: an outcome, or why there is none for this one alone."""
+"""The answer to one request of a batch: an outcome, or the reason why this request alone has none."""
 
 BatchObserver: TypeAlias = Callable[[int, StepSeconds], None]
-"""Told the number of requests and the seconds by step of every batch committed."""
+"""It is told the number of requests and the seconds by step of every committed batch."""
 
 
 class _WalletsBusy(Exception):
@@ -97,26 +97,26 @@ class BatchWriter:
         self._shard: Shard | None = None
         self._salts: Salts  # from the first connection on
         self._away_until, self._away_because = 0.0, ""
-        # Wallets that were waited for in vain, and until when nobody waits for them again without asking first.
+        # Wallets that were waited for in vain, and the time until which the writer asks before it waits for them.
         self._busy_until: dict[WalletId, float] = {}
         self._waits_left = 0
         self._portions_left = 0
-        # Wallets where more is due than could be posted on behalf of the batch under way.
+        # Wallets with more due steps than could be posted for the running batch.
         self._overdue: set[WalletId] = set()
-        # What the holds and originals of the batch under way point at, as far as was seen; and of earlier ones, where a
-        # wallet is busy.
+        # The wallets that the holds and originals of the running batch point at, as far as was seen; and those of
+        # earlier batches, if another session has locked one of them.
         self._pointed: Pointed = {}
 
     async def commit(self, batch: Sequence[Request]) -> Sequence[OutcomeOrError]:
         """One answer per request, in order.
 
-        Raises StorageUnavailable when nothing of the batch was applied, OutcomeUnknown when that could not be
-        found out in time, InvariantViolated when this writer must not go on.
+        Raises StorageUnavailable if nothing of the batch was applied, OutcomeUnknown if that could not be found out in
+        time, InvariantViolated if this writer must not go on.
         """
         answers: list[OutcomeOrError] = []
         self._waits_left = len(batch).bit_length() + 1
         self._portions_left, self._overdue = self._portions_max, set()
-        # Nobody waits again for what was waited for in vain, not even through a hold.
+        # No request waits again for a wallet that was waited for in vain, not even through a hold.
         self._pointed = {id_: wallets for id_, wallets in self._pointed.items() if self._busy_until.keys() & wallets}
         await self._commit_within(batch, answers)
         return answers
@@ -127,7 +127,7 @@ class BatchWriter:
 
     async def _commit_within(self, batch: Sequence[Request], answers: list[OutcomeOrError]) -> None:
         # Halving keeps order and, as splitting a batch changes nothing, outcomes. One bad request among n costs
-        # about 2 log2(n) commits and hurts nobody else.
+        # about 2 log2(n) commits and does no harm to the others.
         if self._overdue and any(are_late := [self._is_late(request) for request in batch]):
             answers.extend(await self._commit_beside(are_late, batch, _more_is_due()))
             return
@@ -150,7 +150,7 @@ class BatchWriter:
     async def _commit_beside(
         self, are_out: Sequence[bool], batch: Sequence[Request], error: WalletError
     ) -> Sequence[OutcomeOrError]:
-        # Many may name one wallet; to wait for it on behalf of each of them would stop everybody.
+        # Many requests may name one wallet; a wait for each of them would delay all others too long.
         answers: list[OutcomeOrError] = []
         if free := [request for request, is_out in zip(batch, are_out, strict=True) if not is_out]:
             await self._commit_within(free, answers)
@@ -158,14 +158,14 @@ class BatchWriter:
         return [error if is_out else next(decided) for is_out in are_out]
 
     def _is_late(self, request: Request) -> bool:
-        # Who settles posts a portion and is done.
+        # A Settle posts a portion, which is its answer.
         return type(request) is not Settle and not self._overdue.isdisjoint(self._wallets_of(request))
 
     async def _settle_first(self, request: Request, wallets: Collection[WalletId]) -> OutcomeOrError:
-        """The answer to a request once all that is due at these wallets is posted; MoreIsDue while that is too much."""
+        """The answer to a request after all due steps of these wallets are posted; MoreIsDue if they are too many."""
         waiting = list(wallets)
-        # Of several, nobody knows yet which has so much; many may have a little each. So more and more of them are
-        # settled at a time, until one turns out to have more than a portion.
+        # It is not known yet which of several wallets has so much; many may have a little each. So more and more of
+        # them are settled at a time, until one turns out to have more than a portion.
         unfinished, at_once = waiting if len(waiting) == 1 else [], 8
         while waiting:
             if self._portions_left == 0:
@@ -181,14 +181,14 @@ class BatchWriter:
         return (await self._answers_to([request]))[0]
 
     async def _settle(self, wallets: Sequence[WalletId]) -> Sequence[OutcomeOrError]:
-        """Post what is due at these wallets; where that is much, a portion."""
+        """Post the due steps of these wallets, or a portion if they are many."""
         ids = [self._ids.new_id() for _ in wallets]
         batch = [Settle(id_, ORIGIN_SERVICE, f"settle:{id_}", each) for id_, each in zip(ids, wallets, strict=True)]
         try:
             answers = await self._answers_to(batch)
         except OutcomeUnknown as error:
             answers = [error] * len(batch)
-        # The doubt is about what was due, not about the request that waits for it.
+        # Only the due steps are in doubt, not the request that waits for them.
         lost = StorageUnavailable("what is due at a wallet could not be posted in time")
         return [lost if isinstance(answer, OutcomeUnknown) else answer for answer in answers]
 
@@ -201,7 +201,7 @@ class BatchWriter:
         return wallets_of(request, self._assets.by_code, self._pointed)
 
     async def _ensure_not_busy(self, batch: Sequence[Request]) -> None:
-        """Raise _WalletsBusy for what was busy a moment ago and still is."""
+        """Raise _WalletsBusy for wallets that were busy a moment ago and still are."""
         now = time.monotonic()
         self._busy_until = {wallet: until for wallet, until in self._busy_until.items() if until > now}
         if suspects := self._busy_until.keys() & {wallet for request in batch for wallet in self._wallets_of(request)}:
@@ -210,7 +210,7 @@ class BatchWriter:
     async def _raise_if_busy(self, wallets: Set[WalletId]) -> None:
         try:
             busy = await find_busy(await self._connected(), wallets)
-        except LockTimedOut as error:  # not a wallet, but all of them
+        except LockTimedOut as error:  # another session has locked the whole table, not single wallets
             raise StorageUnavailable("the table of wallets is locked") from error
         for wallet in wallets:
             self._busy_until.pop(wallet, None)
@@ -222,7 +222,7 @@ class BatchWriter:
         try:
             await self._commit_within(batch, answers)
         except (StorageUnavailable, OutcomeUnknown) as error:
-            # The first half stands and must be answered for what it is.
+            # The first half is committed and must get its own answers.
             answers.extend([error] * len(batch))
 
     async def _commit_or_find_out(self, batch: Sequence[Request]) -> Sequence[Outcome]:
@@ -230,11 +230,11 @@ class BatchWriter:
             return await self._commit_with_second_try(batch)
         except OutcomeUnknown as lost:
             try:
-                # The same batch again: what was committed is found by reference and answered as applied.
+                # The same batch again: committed movements are found by reference and answered as applied.
                 return await self._find_out(batch)
             except (RetryError, BadData, ManyDue, GroupTooLarge, NotAtOnce):
-                # Nor is a bad value an answer, or what has fallen due since: the first try may have been committed, and
-                # from here on only a reference that is found says so.
+                # A bad value is no answer either, and neither are steps that have fallen due since: the first try may
+                # have been committed, and from here on only a reference that is found says so.
                 raise lost from None
 
     async def _find_out(self, batch: Sequence[Request]) -> Sequence[Outcome]:
@@ -248,7 +248,7 @@ class BatchWriter:
         raise AssertionError("unreachable: the loop returns or raises RetryError")
 
     async def _commit_with_second_try(self, batch: Sequence[Request]) -> Sequence[Outcome]:
-        # Somebody was first, or the connection had died while it was idle: decide again, on fresh states.
+        # Another batch came first, or the connection had died while it was idle: decide again, on fresh states.
         tries_max = TRIES_ALONE_MAX if len(batch) == 1 else 2
         for tried in range(1, tries_max + 1):
             if self._waits_left <= 0:
@@ -262,12 +262,13 @@ class BatchWriter:
                     raise
             except LockTimedOut as error:
                 await self._raise_if_busy({wallet for request in batch for wallet in self._wallets_of(request)})
-                # Nobody holds a wallet, so it is a reference, of an unfinished database transaction: find whose, by
-                # as many waits as that takes. More, and it is no reference but a table, and everybody's trouble.
+                # No wallet is locked, so the batch waited for a reference of an unfinished database transaction.
+                # Halving finds the request, by as many waits as that takes. After more waits than that, a whole table
+                # is locked.
                 self._waits_left -= 1
                 raise StaleContext("a reference is waited for") if len(batch) > 1 else error from None
             except SequenceBehind:
-                raise  # Each try would take one more number, and none of them is right.
+                raise  # Each try would take one more number, and each of these is too low.
             except StorageUnavailable:
                 if tried >= 2:
                     raise
@@ -311,7 +312,7 @@ class BatchWriter:
         except StorageUnavailable as error:
             if not self._away_because:
                 _log.warning("the writer cannot connect: %s", error)
-            # Whoever is queued behind this batch need not wait for a connection attempt each.
+            # The batches queued behind this one need not wait for a connection attempt each.
             self._away_until, self._away_because = time.monotonic() + AWAY_SECONDS, str(error)
             raise CannotConnect(str(error)) from error
         self._shard, self._away_because = Shard(connection, self._database.shard), ""

@@ -13,27 +13,27 @@ SELECT seq, id, origin, reference_id, fingerprint, type, metadata, created_at, e
 -- out: their entries
 SELECT e.transaction_id, e.leg, e.wallet_id, e.asset_id, e.direction, e.amount, e.position, e.balance_after,
        e.created_at
-  FROM (
-        SELECT shard, transaction_id, leg, wallet_id, asset_id, direction, amount, position, balance_after, created_at
+  FROM unnest($2::uuid[]) AS wanted (id)
+ CROSS JOIN LATERAL (
+        SELECT transaction_id, leg, wallet_id, asset_id, direction, amount, position, balance_after, created_at
           FROM ledger_entries
-         WHERE transaction_id = ANY($2::uuid[])
+         WHERE shard = $1 AND transaction_id = wanted.id
         OFFSET 0
-       ) AS e
- WHERE e.shard = $1;
+       ) AS e;
 
 -- name: find_steps
 -- in:  $1 shard smallint, $2 transaction ids uuid[]
 -- out: their hold steps
 SELECT s.transaction_id, s.hold_id, s.wallet_id, s.position, s.kind, s.held_change, s.held_after, s.captured,
        s.released, s.expires_at, s.created_at
-  FROM (
-        SELECT shard, transaction_id, hold_id, wallet_id, position, kind, held_change, held_after, captured, released,
+  FROM unnest($2::uuid[]) AS wanted (id)
+ CROSS JOIN LATERAL (
+        SELECT transaction_id, hold_id, wallet_id, position, kind, held_change, held_after, captured, released,
                expires_at, created_at
           FROM hold_steps
-         WHERE transaction_id = ANY($2::uuid[])
+         WHERE shard = $1 AND transaction_id = wanted.id
         OFFSET 0
-       ) AS s
- WHERE s.shard = $1;
+       ) AS s;
 
 -- name: find_lots
 -- in:  $1 shard smallint, $2 transaction ids uuid[]

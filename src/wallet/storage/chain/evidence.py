@@ -1,4 +1,4 @@
-"""What a receipt is made of: a transaction's record, the leaves of its batch, and its link of the audit chain."""
+"""Finds the parts of a receipt: a transaction's record, the leaves of its batch, and its link of the audit chain."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from wallet.storage.chain.seal import link_of
 from wallet.storage.connections.pooled import Store
 from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
+from wallet.storage.rows.secrets import find_secret
 
 _SQL: Final = load_statements("chain/evidence.sql")
-_FIND_SECRET: Final = load_statements("reads/resources.sql")["find_secret"]
 
 
 class Evidence(NamedTuple):
-    """That a transaction is in the chain. salts: of the record's parts. leaf: its place among `size`. chain: height and
-    hash of the last link.
+    """The proof that a transaction is in the chain. salts: those of the record's parts. leaf: its place among `size`
+    leaves. chain: height and hash of the last link.
     """
 
     record: Record
@@ -35,16 +35,15 @@ class Evidence(NamedTuple):
 
 
 class ReceiptStore(Store):
-    """What makes a receipt, and the secret that signs it."""
+    """The parts of receipts, and the secret that signs them."""
 
     async def signing_seed(self) -> bytes:
-        """The secret, of 32 bytes, that the key is made of which signs receipts."""
-        seed: bytes = await self._pool.ask(lambda shard: shard.connection.fetchval(_FIND_SECRET, "receipts"))
-        return seed
+        """The secret of 32 bytes from which the key that signs receipts is made."""
+        return await self._pool.ask(lambda shard: find_secret(shard.connection, "receipts"))
 
     async def evidence(self, transaction_id: TransactionId) -> Evidence | None:
-        """None: there is no such transaction. Raises NotSealed if its batch has no link yet, and InvariantViolated if
-        history does not fit the chain: nothing is to be signed then.
+        """The evidence; None if there is no such transaction. Raises NotSealed if its batch has no link yet, and
+        InvariantViolated if history does not fit the chain: then nothing may be signed.
         """
         return await self._pool.ask(lambda shard: _evidence(shard, transaction_id))
 

@@ -1,6 +1,6 @@
 """The leaves of the audit chain: of a decision when it is written, of rows when they are read again.
 
-Both meet in ledger.audit, where it is said what is hashed and how.
+Both use ledger.audit, which has the formats of the hashed bytes.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from uuid import UUID
 
 import asyncpg
 
-from wallet.errors import BadData, StorageUnavailable
+from wallet.errors import BadData
 from wallet.ledger.audit import (
     Record,
     Salts,
@@ -36,28 +36,26 @@ from wallet.ledger.model import Entry, HoldStep, Lot, LotCategory, LotMove, Post
 from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.rows.details import changes_text
+from wallet.storage.rows.secrets import find_secret
 
 _SQL: Final = load_statements("chain/chain.sql")
 _OF_TRANSACTIONS: Final = ("find_entries", "find_steps", "find_lots", "find_moves")
-_FIND_SECRET: Final = load_statements("reads/resources.sql")["find_secret"]
 UNREADABLE: Final = (
     ArithmeticError, AttributeError, LookupError, TypeError, ValueError, struct.error, asyncpg.DataError,
 )  # fmt: skip
-"""What reading rows raises that somebody has given values that no ledger has."""
+"""The errors that are raised for rows into which somebody has put values that no ledger has."""
 
 _CATEGORY_BY_NAME: Final = {category.value: category for category in LotCategory}
 
 
 async def read_salts(connection: asyncpg.Connection) -> Salts:
-    """What the leaves of this database are salted with. Never changes. Raises StorageUnavailable if it is missing."""
-    secret = await connection.fetchval(_FIND_SECRET, "audit_salt")
-    if secret is None:
-        raise StorageUnavailable("the database is not set up for this release (audit_salt)")
-    return Salts(secret)
+    """The salts of the leaves of this database. They never change. Raises StorageUnavailable if they are missing."""
+    return Salts(await find_secret(connection, "audit_salt"))
 
 
 def leaves_of(decision: Decision, details: Mapping[TransactionId, str], at: datetime, salts: Salts) -> list[bytes]:
-    """The leaves of what is about to be written, in order. details: their texts, of the transactions that have any.
+    """The leaves of transactions and wallet events that are about to be written, in order. details: the texts of those
+    transactions that have any.
 
     Raises BadData for a number of more than 64 bits, which could not be stored either.
     """
@@ -119,7 +117,7 @@ def _event_record(event: WalletEvent, created_at: int) -> Record:
 
 
 async def read_records(shard: Shard, *, first_seq: int, last_seq: int) -> Mapping[int, Sequence[Record]]:
-    """What these batches have written, by seq and in order of leaves, whether there is such a batch or not.
+    """The records that these batches have written, by seq and in order of leaves, also of a seq that no batch has.
 
     Raises what the driver raises, and UNREADABLE.
     """
@@ -127,7 +125,8 @@ async def read_records(shard: Shard, *, first_seq: int, last_seq: int) -> Mappin
     ids = [row["id"] for row in transactions]
     found = [await shard.fetch(_SQL[name], ids) if ids else () for name in _OF_TRANSACTIONS]
     events = await shard.fetch(_SQL["find_events"], first_seq, last_seq)
-    # A batch may have ten thousand transactions, one from before the chain a hundred thousand: others have their turn.
+    # A batch may have ten thousand transactions, and one from before the chain a hundred thousand, so this runs in a
+    # thread.
     return await asyncio.to_thread(_records_of, transactions, found, events)
 
 
@@ -170,7 +169,7 @@ def _parts(row: Any, entries: Iterable[Any], steps: Iterable[Any], lots: Iterabl
         _, leg, wallet_id, asset_id, direction, amount, position, balance, created_at = each
         version = None if balance is None else position
         entry = Entry(row["id"], leg, wallet_id, asset_id, direction, amount, version, balance)
-        # As write_batch numbers them.
+        # The same numbers as write_batch gives.
         parts.append(entry_part(entry, position - (row["seq"] << 20), microseconds(created_at)))
     times = {}
     for *fields, created_at in steps:
@@ -188,7 +187,7 @@ def _parts(row: Any, entries: Iterable[Any], steps: Iterable[Any], lots: Iterabl
 def _lot(row: Any) -> Lot:
     opened_by, id_, asset_id, category, priority, expires_at, opened_at, amount, programme_id = row
     return Lot(
-        # Where it is by now and what is left of it are no part of how it was opened.
+        # The present wallet of a lot, and its remainder, are not hashed.
         id_, opened_by, asset_id, _CATEGORY_BY_NAME[category], priority, expires_at, opened_at, opened_by, amount, 0,
         programme_id=programme_id,
     )  # fmt: skip

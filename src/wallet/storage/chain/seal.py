@@ -1,7 +1,7 @@
-"""The audit chain of stable batches: appending its links, and where it ends.
+"""The audit chain of stable batches: appending links, and reading the last one.
 
-A link is a pure function of history, and history is stable when it is sealed: leaders that seal at the same time, or
-one that wakes up late, can only come to the same links, and the keys let each be written once.
+A link is a pure function of history, and history is stable when it is sealed: leaders that seal at the same time, and
+one that wakes up late, make the same links, and the keys let each be written once.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 
 SEALED_MAX: Final = 2_000
-"""Batches sealed in one round."""
+"""The batches that one round seals."""
 READ_MAX: Final = 1_000
-"""Transactions read in one round, of batches that came without a root; more only if one batch has more."""
+"""The transactions that one round reads for batches without a root; more only if one batch has more."""
 LAG_MAX: Final = 100_000
-"""Batches counted at most, of those that have no link."""
+"""The most batches without a link that are counted."""
 
 _SQL: Final = load_statements("chain/chain.sql")
 
@@ -40,7 +40,7 @@ class Lag:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """Where a shard's chain ends. Kept elsewhere, it proves that history up to here is what it was."""
+    """The end of a shard's chain. Kept elsewhere, it proves that nobody has changed history up to here."""
 
     shard: int
     height: int
@@ -83,14 +83,14 @@ async def measure_lag(shard: Shard) -> Lag:
 
 
 async def find_checkpoints(connection: asyncpg.Connection) -> Sequence[Checkpoint]:
-    """The ends of all shards' chains; of one that has not begun there is none."""
+    """The last links of all shards' chains. A chain that has not begun has none."""
     with driver_errors():
         rows = await connection.fetch(_SQL["find_checkpoints"])
     return [Checkpoint(**{**row, "hash": row["hash"].hex()}) for row in rows]
 
 
 def link_of(batch: Any, shard: int, height: int, root: bytes) -> Link:
-    """The link of a batch's row. `root`: the row's own, or what its rows come to where that is null."""
+    """The link of a batch's row. `root`: that of the row, or, if that is null, the root of the batch's rows."""
     return Link(
         shard,
         height,
@@ -104,7 +104,7 @@ def link_of(batch: Any, shard: int, height: int, root: bytes) -> Link:
 
 
 def _sealed_now(batches: Sequence[Any]) -> Sequence[Any]:
-    """As many of the first batches as do not need too many rows to be read."""
+    """The first batches, as many as can be sealed without reading too many rows."""
     read = 0
     for count, batch in enumerate(batches):
         read += 0 if batch["root"] is not None else batch["transactions"]
@@ -122,7 +122,7 @@ async def _roots(shard: Shard, batches: Sequence[Any], salts: Salts) -> Sequence
             continue
         first, last = run[0]["seq"], run[-1]["seq"]
         records = await read_records(shard, first_seq=first, last_seq=last)
-        # Beside the event loop, which the process has for requests: a ledger from before the chain takes its time.
+        # This runs beside the event loop, which serves requests: a ledger from before the chain takes long.
         roots += await asyncio.to_thread(_roots_of, [records.get(batch["seq"], ()) for batch in run], salts)
     return roots
 

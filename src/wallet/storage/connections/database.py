@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,6 +35,9 @@ _BAD_DATA_CLASSES: Final = ("22", "54")
 _LAWS_CLASS: Final = "WL"
 
 _LOCK_TIMEOUT: Final = "55P03"
+_TAKEN: Final = "23505"
+# A table that is distributed consists of parts, and the constraints of a part have its number behind their names.
+_OF_A_PART: Final = re.compile(r"_\d+$")
 
 
 # By primary key, the sequence that numbers its rows: a duplicate means that the sequence is behind.
@@ -62,6 +66,9 @@ class NotPrimary(StorageUnavailable):
 # Planning a write again costs more than executing it, so plans are kept. A plan made while the tables were empty would
 # scan them. With index look-ups as the only choice, a kept plan is right at any size.
 _KEYED_PLANS: Final = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+# Likewise: a bitmap scan may combine two indexes, and then reads all that one of them has of a shard. A statement sets
+# it, because a pooler is told by name which settings of a start packet it may ignore, and refuses any other.
+_KEYED_PLANS_LATER: Final = {"enable_bitmapscan": "off"}
 # Statements with optional filters need plans for the values at hand.
 _FRESH_PLANS: Final = {"plan_cache_mode": "force_custom_plan"}
 
@@ -117,6 +124,7 @@ class Database:
             "client_min_messages": "warning",
         }
         session |= _KEYED_PLANS | {"plan_cache_mode": limits.plan_cache_mode} if finds_by_key else _FRESH_PLANS
+        set_later = _KEYED_PLANS_LATER if finds_by_key else {}
         if limits.database_role and not as_login:
             # Set at the session's start, so that a RESET does not bring the login's own rights back.
             session["role"] = limits.database_role
@@ -134,7 +142,7 @@ class Database:
             connection = await connect()
             try:
                 is_standby = await configure(
-                    connection, session, dsn=self.dsn, connect_another=connect if as_login else None
+                    connection, session | set_later, dsn=self.dsn, connect_another=connect if as_login else None
                 )
                 if is_standby:
                     raise NotPrimary("the database is a standby, which takes no writes")
@@ -184,14 +192,14 @@ def driver_errors() -> Iterator[None]:
 
 
 def translated(error: asyncpg.PostgresError) -> Exception:
-    """Our error for an error report of the server, by SQLSTATE and constraint name."""
-    state = error.sqlstate or ""
-    if state in _CONFLICTS or (state == "23505" and error.constraint_name == _REFERENCE_CONSTRAINT):
+    """Our error for the server's: by its SQLSTATE, and by the constraint where that says too little."""
+    state, constraint = error.sqlstate or "", _OF_A_PART.sub("", error.constraint_name or "")
+    if state in _CONFLICTS or (state == _TAKEN and constraint == _REFERENCE_CONSTRAINT):
         return StaleContext(f"another writer was there first ({state})")
-    if state == "23505" and (sequence := _NUMBERED.get(error.constraint_name or "")):
+    if state == _TAKEN and (sequence := _NUMBERED.get(constraint)):
         return SequenceBehind(sequence)
-    if state.startswith(_LAWS_CLASS) or (state.startswith("23") and error.constraint_name):
-        return InvariantViolated(f"the database refused what the ledger had decided ({error.constraint_name or state})")
+    if state.startswith(_LAWS_CLASS) or (state.startswith("23") and constraint):
+        return InvariantViolated(f"the database refused what the ledger had decided ({constraint or state})")
     if state.startswith((*_BAD_DATA_CLASSES, "23")):
         return BadData(f"the database refused a value ({state})")
     if state == _LOCK_TIMEOUT:

@@ -17,10 +17,11 @@ _SQL: Final = load_statements("reads/balances.sql")
 
 
 class Balance(NamedTuple):
-    """A wallet's numbers. All that was committed before `as_of` is in them. `version` is None on unlocked wallets.
+    """A wallet's numbers, which include everything that was committed before `as_of`. `version` is None on unlocked
+    wallets.
 
-    is_due: by `as_of` something had fallen due here that was not posted yet.
-    A tuple, because it is made more often than anything else that is read (docs/adr/0004).
+    is_due: at `as_of` the wallet has a due step that is not posted yet.
+    It is a tuple, because no other read makes so many objects (docs/adr/0004).
     """
 
     wallet_id: WalletId
@@ -38,7 +39,7 @@ class Balance(NamedTuple):
 class BalanceConnection:
     """Balances of many wallets by one query, on a connection of its own, which is replaced when it breaks.
 
-    For one caller at a time: service.balances.
+    It serves one caller at a time: service.reads.balances.
     """
 
     def __init__(self, database: Database) -> None:
@@ -48,7 +49,7 @@ class BalanceConnection:
         self._shard: Shard | None = None
 
     async def balances(self, wallet_ids: Sequence[WalletId]) -> dict[WalletId, Balance]:
-        """Those that exist. Raises StorageUnavailable."""
+        """The balances of those wallets that exist. Raises StorageUnavailable."""
         with driver_errors():
             async with asyncio.timeout(self._seconds_max):
                 return await self._query_or_again(wallet_ids)
@@ -63,7 +64,7 @@ class BalanceConnection:
         except (asyncpg.PostgresError, *LOST) as error:
             if not is_lost(error):
                 raise
-        # It had died while it was idle; a new one tells whether the database is there.
+        # The connection had died while it was idle; a new one shows whether the database answers.
         return await self._query(wallet_ids)
 
     async def _query(self, wallet_ids: Sequence[WalletId]) -> dict[WalletId, Balance]:
@@ -74,7 +75,7 @@ class BalanceConnection:
         try:
             rows = await shard.fetch(_SQL["find_balances"], wallet_ids)
         except BaseException:
-            # Nobody knows how long this session would take to be usable again.
+            # It is unknown how long this session would take to be usable again.
             self._shard = None
             shard.connection.terminate()
             raise

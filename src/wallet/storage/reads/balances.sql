@@ -14,7 +14,7 @@ SELECT w.id, a.code, a.scale, w.balance, w.held, w.overdraft_limit,
            SELECT coalesce(latest.balance, 0) + coalesce((
                       SELECT sum(d.amount)
                         FROM system_deltas AS d
-                       WHERE d.shard = w.shard
+                       WHERE d.shard = $1
                          AND d.wallet_id = w.id
                          AND d.seq > coalesce(latest.upto_seq, 0)
                   ), 0)
@@ -22,7 +22,7 @@ SELECT w.id, a.code, a.scale, w.balance, w.held, w.overdraft_limit,
              LEFT JOIN LATERAL (
                    SELECT snapshot.upto_seq, snapshot.balance
                      FROM system_snapshots AS snapshot
-                    WHERE snapshot.shard = w.shard AND snapshot.wallet_id = w.id
+                    WHERE snapshot.shard = $1 AND snapshot.wallet_id = w.id
                     ORDER BY snapshot.upto_seq DESC
                     LIMIT 1
                   ) AS latest ON true

@@ -1,4 +1,4 @@
-"""Entries by the page, and where an instant is among the positions of wallets."""
+"""Entries by the page, and the places of an instant among the positions of wallets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,14 +37,14 @@ class EntryReads(Store):
     """Reads entries."""
 
     async def entries(self, *, before: LegPlace | None, limit: int, skip: int) -> Sequence[LedgerEntry]:
-        """Of all wallets."""
+        """The entries of all wallets."""
         rows = await self._pool.fetch(_SQL["list_entries"], *(before or (None,) * 2), limit, skip)
         return [_entry(row) for row in rows]
 
     async def entries_of_wallets(
         self, own: Sequence[WalletId], *, before: LinePlace | None, limit: int, skip: int
     ) -> Sequence[LedgerEntry]:
-        """Of these wallets, all of them locked."""
+        """The entries of these wallets, which must be locked ones."""
 
         async def read(shard: Shard) -> Sequence[LedgerEntry]:
             _, ends = await find_reach(shard, own, until=None if before is None else before[0])
@@ -54,7 +54,7 @@ class EntryReads(Store):
         return await self._pool.ask(read)
 
     async def entries_of_wallet(self, wallet_id: WalletId, *, before: int | None, limit: int) -> Sequence[LedgerEntry]:
-        """Newest first. `before`: the last position seen."""
+        """The entries of a wallet, newest first. `before`: the last position seen."""
         return [_entry(row) for row in await self._pool.fetch(_SQL["list_entries_of_wallet"], wallet_id, before, limit)]
 
 
@@ -65,7 +65,9 @@ async def find_reach(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> tuple[list[int], list[int]]:
-    """Per wallet, the position from which on all lines since then are, and the one before which all up to then are."""
+    """For each wallet, the first position of the lines since `since`, and the position after the lines up to
+    `until`.
+    """
     firsts = dict.fromkeys(wallets, 0)
     ends = dict.fromkeys(wallets, _POSITION_MAX)
     if (earlier := just_before(since)) is not None:

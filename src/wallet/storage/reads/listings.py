@@ -14,14 +14,13 @@ from wallet.storage.reads.walks import TransactionFilter, Walk
 from wallet.storage.rows.posted import load_posted
 
 _SQL: Final = load_statements("reads/listings.sql")
-_LOAD_ENTRIES: Final = load_statements("batch/commit.sql")["load_entries"]
 
 REFUNDS_SHOWN_MAX: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decline:
-    """A refusal, as it was answered. `id` gives the order and is nobody's business otherwise."""
+    """A refusal, as it was answered. `id` gives the order, and has no meaning for clients."""
 
     id: int
     created_at: datetime
@@ -59,13 +58,13 @@ class Refunded(NamedTuple):
 
 
 class ListingReads(Store):
-    """Reads what happened."""
+    """Reads transactions, refunds and declines."""
 
     async def transaction(self, transaction_id: TransactionId) -> Posted | None:
         async def read(shard: Shard) -> Posted | None:
             rows = await shard.fetch(_SQL["find_transaction"], transaction_id)
             # A posted transaction never changes, so a second statement may read the rest.
-            found = await load_posted(shard, _LOAD_ENTRIES, rows) if rows else ()
+            found = await load_posted(shard, rows) if rows else ()
             return found[0] if found else None
 
         return await self._pool.ask(read)
@@ -87,7 +86,7 @@ class ListingReads(Store):
 
         async def read(shard: Shard) -> Walked:
             rows, end = await Walk(shard, wanted, own, lines_max).page(before, limit, skip)
-            return Walked(await load_posted(shard, _LOAD_ENTRIES, rows) if rows else (), end)
+            return Walked(await load_posted(shard, rows) if rows else (), end)
 
         return await self._pool.ask(read)
 
@@ -99,7 +98,7 @@ class ListingReads(Store):
         return frozenset(row["id"] for row in rows)
 
     async def refunds_of(self, transaction_id: TransactionId) -> Refunded:
-        """Of the refunds, the newest REFUNDS_SHOWN_MAX."""
+        """The refunds of a transaction; the newest REFUNDS_SHOWN_MAX of them one by one."""
         rows = await self._pool.fetch(_SQL["list_refunds"], transaction_id, REFUNDS_SHOWN_MAX)
         if not rows:
             return Refunded()
@@ -109,7 +108,7 @@ class ListingReads(Store):
     async def declines(
         self, reference_id: str, *, before: int | None, limit: int, origin: str | None = None
     ) -> Sequence[Decline]:
-        """Newest first; of all origins, or of one. `before`: the last id seen."""
+        """The declines of a reference, newest first, of all origins or of one. `before`: the last id seen."""
         rows = await self._pool.fetch(_SQL["list_declines"], reference_id, before, limit, origin)
         return [_decline(row) for row in rows]
 

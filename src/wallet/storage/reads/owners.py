@@ -1,4 +1,4 @@
-"""Owners of wallets, and wallets of holds: by these a bound caller's own wallets are told from all others."""
+"""Reads owners of wallets and wallets of holds, which tell a bound caller's own wallets from all others."""
 
 from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
@@ -19,19 +19,19 @@ class Owner(NamedTuple):
 
 
 class OwnerStore(Store):
-    """Owners of wallets, wallets of holds."""
+    """Reads owners of wallets, and wallets of holds."""
 
     async def owners(self, wallet_ids: Collection[WalletId]) -> dict[WalletId, Owner]:
-        """Of those that exist."""
+        """The owners of those wallets that exist."""
         rows = await self._pool.fetch(_SQL["find_owners"], list(wallet_ids))
         return {row["id"]: Owner(WalletKind(row["kind"]), row["user_id"]) for row in rows}
 
     async def homes(self, hold_ids: Collection[HoldId]) -> dict[HoldId, WalletId]:
-        """The wallets that these holds are on now, of those that exist."""
+        """The present wallets of those of these holds that exist."""
         return {row["id"]: row["wallet_id"] for row in await self._pool.fetch(_SQL["find_homes"], list(hold_ids))}
 
     async def wallets_owned(self, user_id: UUID) -> Sequence[WalletId]:
-        """By ascending id."""
+        """The wallets of a user, by ascending id."""
         return [row["id"] for row in await self._pool.fetch(_SQL["list_wallets_owned"], user_id)]
 
     async def references_used(self, origin: str, reference_ids: Collection[str]) -> frozenset[str]:

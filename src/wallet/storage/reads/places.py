@@ -1,6 +1,6 @@
-"""Places in the orders of lists: a page ends at one, and the next page goes on after it.
+"""Places in the orders of lists. A page ends at a place, and the next page begins after it.
 
-Of each kind, the fields are the columns that its lists are ordered by, under the names that statements give them.
+The fields of each kind are the columns that its lists are ordered by, with the names that statements give them.
 """
 
 from datetime import datetime

@@ -1,5 +1,5 @@
-"""Users, wallets and assets, and all that edges may ask of a shard: small values, read on connections that are not the
-writers'.
+"""Users, wallets and assets, and all other reads of edges in one class: small values, read on connections that are not
+the writers'.
 
 Lists are keyset-paged: a method takes the key of the last row seen and answers up to `limit` rows after it.
 service/reads/pages makes pages for clients of them, and refuses those that a client may not ask for.
@@ -11,20 +11,20 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from wallet.errors import ensure
 from wallet.ledger.model import AssetId, WalletId, WalletKind
 from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.reads.entries import EntryReads
 from wallet.storage.reads.holdings import HoldingReads
 from wallet.storage.reads.listings import ListingReads
+from wallet.storage.rows.secrets import find_secret
 
 _SQL: Final = load_statements("reads/resources.sql")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """Somebody who may own wallets. `metadata`: canonical JSON text."""
+    """A user, who may own wallets. `metadata`: canonical JSON text."""
 
     id: UUID
     name: str
@@ -36,8 +36,8 @@ class User:
 class Wallet:
     """A wallet and its rules, without its balance. `version` is None on unlocked wallets.
 
-    metadata: canonical JSON text. limit_*: what may be spent per rolling 24 hours and per calendar month (UTC).
-    is_due: something may be due here that is not posted yet.
+    metadata: canonical JSON text. limit_*: the amounts that may be spent per rolling 24 hours and per calendar month
+    (UTC). is_due: the wallet may have a due step that is not posted yet.
     """
 
     id: WalletId
@@ -62,9 +62,9 @@ class Wallet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssetSummary:
-    """An asset, its policy, and where its units are at one instant: issued = revenue + breakage + circulating.
+    """An asset, its policy, and its totals at one instant: issued = revenue + breakage + circulating.
 
-    None of these where whoever asks is not to know them.
+    The totals are None if the caller may not know them.
     """
 
     id: AssetId
@@ -102,7 +102,7 @@ class WalletFilter:
 
 
 class ReadStore(ListingReads, EntryReads, HoldingReads):
-    """All of these reads in one: what edges ask for by id, and by the page."""
+    """All reads of edges by id and by the page, in one class."""
 
     async def user(self, user_id: UUID) -> User | None:
         return await self._pool.ask(lambda shard: find_user(shard, user_id))
@@ -140,8 +140,12 @@ class ReadStore(ListingReads, EntryReads, HoldingReads):
 
     async def wallets_of_user(self, user_id: UUID, *, after: WalletId | None, limit: int) -> Sequence[Wallet]:
         """By ascending id."""
-        rows = await self._pool.fetch(_SQL["list_wallets_of_user"], user_id, after, limit)
-        return [_wallet(row) for row in rows]
+
+        async def read(shard: Shard) -> Sequence[Wallet]:
+            ids = await shard.fetch(_SQL["list_wallet_ids_of_user"], user_id, after, limit)
+            return (await find_wallets(shard, [row["id"] for row in ids]))[::-1]
+
+        return await self._pool.ask(read)
 
     async def asset(self, asset_id: AssetId) -> AssetSummary | None:
         return await self._pool.ask(lambda shard: find_asset(shard, asset_id))
@@ -152,10 +156,7 @@ class ReadStore(ListingReads, EntryReads, HoldingReads):
 
     async def cursor_key(self) -> bytes:
         """The key that all processes sign cursors with."""
-        rows = await self._pool.ask(lambda shard: shard.connection.fetch(_SQL["find_secret"], "cursors"))
-        ensure(len(rows) == 1, "the database has no secret for cursors")
-        key: bytes = rows[0]["secret"]
-        return key
+        return await self._pool.ask(lambda shard: find_secret(shard.connection, "cursors"))
 
 
 async def find_user(shard: Shard, user_id: UUID) -> User | None:
@@ -164,8 +165,8 @@ async def find_user(shard: Shard, user_id: UUID) -> User | None:
 
 
 async def find_wallet(shard: Shard, wallet_id: WalletId) -> Wallet | None:
-    row = await shard.fetchrow(_SQL["find_wallet"], wallet_id)
-    return None if row is None else _wallet(row)
+    found = await find_wallets(shard, [wallet_id])
+    return found[0] if found else None
 
 
 async def find_wallets(shard: Shard, ids: Sequence[WalletId]) -> Sequence[Wallet]:
@@ -179,7 +180,7 @@ async def find_asset(shard: Shard, asset_id: AssetId) -> AssetSummary | None:
 
 
 def _wallets_along(wanted: WalletFilter, own: Sequence[WalletId] | None) -> tuple[str, tuple[object, ...]]:
-    """The statement that lists the ids (the rest of its name), and the values that it goes along."""
+    """The statement that lists the ids (the rest of its name), and its values."""
     if own is not None:
         return "_among", (own, wanted.user_id, wanted.label, *(wanted.member or (None, None)))
     if wanted.member is not None:
@@ -197,9 +198,9 @@ def _wallet(row: Any) -> Wallet:
 
 def _asset(row: Any) -> AssetSummary:
     columns = dict(row)
-    # Integers at once: Decimals round what they add up.
+    # These become integers first, because sums of Decimals are rounded.
     issued, revenue, breakage = -int(columns.pop("treasury")), int(row["revenue"]), int(row["breakage"])
-    # All wallets of an asset add up to zero, so nobody has to add up the users'.
+    # The balances of all wallets of an asset add up to zero, so those of users need not be added up.
     circulating = issued - revenue - breakage
     return AssetSummary(
         **{**columns, "issued": issued, "revenue": revenue, "breakage": breakage, "circulating": circulating}

@@ -47,35 +47,9 @@ SELECT u.id, u.name, u.metadata, u.created_at
  ORDER BY m.owner_id DESC
  LIMIT $5;
 
--- name: find_wallet
--- in:  $1 shard smallint, $2 id uuid
--- out: the wallet, or no row. Version null: it is never locked
-SELECT w.id, w.kind, w.asset_id, a.code AS asset_code, w.user_id, w.label, w.metadata, w.overdraft_limit,
-       w.max_balance, w.freeze_outgoing, w.freeze_incoming, w.limit_day, w.limit_month, w.merged_into,
-       CASE WHEN w.locked THEN w.version END AS version, w.created_at, w.closed_at,
-       coalesce(w.next_due_at <= ledger_now(), false) AS is_due
-  FROM wallets AS w
-  JOIN assets AS a ON a.id = w.asset_id
- WHERE w.shard = $1 AND w.id = $2;
-
--- name: list_wallets_of_user
--- in:  $1 shard smallint, $2 user uuid, $3 last id seen uuid or null, $4 rows at most
--- out: the user's wallets, ascending id
-SELECT w.id, w.kind, w.asset_id, a.code AS asset_code, w.user_id, w.label, w.metadata, w.overdraft_limit,
-       w.max_balance, w.freeze_outgoing, w.freeze_incoming, w.limit_day, w.limit_month, w.merged_into,
-       CASE WHEN w.locked THEN w.version END AS version, w.created_at, w.closed_at,
-       coalesce(w.next_due_at <= ledger_now(), false) AS is_due
-  FROM wallets AS w
-  JOIN assets AS a ON a.id = w.asset_id
- WHERE w.shard = $1
-   AND w.user_id = $2
-   AND ($3::uuid IS NULL OR w.id > $3::uuid)
- ORDER BY w.id
- LIMIT $4;
-
 -- name: find_wallets
 -- in:  $1 shard smallint, $2 ids uuid[]
--- out: those that exist, descending id
+-- out: those that exist, descending id. Version null: it is never locked
 SELECT w.id, w.kind, w.asset_id, a.code AS asset_code, w.user_id, w.label, w.metadata, w.overdraft_limit,
        w.max_balance, w.freeze_outgoing, w.freeze_incoming, w.limit_day, w.limit_month, w.merged_into,
        CASE WHEN w.locked THEN w.version END AS version, w.created_at, w.closed_at,
@@ -104,6 +78,17 @@ SELECT id
    AND user_id = $2
    AND ($3::uuid IS NULL OR id < $3::uuid)
  ORDER BY id DESC
+ LIMIT $4;
+
+-- name: list_wallet_ids_of_user
+-- in:  $1 shard smallint, $2 user uuid, $3 last id seen uuid or null, $4 rows at most
+-- out: ids of the user's wallets, ascending
+SELECT id
+  FROM wallets
+ WHERE shard = $1
+   AND user_id = $2
+   AND ($3::uuid IS NULL OR id > $3::uuid)
+ ORDER BY id
  LIMIT $4;
 
 -- name: list_wallet_ids_by_label
@@ -166,7 +151,7 @@ SELECT a.id, a.code, a.scale, a.max_supply, a.draw_order, a.on_refund_to_expired
                        w.balance + coalesce(latest.balance, 0) + coalesce((
                            SELECT sum(d.amount)
                              FROM system_deltas AS d
-                            WHERE d.shard = w.shard
+                            WHERE d.shard = $1
                               AND d.wallet_id = w.id
                               AND d.seq > coalesce(latest.upto_seq, 0)
                        ), 0) AS balance
@@ -174,7 +159,7 @@ SELECT a.id, a.code, a.scale, a.max_supply, a.draw_order, a.on_refund_to_expired
                   LEFT JOIN LATERAL (
                         SELECT snapshot.upto_seq, snapshot.balance
                           FROM system_snapshots AS snapshot
-                         WHERE snapshot.shard = w.shard AND snapshot.wallet_id = w.id
+                         WHERE snapshot.shard = $1 AND snapshot.wallet_id = w.id
                          ORDER BY snapshot.upto_seq DESC
                          LIMIT 1
                        ) AS latest ON true
@@ -186,10 +171,3 @@ SELECT a.id, a.code, a.scale, a.max_supply, a.draw_order, a.on_refund_to_expired
    AND ($3::integer IS NULL OR a.id > $3::integer)
  ORDER BY a.id
  LIMIT $4;
-
--- name: find_secret
--- in:  $1 name text
--- out: the secret that all processes share, or no row
-SELECT secret
-  FROM service_secrets
- WHERE name = $1;

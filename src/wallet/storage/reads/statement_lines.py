@@ -1,7 +1,7 @@
-"""Statements: what a wallet had before a time, every entry in it, and what it had then.
+"""Statements: the balance of a wallet before a period, every entry in the period, and the balance afterwards.
 
-The whole is read once, with the first lines: later pages only go on, up to where the first snapshot ended, so that what
-is posted meanwhile cannot move them.
+The place of the whole period is read once, with the first lines. Later pages only continue, up to the end of the first
+snapshot, so that later postings cannot move them.
 """
 
 import heapq
@@ -29,11 +29,11 @@ SUMMED_MAX: Final = 100_000
 """Statements of more lines have no sums of credits and debits."""
 
 _AFTER_ALL: Final = 2**63 - 1
-"""After every position of one instant."""
+"""A position after all positions of one instant."""
 
 
 class Period(NamedTuple):
-    """From `since` (None: the beginning) to before `until`, on an axis."""
+    """A period from `since` (None: the beginning) to before `until`, on an axis."""
 
     since: datetime | None
     until: datetime
@@ -43,7 +43,7 @@ class Period(NamedTuple):
 class PositionBounds(NamedTuple):
     """The place of a period's lines among the wallet's positions, as the first snapshot had them.
 
-    posted_upto: no entry posted in the period is after it. known_upto: the last position that there was.
+    posted_upto: no entry posted in the period is after it. known_upto: the last position in the snapshot.
     """
 
     posted_upto: int
@@ -67,7 +67,7 @@ class LastLine(NamedTuple):
 class Summary:
     """A statement without its lines. `credits` and `debits` are None beyond SUMMED_MAX lines.
 
-    is_final: nothing that is posted from now on can be in it.
+    is_final: no later posting can be in it.
     """
 
     wallet_id: WalletId
@@ -82,7 +82,7 @@ class Summary:
 
 
 class Opened(NamedTuple):
-    """A statement, where its lines are, and where to begin."""
+    """A statement, the place of its lines, and the place to begin at."""
 
     summary: Summary
     bounds: PositionBounds
@@ -93,7 +93,7 @@ class Opened(NamedTuple):
 class StatementLine:
     """An entry. `balance_after` is on the axis of the statement, and None on unlocked wallets.
 
-    counterparty_wallet_id: whose the other entry of the transaction is, if there is only one.
+    counterparty_wallet_id: the wallet of the transaction's other entry, if there is exactly one.
     """
 
     transaction_id: TransactionId
@@ -128,7 +128,7 @@ class StatementStore(Store):
     async def lines(
         self, wallet_id: WalletId, period: Period, bounds: PositionBounds, last_line: LastLine, *, limit: int
     ) -> Sequence[StatementLine]:
-        """Those after `last_line`: by position on the posted axis, by time of effect and position on the other."""
+        """The lines after `last_line`: by position on the posted axis, by effective time and position on the other."""
 
         async def read(shard: Shard) -> Sequence[StatementLine]:
             posted = await shard.fetch(_SQL["list_lines"], *self._posted(wallet_id, period, bounds, last_line), limit)
@@ -200,7 +200,7 @@ def last_line_after(last_line: LastLine, line: StatementLine, axis: Axis) -> Las
 
 
 def _merged(posted: Sequence[Any], backdated: Sequence[Any], balance: int | None) -> list[StatementLine]:
-    # Heads are compared, so that each list is taken from in its own order, whatever that is on an unlocked wallet.
+    # Only the heads of both lists are compared, so that each list keeps its own order, also on an unlocked wallet.
     lines = []
     for row in heapq.merge(posted, backdated, key=lambda row: (row["effective_at"], row["position"])):
         if balance is not None:

@@ -16,13 +16,13 @@ SELECT e.transaction_id, t.reference_id, t.type, e.direction, e.amount, e.balanc
   FROM ledger_entries AS e
  CROSS JOIN LATERAL (
        SELECT reference_id, type, effective_at FROM transactions
-        WHERE shard = e.shard AND id = e.transaction_id
+        WHERE shard = $1 AND id = e.transaction_id
        OFFSET 0
      ) AS t
  CROSS JOIN LATERAL (
        SELECT CASE WHEN count(*) = 1 THEN (array_agg(o.wallet_id))[1] END AS wallet_id
          FROM ledger_entries AS o
-        WHERE o.transaction_id = e.transaction_id AND o.shard = e.shard AND o.wallet_id <> e.wallet_id
+        WHERE o.shard = $1 AND o.transaction_id = e.transaction_id AND o.wallet_id <> e.wallet_id
      ) AS other
  WHERE e.shard = $1
    AND e.wallet_id = $2
@@ -43,12 +43,12 @@ SELECT e.transaction_id, t.reference_id, t.type, e.direction, e.amount, e.balanc
   FROM backdated_entries AS b
   JOIN ledger_entries AS e ON e.shard = b.shard AND e.wallet_id = b.wallet_id AND e.position = b.position
  CROSS JOIN LATERAL (
-       SELECT reference_id, type FROM transactions WHERE shard = e.shard AND id = e.transaction_id OFFSET 0
+       SELECT reference_id, type FROM transactions WHERE shard = $1 AND id = e.transaction_id OFFSET 0
      ) AS t
  CROSS JOIN LATERAL (
        SELECT CASE WHEN count(*) = 1 THEN (array_agg(o.wallet_id))[1] END AS wallet_id
          FROM ledger_entries AS o
-        WHERE o.transaction_id = e.transaction_id AND o.shard = e.shard AND o.wallet_id <> e.wallet_id
+        WHERE o.shard = $1 AND o.transaction_id = e.transaction_id AND o.wallet_id <> e.wallet_id
      ) AS other
  WHERE b.shard = $1
    AND b.wallet_id = $2

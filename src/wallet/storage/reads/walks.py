@@ -1,4 +1,4 @@
-"""Walks through lists of transactions: along an index that has their order, so many lines at a time."""
+"""Walks through lists of transactions: along an index that has their order, a bounded number of lines at a time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from wallet.storage.rows.ids import first_id_at
 _SQL: Final = load_statements("reads/walks.sql")
 
 LINES_MAX: Final = 200_000
-"""Lines that one question looks at along an index of transactions, at most: about a tenth of a second."""
+"""The most lines that one query looks at along an index of transactions: about a tenth of a second of work."""
 
 LOOK_UPS_MAX: Final = 20_000
-"""The same along another table's index, where the transaction of each line is looked up by its key."""
+"""The same along the index of another table, for which the transaction of each line is looked up by its key."""
 
 TYPES_MOST_HAVE: Final = frozenset({"topup", "bonus", "spend", "transfer"})
 """Types that no index has, which a movement would have to maintain: they are found along the primary key."""
@@ -28,7 +28,9 @@ CLOCKS_APART_MAX: Final = timedelta(minutes=5)
 """How far an application's clock, which makes ids, may be from the database's before a time range misses rows."""
 
 WITH_REFERENCE_MAX: Final = 200
-"""Transactions with one reference, in all origins, that are looked at one by one rather than walked to."""
+"""The transactions with one reference, in all origins, that are looked at one by one. If there are more, the list is
+walked.
+"""
 
 _ID_MIN: Final = UUID(int=0)
 _ID_MAX: Final = UUID(int=2**128 - 1)
@@ -50,10 +52,9 @@ class TransactionFilter:
 class Track(NamedTuple):
     """The lines that a walk goes along.
 
-    place: the kind of their places. skips: every line is a transaction that is wanted, so PostgreSQL can skip rows.
-    A walk looks at lines_per_row lines for each row of the page first, which are enough most often, and then at up to
-    lines_max. For few lines the planner goes along the index whatever the statistics say; for many lines it may find a
-    better way.
+    place: the kind of their places. skips: every line is a wanted transaction, so PostgreSQL can skip rows. A walk
+    first looks at lines_per_row lines for each row of the page, which is mostly enough, and then at up to lines_max.
+    For few lines the planner uses the index whatever the statistics say; for many lines it may find a better plan.
     """
 
     walk: str
@@ -108,7 +109,7 @@ class Walk:
         self._wanted = wanted
         self._own = own
         self._track = track_of(wanted, own)
-        # Of some wallets, so many lines are read of each.
+        # For several wallets, this number of lines is read of each.
         self._lines_max = max(1, (lines_max or self._track.lines_max) // max(1, len(own or ())))
 
     async def page(self, before: Place | None, limit: int, skip: int) -> tuple[Sequence[Any], Place | None]:
@@ -132,7 +133,9 @@ class Walk:
     async def _portion(
         self, before: Place | None, lines: int, rows_max: int, skip: int
     ) -> tuple[Sequence[Any], Place | None]:
-        """The rows among so many lines, and, if they are too few, the place of the last line; None: nothing follows."""
+        """The rows among that many lines; if they are too few, also the place of the last line. None: nothing
+        follows.
+        """
         wanted, prefix = self._wanted, self._wanted.reference_prefix
         rows = await self._shard.fetch(
             self._track.walk,
@@ -168,7 +171,7 @@ class Walk:
         return lowest, begin, wanted.wallet_id if self._track is _WALLET else skip
 
     async def _bounds(self) -> tuple[Any, Any]:
-        """The id or position from which on, and the one before which, all is that was created in the time wanted."""
+        """The bounds, as ids or positions, of everything that was created in the wanted time."""
         since, until = self._wanted.since, self._wanted.until
         since = None if since is None else _moved(since, -CLOCKS_APART_MAX)
         until = None if until is None else _moved(until, CLOCKS_APART_MAX)
@@ -176,13 +179,13 @@ class Walk:
             (first,), (end,) = await find_reach(self._shard, [self._wanted.wallet_id], since=since, until=until)
             return first, end
         if since is not None:
-            # Ids are made by clocks that no sandbox advances; only those of what fell due are by the ledger's.
+            # Ids are made by clocks that no sandbox advances; only the ids of due steps follow the ledger's clock.
             since = _moved(since, -await self._shard.connection.fetchval(_SQL["find_clock_offset"]))
         return _ID_MIN if since is None else first_id_at(since), _ID_MAX if until is None else first_id_at(until)
 
     async def _with_reference(self) -> Sequence[Any] | None:
-        """Of some wallets, all with the reference that is wanted, newest first. None: there is something else to go
-        along, or too many others have the reference, so that a walk is shorter.
+        """All transactions of some wallets with the wanted reference, newest first. None: the list has another filter,
+        or too many transactions have the reference, so that a walk is shorter.
         """
         reference_id, own = self._wanted.reference_id, self._own
         if reference_id is None or own is None:
@@ -199,7 +202,7 @@ class Walk:
 
 
 def beyond(prefix: str) -> str | None:
-    """The least text that is beyond all that begin with `prefix`, in order of code points; None: there is none."""
+    """The least text after all texts that begin with `prefix`, in order of code points; None: there is none."""
     kept = prefix.rstrip("\U0010ffff")
     if not kept:
         return None

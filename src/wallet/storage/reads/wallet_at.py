@@ -1,4 +1,4 @@
-"""Wallets at any instant: their balances on both axes, and whether what was read of an instant can still change.
+"""Wallets at any instant: their balances on both axes, and whether a balance at an instant can still change.
 
 Lines of statements are in storage.reads.statement_lines.
 """
@@ -32,8 +32,8 @@ class Axis(Enum):
 class BalanceAt:
     """A wallet's numbers at an instant. `held`, `available` and `version` are None on the effective axis.
 
-    is_final: nothing that is posted from now on can change them. Never so on the effective axis. now: the ledger's
-    clock when it was read; what is asked about a later instant is no answer.
+    is_final: no later posting can change them. It is never true on the effective axis. now: the ledger's clock when it
+    was read; numbers at a later instant are no answer.
     """
 
     wallet_id: WalletId
@@ -50,7 +50,7 @@ class BalanceAt:
 
 
 class Subject(NamedTuple):
-    """The wallet that is looked at, as it is in the snapshot. `seq_max` is None on locked wallets."""
+    """The wallet as it is in the snapshot. `seq_max` is None on locked wallets."""
 
     id: WalletId
     asset_code: str
@@ -66,12 +66,14 @@ class Subject(NamedTuple):
 
     @property
     def position_max(self) -> int:
-        """No entry of this wallet in the snapshot stands after it."""
+        """The last position of this wallet in the snapshot."""
         return self.version if self.seq_max is None else ((self.seq_max + 1) << SEQ_BITS) - 1
 
 
 class View(NamedTuple):
-    """A wallet in a snapshot. `is_final`: all that can ever be at or before the instant asked for is in it."""
+    """A wallet in a snapshot. `is_final`: the snapshot has everything that can ever be at or before the given
+    instant.
+    """
 
     subject: Subject
     is_final: bool
@@ -80,7 +82,8 @@ class View(NamedTuple):
 class Cut(NamedTuple):
     """An instant among a wallet's positions: entries up to `whole` are all at or before it, those after `last` never.
 
-    The same number but for unlocked wallets, where batches in between stand in another order than that of time.
+    Both are the same number except on unlocked wallets, on which batches in between may be in another order than that
+    of time.
     """
 
     at: datetime | None
@@ -95,12 +98,12 @@ class HistoryStore(Store):
     """Raises StorageUnavailable when the database cannot answer in time."""
 
     async def is_due(self, wallet_id: WalletId) -> bool:
-        """Whether something is due there that is not posted yet. False where there is no such wallet."""
+        """Whether the wallet has a due step that is not posted yet. False if there is no such wallet."""
         rows = await self._pool.fetch(_SQL["find_due"], wallet_id)
         return bool(rows and rows[0]["is_due"])
 
     async def balance_at(self, wallet_id: WalletId, at: datetime, axis: Axis) -> BalanceAt | None:
-        """By all that is at or before `at` on that axis; None: there is no such wallet."""
+        """The balance by everything at or before `at` on that axis; None: there is no such wallet."""
 
         async def read(shard: Shard) -> BalanceAt | None:
             async with view_of(shard, wallet_id, at) as view:
@@ -134,7 +137,7 @@ async def view_of(shard: Shard, wallet_id: WalletId, at: datetime) -> AsyncItera
 
 
 def just_before(instant: datetime | None) -> datetime | None:
-    """The last instant before this one that a database can tell from it; None: there is none, or none was given."""
+    """The last earlier instant that a database can tell from this one; None: there is none, or none was given."""
     try:
         return None if instant is None else instant - timedelta(microseconds=1)
     except OverflowError:
@@ -156,7 +159,7 @@ async def find_place(shard: Shard, subject: Subject, at: datetime | None) -> Cut
 
 
 async def find_balance(shard: Shard, subject: Subject, place: Cut, axis: Axis) -> tuple[int, int, int]:
-    """Balance, held and overdraft limit there. The last two mean something on the posted axis only."""
+    """Balance, held and overdraft limit at that place. The last two have a meaning on the posted axis only."""
     balance, held, overdraft_limit = 0, 0, 0
     if subject.locked:
         state = await shard.fetchrow(_SQL["find_state"], subject.id, place.whole, subject.overdraft_limit)
@@ -175,7 +178,7 @@ async def _find_subject(shard: Shard, wallet_id: WalletId) -> Subject | None:
 
 
 def _is_past(subject: Subject, at: datetime) -> bool:
-    """Whether the wallet itself shows that nothing more can come: no batch is before what its wallets had last."""
+    """Whether the wallet itself shows that nothing more can come: no batch is before the last line of its wallets."""
     return subject.locked and subject.last_entry_at is not None and subject.last_entry_at > at
 
 

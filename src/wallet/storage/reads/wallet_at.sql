@@ -49,7 +49,7 @@ SELECT NOT EXISTS (
 -- out: the wallet, or no row; seq_max: of the batches there are; now: the ledger's clock just before the snapshot
 SELECT w.id, a.code AS asset_code, a.scale, w.kind, w.locked, w.version, w.last_entry_at, w.overdraft_limit,
        w.merged_into, now() + (SELECT clock.advanced FROM sandbox_clock AS clock) AS now,
-       CASE WHEN NOT w.locked THEN (SELECT coalesce(max(b.seq), 0) FROM batches AS b WHERE b.shard = w.shard) END
+       CASE WHEN NOT w.locked THEN (SELECT coalesce(max(b.seq), 0) FROM batches AS b WHERE b.shard = $1) END
          AS seq_max
   FROM wallets AS w
   JOIN assets AS a ON a.id = w.asset_id

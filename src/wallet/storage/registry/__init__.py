@@ -1,3 +1,3 @@
-"""Users, wallets, assets, programmes, keys and administrative acts: what is created and changed row by row, and
-is no movement. Begin with resources.
+"""Users, wallets, assets, programmes, keys and administrative acts: rows that are created and changed one by one, and
+that are no movements. Begin with resources.
 """

@@ -1,4 +1,4 @@
-"""Administrative acts in the database. Nothing of them is ever changed; a trigger sees to it."""
+"""Administrative acts in the database. A trigger refuses every change of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,10 @@ _SQL: Final = load_statements("registry/acts.sql")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewAct:
-    """Who asks for what. key_id: None on the command line and in development mode. asked: canonical JSON text."""
+    """An act that somebody asks for. asked: canonical JSON text.
+
+    key_id: None on the command line and in development mode.
+    """
 
     actor: str
     act: str
@@ -27,7 +30,7 @@ class NewAct:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act(NewAct):
-    """An act as it is kept. status: of its answer; None: it was cut off, or is under way."""
+    """An act as it is recorded. status: that of its answer; None: the act was interrupted, or is running."""
 
     id: UUID
     asked_at: datetime
@@ -43,17 +46,17 @@ class ActStore(Store):
         self._ids = IdSource(pool.shard)
 
     async def asked(self, act: NewAct) -> UUID:
-        """The id of the act, which is durable now."""
+        """Record an act durably, and answer its id."""
         id_ = self._ids.new_id()
         await self._ask("insert_act", id_, act.key_id, act.actor, act.act, act.subject, act.asked, act.request_id)
         return id_
 
     async def answered(self, act_id: UUID, status: int) -> None:
-        """What came of it. The first answer stays."""
+        """Record the status of an act's answer. The first one stays."""
         await self._ask("insert_answer", act_id, status)
 
     async def acts(self, *, before: UUID | None, limit: int) -> Sequence[Act]:
-        """Newest first."""
+        """Acts, newest first."""
         return [Act(**row) for row in await self._ask("list_acts", before, limit)]
 
     async def _ask(self, statement: str, *parameters: object) -> Any:

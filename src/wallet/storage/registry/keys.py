@@ -1,6 +1,7 @@
-"""API keys in the database: made, listed, revoked, and found by who authenticates with one.
+"""API keys in the database: made, listed, revoked, and found for authentication.
 
-What is kept of a key is SHA-256 of it: enough for 256 random bits, which nobody can try through (docs/adr/0019).
+The database has only the SHA-256 of a key. That is enough: a key has 256 random bits, so nobody can try all keys
+(docs/adr/0019).
 """
 
 from collections.abc import Sequence
@@ -21,12 +22,12 @@ from wallet.storage.rows.ids import IdSource
 _SQL: Final = load_statements("registry/keys.sql")
 
 QUESTION_SECONDS_MAX: Final = 0.8
-"""How long one look at the keys may take: what is answered later than a second after is not what is."""
+"""How long one query about keys may take: an answer that is more than a second old is no longer valid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """A key, but for itself. `scopes` are texts. At most one of user_id and wallet_ids is there.
+    """Everything about a key but the key itself. `scopes` are texts. At most one of user_id and wallet_ids is set.
 
     requests_per_second: None: as many as the settings allow. last_used_at: to within a minute.
     """
@@ -47,7 +48,7 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyTerms:
-    """What a key is to be. `origin`: None for one whose references are its own, after its id."""
+    """The terms of a new key. `origin`: None for a key with an origin of its own, which is named after its id."""
 
     name: str
     scopes: Sequence[str]
@@ -59,7 +60,7 @@ class KeyTerms:
 
 
 class FoundKey(NamedTuple):
-    """A key as who authenticates finds it. expires_in_seconds: from now, None: never."""
+    """A key as authentication needs it. expires_in_seconds: from now; None: never."""
 
     id: UUID
     name: str
@@ -78,14 +79,14 @@ class FoundKey(NamedTuple):
 
 
 class Revoked(NamedTuple):
-    """Keys that were revoked lately, and the database's clock, to ask with the next time."""
+    """The keys that were revoked lately, and the database's clock, which the next query gives."""
 
     now: datetime
     ids: Sequence[UUID]
 
 
 class KeyStore(Store):
-    """The keys of a service. What changes something raises OutcomeUnknown, too."""
+    """The keys of a service. Methods that change something raise OutcomeUnknown, too."""
 
     def __init__(self, pool: ShardPool) -> None:
         super().__init__(pool)
@@ -127,11 +128,11 @@ class KeyStore(Store):
         return _found(await self._list(None, prefix, None, 1), prefix)
 
     async def keys(self, *, before: UUID | None, limit: int) -> Sequence[ApiKey]:
-        """Newest first, those that were revoked or have expired included."""
+        """Keys, newest first, revoked and expired ones included."""
         return await self._list(None, None, before, limit)
 
     async def revoke(self, key_id: UUID) -> ApiKey:
-        """The key, which is revoked, from now on or already. Raises NotFound."""
+        """Revoke a key, and answer it. A revoked key stays as it is. Raises NotFound."""
 
         async def revoke(shard: Shard) -> ApiKey:
             await shard.connection.fetchrow(_SQL["revoke_key"], key_id)
@@ -146,7 +147,7 @@ class KeyStore(Store):
         return is_there
 
     async def find(self, prefix: str) -> FoundKey | None:
-        """The key with this prefix. Its hash is still to be compared."""
+        """The key with this prefix. The caller has to compare its hash."""
         row = await self._ask("find_key_by_prefix", prefix, fetch="fetchrow")
         return None if row is None else FoundKey(**row)
 
@@ -154,12 +155,12 @@ class KeyStore(Store):
         return [FoundKey(**row) for row in await self._ask("load_keys", ids)]
 
     async def revoked_since(self, clock: datetime | None) -> Revoked:
-        """`clock`: as it was answered the last time."""
+        """The keys that were revoked since a time. `clock`: that of the last answer."""
         row = await self._ask("find_revoked", clock, fetch="fetchrow")
         return Revoked(row["now"], row["revoked"])
 
     async def note_use(self, ids: Sequence[UUID]) -> None:
-        """That these keys were used just now."""
+        """Record that these keys were used just now."""
         await self._ask("note_use", ids)
 
     async def _list(self, key_id: UUID | None, prefix: str | None, before: UUID | None, limit: int) -> Sequence[ApiKey]:

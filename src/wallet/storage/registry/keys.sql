@@ -63,8 +63,8 @@ SELECT id, name, hash, scopes, origin, user_id, wallet_ids, requests_per_second,
 -- name: find_revoked
 -- in:  $1 the clock as it was answered the last time, timestamptz or null
 -- out: one row: the clock, and the keys revoked since a minute before $1
--- why: a revocation has the time of its statement and is seen from its commit on. Who was answered later than a minute
---      ago is told of all since
+-- why: a revocation has the time of its statement and is seen from its commit on. A process that was answered less
+--      than a minute late misses none
 SELECT now, ARRAY(
         SELECT id FROM api_keys WHERE revoked_at >= coalesce($1::timestamptz, now) - interval '1 minute'
     ) AS revoked
@@ -72,7 +72,7 @@ SELECT now, ARRAY(
 
 -- name: note_use
 -- in:  $1 ids uuid[]
--- why: several processes note the use of one key: who finds it locked need not write the same again
+-- why: several processes note the use of one key: a process that finds it locked need not write the same again
 UPDATE api_keys
    SET last_used_at = clock_timestamp()
  WHERE id IN (

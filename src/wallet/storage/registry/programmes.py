@@ -1,6 +1,6 @@
 """Programmes, and the wallets attached to them: made, ended, attached, detached, and read.
 
-What a programme grants is posted by batches (storage.batch.commit); what is due is found by storage.upkeep.due.
+Batches post the grants of a programme (storage.batch.commit); storage.upkeep.due finds the periods that are due.
 """
 
 from collections.abc import Sequence
@@ -26,11 +26,11 @@ _FIND_ASSET_ID: Final = load_statements("registry/resources.sql")["find_asset_id
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What a programme grants. `asset_code` is upper-case.
+    """The terms of a programme. `asset_code` is upper-case.
 
-    per: day, week or month. rollover_max: how much unspent credit of it may be there when a period begins; None: any.
-    expires_in_seconds: of each grant, from the start of its period; None: never. ends_at: no period starts then or
-    later.
+    per: day, week or month. rollover_max: the unspent credit that may remain when a period begins; None: any.
+    expires_in_seconds: the expiry of each grant, from the start of its period; None: never. ends_at: no period starts
+    then or later.
     """
 
     asset_code: str
@@ -70,7 +70,7 @@ class Attached:
 
 
 class ProgrammeStore(Store):
-    """Programmes and attachments. What changes something raises OutcomeUnknown, too: ask again."""
+    """Programmes and attachments. Methods that change something raise OutcomeUnknown, too: ask again."""
 
     def __init__(self, pool: ShardPool) -> None:
         super().__init__(pool)
@@ -104,10 +104,10 @@ class ProgrammeStore(Store):
         return await in_transaction(self._pool, create)
 
     async def end(self, programme_id: ProgrammeId) -> Programme:
-        """Let no further period start. Ended already: as it is. Raises NotFound."""
+        """Let no further period start. An ended programme stays as it is. Raises NotFound."""
 
         async def end(shard: Shard) -> Programme:
-            await shard.fetchrow(_SQL["end_programme"], programme_id)
+            await shard.fetchrow(_SQL["end_programme"], programme_id, await _read_clock(shard))
             return await find_programme(shard, programme_id)
 
         return await in_transaction(self._pool, end)
@@ -115,7 +115,7 @@ class ProgrammeStore(Store):
     async def attach(self, programme_id: ProgrammeId, wallet_id: WalletId) -> Created[Attached] | Refused:
         """Attach an open user's wallet of the programme's asset, from now on. Raises NotFound.
 
-        Attached already: as it is.
+        A wallet that is attached already stays as it is.
         """
 
         async def attach(shard: Shard) -> Created[Attached] | Refused:
@@ -126,18 +126,18 @@ class ProgrammeStore(Store):
             )
             if refused is not None:
                 return refused
-            made = await shard.fetchrow(_SQL["attach"], programme_id, wallet_id)
+            made = await shard.fetchrow(_SQL["attach"], programme_id, wallet_id, await _read_clock(shard))
             attached = await find_attached(shard, programme_id, wallet_id)
             return Created(resource=attached, existed=made is None)
 
         return await in_transaction(self._pool, attach)
 
     async def detach(self, programme_id: ProgrammeId, wallet_id: WalletId) -> Attached:
-        """Let no further period be granted to the wallet. Detached already: as it is. Raises NotFound."""
+        """Grant no further period to the wallet. A detached wallet stays as it is. Raises NotFound."""
 
         async def detach(shard: Shard) -> Attached:
             await shard.fetchrow(_SQL["lock_wallet"], wallet_id)
-            await shard.fetchrow(_SQL["detach"], programme_id, wallet_id)
+            await shard.fetchrow(_SQL["detach"], programme_id, wallet_id, await _read_clock(shard))
             return await find_attached(shard, programme_id, wallet_id)
 
         return await in_transaction(self._pool, detach)
@@ -147,12 +147,14 @@ class ProgrammeStore(Store):
         return await self._pool.ask(lambda shard: find_programme(shard, programme_id))
 
     async def programmes(self, *, after: ProgrammeId | None, limit: int) -> Sequence[Programme]:
-        """By ascending id."""
+        """Programmes, by ascending id."""
         rows = await self._pool.fetch(_SQL["list_programmes"], None, after, limit)
         return [_programme(row) for row in rows]
 
     async def attached(self, programme_id: ProgrammeId, wallet_id: WalletId) -> Attached:
-        """Raises NotFound if the wallet was never attached, or another has taken its place."""
+        """The attachment. Raises NotFound if the wallet was never attached, or a merge moved the attachment to another
+        wallet.
+        """
         return await self._pool.ask(lambda shard: find_attached(shard, programme_id, wallet_id))
 
     async def first_grant(self, programme_id: ProgrammeId, wallet_id: WalletId) -> DueGrant | None:
@@ -169,7 +171,7 @@ class ProgrammeStore(Store):
         limit: int,
         among: Sequence[WalletId] | None = None,
     ) -> Sequence[Attached]:
-        """By ascending wallet, those that were detached included. `among`: only these wallets."""
+        """The attachments of a programme by ascending wallet, detached ones included. `among`: only these wallets."""
         if among is None:
             rows = await self._pool.fetch(_SQL["list_attachments"], programme_id, None, after, limit)
         else:
@@ -193,6 +195,11 @@ async def find_attached(shard: Shard, programme_id: ProgrammeId, wallet_id: Wall
     return Attached(**row)
 
 
+async def _read_clock(shard: Shard) -> datetime:
+    now: datetime = await shard.connection.fetchval(_SQL["read_clock"])
+    return now
+
+
 def _programme(row: Any) -> Programme:
     fields: dict[str, Any] = dict(row)
     own = {name: fields.pop(name) for name in ("id", "asset_id", "created_at", "is_over")}
@@ -200,7 +207,9 @@ def _programme(row: Any) -> Programme:
 
 
 def _is_as_described(programme: Programme, terms: Terms) -> bool:
-    """Whether a programme is what a request describes. One that was ended may have been described with a later end."""
+    """Whether a programme is the one that a request describes. The request for an ended programme may have a later
+    end.
+    """
     ended_at = programme.terms.ends_at
     if programme.is_over and ended_at is not None and (terms.ends_at is None or terms.ends_at > ended_at):
         terms = replace(terms, ends_at=ended_at)

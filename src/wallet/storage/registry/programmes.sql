@@ -1,5 +1,5 @@
--- Programmes and the wallets attached to them. What a programme grants is posted by batches like any movement, and
--- they move an attachment on from period to period; here it only begins and ends.
+-- Programmes and the wallets attached to them. Batches post the grants of a programme like any movement, and
+-- move an attachment on from period to period. Here an attachment only begins and ends.
 
 -- name: insert_programme
 -- in:  $1 shard smallint, $2 id uuid, $3 asset integer, $4 amount bigint, $5 per text, $6 rollover_max bigint or null,
@@ -25,19 +25,19 @@ SELECT p.id, p.asset_id, a.code AS asset_code, p.amount, p.per, p.rollover_max, 
  ORDER BY p.id
  LIMIT $4;
 
+-- name: read_clock
+-- out: the ledger's clock
+-- why: a statement that updates takes the clock as a parameter
+SELECT ledger_now() AS now;
+
 -- name: end_programme
--- in:  $1 shard smallint, $2 id uuid
+-- in:  $1 shard smallint, $2 id uuid, $3 the ledger's clock timestamptz
 -- out: one row if it had not ended
--- why: only ever earlier. What has started by now has been granted or will be; nothing starts from now on
-WITH clock AS MATERIALIZED (
-    SELECT ledger_now() AS now
-)
+-- why: only ever earlier. A period that has started by now has been granted or will be; none starts from now on
 UPDATE programmes
-   SET ends_at = clock.now
-  FROM clock
- WHERE programmes.shard = $1 AND programmes.id = $2
-   AND (programmes.ends_at IS NULL OR programmes.ends_at > clock.now)
-RETURNING programmes.id;
+   SET ends_at = $3
+ WHERE shard = $1 AND id = $2 AND (ends_at IS NULL OR ends_at > $3)
+RETURNING id;
 
 -- name: lock_wallet
 -- in:  $1 shard smallint, $2 id uuid
@@ -49,26 +49,23 @@ SELECT kind, asset_id, closed_at, merged_into
    FOR NO KEY UPDATE;
 
 -- name: attach
--- in:  $1 shard smallint, $2 programme uuid, $3 wallet uuid
+-- in:  $1 shard smallint, $2 programme uuid, $3 wallet uuid, $4 the ledger's clock timestamptz
 -- out: one row if it was not attached
 -- why: attached again later, it begins anew: periods from 0, whose references differ by the instants they start at
-WITH clock AS MATERIALIZED (
-    SELECT ledger_now() AS now
-)
 INSERT INTO programme_wallets (anchor_at, next_at, next_period, shard, programme_id, wallet_id)
-SELECT clock.now, CASE WHEN p.ends_at <= clock.now THEN NULL ELSE clock.now END, 0, p.shard, p.id, $3
-  FROM programmes AS p, clock
+SELECT $4, CASE WHEN p.ends_at <= $4 THEN NULL ELSE $4 END, 0, $1, p.id, $3
+  FROM programmes AS p
  WHERE p.shard = $1 AND p.id = $2
-ON CONFLICT ON CONSTRAINT programme_wallets_pk DO UPDATE
+ON CONFLICT (shard, programme_id, wallet_id) DO UPDATE
    SET anchor_at = excluded.anchor_at, next_at = excluded.next_at, next_period = 0, ended_at = NULL
  WHERE programme_wallets.ended_at IS NOT NULL
 RETURNING wallet_id;
 
 -- name: detach
--- in:  $1 shard smallint, $2 programme uuid, $3 wallet uuid
+-- in:  $1 shard smallint, $2 programme uuid, $3 wallet uuid, $4 the ledger's clock timestamptz
 -- out: one row if it was attached
 UPDATE programme_wallets
-   SET ended_at = (SELECT ledger_now()), next_at = NULL
+   SET ended_at = $4, next_at = NULL
  WHERE shard = $1 AND programme_id = $2 AND wallet_id = $3 AND ended_at IS NULL
 RETURNING wallet_id;
 

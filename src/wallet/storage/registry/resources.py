@@ -1,7 +1,7 @@
-"""Making users, wallets and assets: each exactly once, however often and from wherever it is asked for.
+"""Makes users, wallets and assets, each exactly once, however often and from whichever processes it is requested.
 
-A request that names what exists already, in the same words, gets what exists, as it is by now; in other words,
-AlreadyExists. The words are compared with those it was made by: what was changed later does not matter.
+A request for an existing resource gets it as it is now if it is the request that made it, and AlreadyExists if it
+differs. It is compared with the first request, so later changes of the resource make no difference.
 """
 
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ Resource = TypeVar("Resource")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Created(Generic[Resource]):
-    """A resource that is there now. `existed`: it was there before."""
+    """A resource that exists now. `existed`: it existed before."""
 
     resource: Resource
     existed: bool
 
 
 class LotPolicy(NamedTuple):
-    """What an asset says about lots."""
+    """The policy of an asset for lots."""
 
     draw_order: str = "expiring_first"
     on_refund_to_expired: str = "grace"
@@ -42,10 +42,10 @@ POLICY_DEFAULT: Final = LotPolicy()
 
 
 class Resources(Store):
-    """Creates. Every method is one database transaction.
+    """Makes resources. Every method is one database transaction.
 
-    Raises AlreadyExists, StorageUnavailable (nothing was made) and OutcomeUnknown (ask again with the same id; it
-    may have been made). Metadata is canonical JSON text.
+    Methods raise AlreadyExists, StorageUnavailable (nothing was made) and OutcomeUnknown (the resource may have been
+    made; ask again with the same id). Metadata is canonical JSON text.
     """
 
     def __init__(self, pool: ShardPool) -> None:
@@ -89,7 +89,7 @@ class Resources(Store):
                 raise NotFound("asset_not_found", f"there is no asset {asset_id if asset_code is None else asset_code}")
             if user_id is not None and await find_user(shard, user_id) is None:
                 raise NotFound("user_not_found", f"there is no user {user_id}")
-            # Who leaves the id to us cannot ask for this wallet again, so nobody will compare.
+            # A client that gives no id cannot ask for this wallet again, so nothing will be compared.
             is_kept = wallet_id is not None
             described = (asset, user_id, label, metadata)
             inserted = await shard.fetchrow(_SQL["insert_wallet"], id_, *described, is_kept)
@@ -112,7 +112,7 @@ class Resources(Store):
         revenue_wallet_id: WalletId | None = None,
         breakage_wallet_id: WalletId | None = None,
     ) -> Created[AssetSummary]:
-        """An asset and its three system wallets. `code` is upper-case. Ids that are not given are made."""
+        """Make an asset and its three system wallets. `code` is upper-case. Ids that are not given are made."""
         fields = (code, scale, max_supply, *policy)
         wallets = (treasury_wallet_id, revenue_wallet_id, breakage_wallet_id)
 
@@ -137,7 +137,7 @@ class Resources(Store):
         on_refund_to_expired: str | None = None,
         grace_seconds: int | None = None,
     ) -> AssetSummary:
-        """The asset with its policy changed, for all that is decided from now on. None: it stays. Raises NotFound."""
+        """Change an asset's policy for all later decisions. A field that is None stays. Raises NotFound."""
         policy = (draw_order, on_refund_to_expired, grace_seconds)
 
         async def change(shard: Shard) -> AssetSummary:
@@ -172,14 +172,14 @@ async def _ensure_same_wallet(shard: Shard, wallet: Wallet, described: tuple[obj
 
 
 def _found(resource: Resource | None) -> Resource:
-    """What was inserted, or was in the way and committed, and cannot be deleted."""
+    """The resource that was inserted, or the committed one that was in its way. Resources cannot be deleted."""
     if resource is None:
         raise InvariantViolated("a resource that was just made, or was in the way, is not there")
     return resource
 
 
 def _is_as_described(asset: Any, fields: tuple[object, ...], ids: tuple[object, ...]) -> bool:
-    """Whether an asset's row is what a request describes: cap included, policy as it was made, ids where given."""
+    """Whether an asset's row is what a request describes, with its cap, its first policy, and the given ids."""
     made_by = POLICY_DEFAULT if asset["made_draw_order"] is None else _made_policy(asset)
     if (asset["code"], asset["scale"], asset["max_supply"], *made_by) != fields:
         return False

@@ -1,4 +1,4 @@
-"""Assets by code and by system wallet, cached for ever: what is kept here is fixed when an asset is created."""
+"""Assets by code and by system wallet, cached for ever: the cached fields are fixed when an asset is created."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ _SQL = load_statements("rows/assets.sql")
 
 
 class AssetCache:
-    """Grows with the assets that exist, never with what clients ask for."""
+    """The cache grows with the assets that exist, never with the requests of clients."""
 
     def __init__(self) -> None:
         self.by_code: dict[str, Asset] = {}

@@ -1,4 +1,4 @@
--- Assets and their system wallets. What is read here is fixed at creation, so it may be cached for ever.
+-- Assets and their system wallets. These columns are fixed at creation, so they may be cached for ever.
 
 -- name: load_by_code
 -- in:  $1 codes text[]

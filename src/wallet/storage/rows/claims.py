@@ -6,7 +6,7 @@ from wallet.ledger.model import Claim
 
 
 def claim_of(row: Any) -> Claim | None:
-    """What of a hold's row makes it a claim, if it is one."""
+    """The terms of the claim that a hold's row belongs to, if it belongs to one."""
     if row["claim_amount"] is None:
         return None
     return Claim(row["claim_amount"], row["uses"], row["once_per_user"], row["code_hash"])

@@ -1,7 +1,7 @@
-"""What an answer has beyond rows, as canonical JSON text and back. Replays are answered from it, so it is for ever.
+"""The details of an answer beyond its rows, as canonical JSON text. Replays are answered from this text for ever.
 
-A field may be added, never renamed or given another meaning: what was stored before must still be read. What is left
-out is what the field is by default. Members are in a fixed order, without spaces; times are RFC 3339 in UTC with
+A field may be added, never renamed or given another meaning: text that was stored before must still be read. A field
+that is left out has its default. Members are in a fixed order, without spaces; times are RFC 3339 in UTC with
 microseconds.
 """
 
@@ -38,7 +38,7 @@ def details_text(details: Details) -> str:
 
 
 def details_of(text: str) -> Details:
-    """The details that `details_text` made this of."""
+    """The details from which `details_text` made this text."""
     members = _decode(text)
     hold = members.get("hold")
     return Details(
@@ -53,7 +53,7 @@ def details_of(text: str) -> Details:
 
 
 def changes_text(changes: Sequence[tuple[str, str | int | bool | None]]) -> str:
-    """The canonical text of what a wallet event changed: names in order, null where something was cleared."""
+    """The canonical text of a wallet event's changes: names in order, and null for a cleared field."""
     return _encode(dict(sorted(changes)))
 
 
@@ -119,7 +119,9 @@ def _hold(members: Mapping[str, Any]) -> Hold:
 
 
 def _claim_members(claim: Claim) -> Mapping[str, Any]:
-    """The hash tells nobody the code, which is random and long. Here, the audit chain covers it."""
+    """Nobody can find the code by its hash, since it is random and long. As a part of the details, the audit chain
+    covers the hash.
+    """
     return {
         "amount": claim.amount,
         "uses": claim.uses,

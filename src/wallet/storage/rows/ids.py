@@ -1,7 +1,8 @@
 """Ids made by the service: UUIDv7 with the shard in the last twelve bits.
 
-Time-ordered, so that inserts go to the right edge of an index and "newest first" is the key's order. The order is
-approximate across processes: fine for people, never for a feed. The application's clock is used for nothing else.
+Ids are in the order of time, so that inserts go to the right edge of an index and "newest first" is the order of the
+key. This order is approximate across processes: good enough for people, but not for a feed. The application's clock is
+used for nothing else.
 """
 
 import os
@@ -21,7 +22,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class IdSource:
-    """Makes ids of one shard. Those of one source rise, also inside one millisecond."""
+    """Makes ids of one shard. The ids of one source rise, also inside one millisecond."""
 
     def __init__(self, shard: int = SHARD_ONLY) -> None:
         self._shard = shard
@@ -39,13 +40,13 @@ class IdSource:
 
 
 def _random_words() -> Iterator[int]:
-    # A system call for many at once: one for each id would cost as much as all the rest of it.
+    # One system call gives random bytes for many ids; a call for each id would double its cost.
     while True:
         yield from memoryview(os.urandom(8 * 512)).cast("Q")
 
 
 def first_id_at(at: datetime) -> UUID:
-    """The least of the ids that can be made at that instant or later."""
+    """The least id that can be made at that instant or later."""
     milliseconds = min(max((at - _EPOCH) // timedelta(milliseconds=1), 0), 2**48 - 1)
     return UUID(int=milliseconds << 80)
 

@@ -1,4 +1,4 @@
-"""Transactions as they were first answered, from rows."""
+"""Makes transactions from rows, as they were first answered."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,15 +6,18 @@ from typing import Any, Final
 
 from wallet.ledger.model import Entry, Posted, TransactionId
 from wallet.storage.connections.shard import Shard
+from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.rows.details import details_of
 
+_SQL: Final = load_statements("rows/posted.sql")
+
 AT_ONCE_ROWS_MAX: Final = 1_000
-"""Rows that are made transactions of in the event loop: some milliseconds. More are in a thread."""
+"""The rows from which transactions are made in the event loop: some milliseconds of work. More rows go to a thread."""
 
 
-async def load_posted(shard: Shard, entries_sql: str, rows: Sequence[Any]) -> Sequence[Posted]:
+async def load_posted(shard: Shard, rows: Sequence[Any]) -> Sequence[Posted]:
     """Complete transaction rows with their entries, in the order of the rows."""
-    entries = await shard.fetch(entries_sql, [row["id"] for row in rows])
+    entries = await shard.fetch(_SQL["load_entries"], [row["id"] for row in rows])
     if len(entries) + len(rows) <= AT_ONCE_ROWS_MAX:
         return _posted(rows, entries)
     return await asyncio.to_thread(_posted, rows, entries)

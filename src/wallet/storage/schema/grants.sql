@@ -1,7 +1,7 @@
--- What the service's role may do, table by table; whatever is not here, it may not. {role} is a quoted name.
+-- The rights of the service's role, table by table; it has no others. {role} is a quoted name.
 --
--- Append-only is append-only for it, besides the triggers: no UPDATE, no DELETE, no TRUNCATE. Where rows change,
--- the columns that do are named. Adding to this file is enough: when it has changed, `wallet migrate` gives them anew.
+-- Append-only tables are append-only for the role, besides the triggers: no UPDATE, no DELETE, no TRUNCATE. For tables
+-- whose rows change, the columns that change are named. After a change of this file, `wallet migrate` grants all anew.
 
 -- name: give_grants
 -- in:  {role}, quoted
@@ -28,7 +28,7 @@ GRANT INSERT ON
     claims, claim_redemptions, wallet_events, seals, admin_acts, admin_answers, users, wallet_creations
 TO {role};
 
--- What is derived from history, or changed by an act that is in it.
+-- Columns that are derived from history, or that an act changes which history has.
 GRANT INSERT, UPDATE (
     balance, held, version, overdraft_limit, max_balance, last_entry_at, next_due_at, closed_at, merged_into,
     freeze_outgoing, freeze_incoming, lot_balance, limit_day, limit_month, label, metadata
@@ -67,7 +67,8 @@ $do$;
 
 -- name: let_see_sessions
 -- in:  {role}, quoted
--- why: who holds the fence back is named from all sessions' states. Where the owner may not give that, it goes unnamed
+-- why: the states of all sessions tell which of them holds the fence back. If the owner may not give this right, the
+--      service does not name the session
 DO $do$ -- noqa: PRS
 BEGIN
     GRANT pg_read_all_stats TO {role};

@@ -1,4 +1,6 @@
-"""What the migrations make, by name: which of a schema's tables are ours, and what must not be there before."""
+"""The objects that the migrations make, by name. The names identify our tables in a schema, and no other object may
+have them.
+"""
 
 import re
 from collections.abc import Mapping
@@ -6,7 +8,7 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Final
 
-# Not what is made only IF NOT EXISTS: that may be there before (docs/operations.md).
+# Objects that are made IF NOT EXISTS are left out: they may exist before (docs/operations.md).
 _CREATE: Final = re.compile(r"^CREATE (TABLE|SEQUENCE|INDEX|FUNCTION) (?!IF NOT EXISTS)(\w+)", re.MULTILINE)
 
 
@@ -26,4 +28,4 @@ TABLES: Final = tuple(name for made in _MADE.values() for kind, name in made if 
 NAMES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {revision: frozenset(name for _, name in made) for revision, made in _MADE.items()}
 )
-"""By migration, what it makes."""
+"""The objects that each migration makes."""

@@ -1,6 +1,7 @@
-"""Bring a database to the schema this code needs: the lock around it, its time-outs and its errors.
+"""Brings a database to the schema that this code needs: the lock around the migrations, their time-outs and their
+errors.
 
-What is applied is in sql/migrations/; how Alembic applies it, in `upgrade`.
+The migrations are in schema/migrations/versions; `upgrade` has Alembic apply them.
 """
 
 from collections.abc import Iterator
@@ -24,23 +25,23 @@ from wallet.storage.schema.sequences import Behind, find_behind, move_forward
 
 _LOCK_MIGRATIONS: Final = load_statements("schema/migrate.sql")["lock_migrations"]
 
-# One number for all versions of this service: whoever holds it is migrating this database.
+# One number for all versions of this service: the session that has this lock migrates the database.
 ADVISORY_LOCK_KEY: Final = 0x77616C6C6574  # "wallet"
 
 _SESSION: Final = {
     "application_name": "wallet migrate",
-    # How long to wait for another start that is migrating. A migration itself sets a far shorter one.
+    # The wait for another start that migrates. A migration itself sets a far shorter time-out.
     "lock_timeout": "300000",
-    # An index on a full table takes as long as it takes, whatever limit the role has for its queries.
+    # The role may have a limit for its queries, but an index on a full table takes longer.
     "statement_timeout": "0",
 }
 
-# What may pass by itself. Anything else that a migration meets is a fault in it, and is raised as it is.
+# Errors that may pass by themselves. Any other error is a fault in the migration, and is raised as it is.
 _UNAVAILABLE: Final = (
     *CONNECTION_LOST,
     asyncpg.OperatorInterventionError,  # starting, stopping, or this session was ended
     asyncpg.InsufficientResourcesError,  # too many connections, disk full
-    asyncpg.ReadOnlySQLTransactionError,  # since it was looked at
+    asyncpg.ReadOnlySQLTransactionError,  # since the check
 )
 
 _AS_OWNER: Final = "it must own them (WALLET_MIGRATION_DATABASE_URL names another login)"
@@ -56,18 +57,19 @@ async def migrate(
     connect_seconds_max: float = 3.0,
     named: str = "DATABASE_URL",
 ) -> list[str]:
-    """Apply what is missing and answer the names of the migrations applied, in order; empty when none was.
+    """Apply the missing migrations, and answer their names in order.
 
-    Then the service's role is given its grants, if it has not those of this release (role). `role`: empty for
-    none. `login`: who is to take it, besides the one of `dsn`. `named`: the setting that `dsn` is, for what is said.
+    Then the service's role gets its grants, if it does not have those of this release (role). `role`: empty for none.
+    `login`: a login that may take the role, besides that of `dsn`. `named`: the name of the setting that has `dsn`, for
+    messages.
 
     Safe to call from several processes at once: one migrates, the others wait for it and find nothing to do.
-    Each migration is one database transaction, so after a failure those before it are in and it is not.
+    Each migration is one database transaction, so after a failure those before it are applied and it is not.
 
-    Raises StorageUnavailable (try again later) when the database cannot be reached, takes no writes, or a lock is not
-    to be had, and SettingsInvalid when `dsn` does not lead to a database that lets its login in, what it names is no
-    place for a ledger (place, connections.session), or its login may not make the role or give it grants. Neither
-    repeats any text of the driver or `dsn`.
+    Raises StorageUnavailable (try again later) if the database cannot be reached, takes no writes, or a lock is not
+    free in time. Raises SettingsInvalid if the database does not admit the login of `dsn`, is no place for a ledger
+    (place, connections.session), or the login may not make the role or grant to it. Neither error repeats any text of
+    the driver or `dsn`.
     """
     connection = await _connect(dsn, named, connect_seconds_max)
     applied = await _migrate_schema(connection, connect_seconds_max)
@@ -82,7 +84,7 @@ async def _migrate_schema(connection: asyncpg.Connection, connect_seconds_max: f
         try:
             if await is_current(connection):
                 return []
-            # Held by the session that migrates: it cannot be lost without the migration being lost as well.
+            # The session that migrates has the lock: if the lock is lost, so is the migration.
             await connection.execute(_LOCK_MIGRATIONS, ADVISORY_LOCK_KEY)
             if await is_current(connection):
                 return []
@@ -91,7 +93,7 @@ async def _migrate_schema(connection: asyncpg.Connection, connect_seconds_max: f
             from wallet.storage.schema.upgrade import upgrade
 
             return await upgrade(connection)
-        except _NAME_TAKEN as error:  # since it was looked at
+        except _NAME_TAKEN as error:  # since the check
             raise SettingsInvalid("something of another application's has a name that the ledger needs") from error
         except asyncpg.InsufficientPrivilegeError as error:
             raise SettingsInvalid(f"the migrating login may not change the ledger's tables: {_AS_OWNER}") from error
@@ -134,7 +136,7 @@ async def _give_grants(
                 reraise=True,
             ):
                 with attempt:
-                    # Roles are the whole server's: another database's migration may be at this one.
+                    # Roles belong to the whole server, so a migration of another database may work on this one.
                     own = await login_of_session(connection)
                     await give(connection, role, {own, login or own})
         except asyncpg.InsufficientPrivilegeError as error:

@@ -1,4 +1,4 @@
--- What surrounds the migrations; the migrations themselves are in migrations/versions/.
+-- Statements around the migrations; the migrations themselves are in migrations/versions/.
 
 -- name: applied_revision
 -- in:  nothing

@@ -1,4 +1,4 @@
-"""The place that a migration is to work in: what would stop it in the middle is found and said before it begins."""
+"""The place of a migration. Obstacles that would stop it in the middle are found and reported before it begins."""
 
 from typing import Any, Final
 
@@ -16,9 +16,9 @@ _KEPT_IN_THE_SHARED_TABLE: Final = REVISIONS[: REVISIONS.index("0005_sequences")
 
 
 async def ensure_may_migrate(connection: asyncpg.Connection) -> None:
-    """Raise SettingsInvalid where no second try can help, StorageUnavailable where the database takes no writes now.
+    """Raise SettingsInvalid if no second try can help, StorageUnavailable if the database takes no writes now.
 
-    A ledger of a release that kept its record in the library's own table has one of our own afterwards. Whoever asks
+    A ledger of a release that kept its record in the library's own table has one of our own afterwards. The caller
     holds the lock on migrations.
     """
     applied = await applied_revision(connection)
@@ -77,7 +77,7 @@ def _ensure_schema(place: Any) -> None:
 
 
 def _ensure_room(place: Any, applied: str | None) -> None:
-    """What the migrations after the `applied` one make, and those before it have not, must not be there."""
+    """Raise SettingsInvalid for an existing object that only migrations after the `applied` one make."""
     first_missing = 0 if applied is None else REVISIONS.index(applied) + 1
     there = frozenset().union(*(NAMES[revision] for revision in REVISIONS[:first_missing]))
     missing = frozenset().union(*(NAMES[revision] for revision in REVISIONS[first_missing:]))

@@ -1,4 +1,4 @@
-"""What in the database keeps movements from being made. Each check looks at one thing and writes no row."""
+"""Checks for obstacles to movements in the database. Each check looks for one obstacle and writes no row."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Literal, NamedTuple, TypeAlias
@@ -13,7 +13,9 @@ _SQL: Final = load_statements("schema/readiness.sql")
 
 
 class Obstacle(NamedTuple):
-    """Why no movement can be made now. `code` is for programs, `detail` for people; docs/operations.md lists both."""
+    """The reason why no movement can be made now. `code` is for programs, `detail` for people; docs/operations.md lists
+    both.
+    """
 
     part: Literal["database", "migrations", "committer"]
     code: str
@@ -21,7 +23,7 @@ class Obstacle(NamedTuple):
 
 
 Check: TypeAlias = Callable[[asyncpg.Connection], Awaitable[Obstacle | None]]
-"""Raises what the driver raises. The connection may be of no more use after an obstacle."""
+"""A check raises the driver's errors. After an obstacle the connection may be unusable."""
 
 
 async def schema_is_current(connection: asyncpg.Connection) -> Obstacle | None:
@@ -49,7 +51,7 @@ async def disk_has_room(connection: asyncpg.Connection) -> Obstacle | None:
     except asyncpg.DiskFullError:
         return Obstacle("database", "database_full", "the database's disk is full (53100)")
     except asyncpg.ConfigurationLimitExceededError:
-        pass  # by temp_file_limit, which says nothing of the disk
+        pass  # temp_file_limit refused it, which says nothing about the disk
     await connection.execute(_SQL["end"])
     return None
 
@@ -69,4 +71,4 @@ CHECKS: Final[Sequence[Check]] = (
     disk_has_room,
     tables_are_free,
 )
-"""In the order of what is told first. The first obstacle is the last thing looked at."""
+"""The checks in order. The first obstacle ends them, and is the one that is reported."""

@@ -2,7 +2,7 @@
 
 -- name: is_read_only
 -- out: whether new sessions of this login are read-only unless they ask for more, as providers let them be when a disk
---      fills. What is set for the login and the database counts before the server's own default
+--      fills. The setting of the login and the database counts before the server's own default
 -- why: read from the catalog, since a session keeps what was set when it began
 SELECT coalesce(
            (

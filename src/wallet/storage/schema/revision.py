@@ -1,4 +1,4 @@
-"""Which schema this code needs, and whether a database has it. For start and readiness.
+"""The revision of the schema that this code needs, and whether a database has it. For start and readiness.
 
 Every worker imports this module: it stays free of Alembic and SQLAlchemy, which cost memory.
 """
@@ -13,18 +13,18 @@ from wallet.storage.connections.sql_files import load_statements
 _APPLIED_REVISION: Final = load_statements("schema/migrate.sql")["applied_revision"]
 
 VERSION_TABLE: Final = "wallet_alembic_version"
-"""Of our own name: the library's own, alembic_version, may be another application's in the same schema."""
+"""A name of our own: another application in the same schema may use that of the library, alembic_version."""
 
 # The newest file in sql/migrations/versions, without its suffix. A test compares it with Alembic's head.
-EXPECTED_REVISION: Final = "0008_claims"
+EXPECTED_REVISION: Final = "0009_shard_first"
 
 _NUMBERED: Final = re.compile(r"(\d{4})_\w+")
 
 
 async def applied_revision(connection: asyncpg.Connection) -> str | None:
-    """The newest migration that was applied, or None. Raises what the driver raises, but not for an empty database.
+    """The newest applied migration; None in an empty database. Raises the driver's errors.
 
-    Not to be called inside a database transaction: on an empty database it would abort it.
+    Do not call it inside a database transaction: in an empty database it would abort that.
     """
     try:
         revision: str | None = await connection.fetchval(_APPLIED_REVISION)

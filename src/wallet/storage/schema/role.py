@@ -1,7 +1,7 @@
 """The role that the service takes in the database, and the grants that it has there (sql/grants.sql).
 
-The login of DATABASE_URL may be the owner of the tables, for small installations: the role is taken all the same, so
-that no statement of ours can change history. Safer is a login that owns nothing (docs/operations.md).
+In small installations, the login of DATABASE_URL may own the tables. The service takes the role nevertheless, so that
+no statement of ours can change history. A login that owns nothing is safer (docs/operations.md).
 """
 
 import hashlib
@@ -20,10 +20,10 @@ _DIGEST: Final = hashlib.sha256("\n".join(f"{name}\n{text}" for name, text in _S
 
 
 async def are_given(connection: asyncpg.Connection, role: str, login: str | None = None) -> bool:
-    """Whether the role has the grants of this release, and this login (None: the session's own) may take it.
+    """Whether the role has the grants of this release, and this login (None: that of the session) may take it.
 
-    For a database whose schema is current. Where it is a later release's, so are the grants: they have ours among them,
-    as its schema has. Raises what the driver raises.
+    The schema must be current. If it is that of a later release, so are the grants; both include ours. Raises the
+    driver's errors.
     """
     given: bool = await connection.fetchval(
         _SQL["are_given"], role, _DIGEST, login, await _is_a_later_release_s(connection)
@@ -37,10 +37,11 @@ async def _is_a_later_release_s(connection: asyncpg.Connection) -> bool:
 
 
 async def give(connection: asyncpg.Connection, role: str, logins: Iterable[str]) -> None:
-    """Make the role if it is not there, give it its grants in this database, and let the logins take it.
+    """Make the role if it does not exist, give it its grants in this database, and let the logins take it.
 
-    All or nothing. Raises what the driver raises: whoever asks must own the tables and may have to make roles; and
-    SettingsInvalid where the schema is a later release's: our grants would take away what its processes work with.
+    All of this happens, or nothing. Raises the driver's errors: the login must own the tables, and may have to make
+    roles. Raises SettingsInvalid if the schema is that of a later release: our grants would take rights away that its
+    processes need.
     """
     if await _is_a_later_release_s(connection):
         raise SettingsInvalid(
@@ -59,7 +60,7 @@ async def give(connection: asyncpg.Connection, role: str, logins: Iterable[str])
 
 
 async def login_of_session(connection: asyncpg.Connection) -> str:
-    """Who has logged in, whatever role the session has taken."""
+    """The login of the session, whatever role it has taken since."""
     login: str = await connection.fetchval(_SQL["login_of_session"])
     return login
 
@@ -75,5 +76,5 @@ def _quoted(name: str) -> str:
 
 
 def _literal(text: str) -> str:
-    # As the server writes it: no backslash has a meaning in it.
+    # The server's own form of a literal, in which a backslash has no meaning.
     return "'" + text.replace("'", "''") + "'"

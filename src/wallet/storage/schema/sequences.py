@@ -1,6 +1,6 @@
-"""Sequences that are behind what is numbered by them, as after a logical copy: found, and moved forward.
+"""Finds sequences that are behind the rows they number, as after a logical copy, and moves them forward.
 
-Start, readiness, `wallet verify` and `wallet migrate` look; only `wallet migrate` moves (docs/adr/0026).
+Start, readiness, `wallet verify` and `wallet migrate` find them; only `wallet migrate` moves them (docs/adr/0026).
 """
 
 from dataclasses import dataclass
@@ -13,13 +13,15 @@ from wallet.storage.schema.made import TABLES
 
 _SQL: Final = load_statements("schema/sequences.sql")
 
-_LOOKS: Final = {"batch_seq": _SQL["look_at_batches"]}
-"""Where more than the end of one column has to be looked at."""
+LOOKS: Final = {"batch_seq": _SQL["look_at_batches"], "declines_id_seq": _SQL["look_at_declines"]}
+"""The statements for sequences whose check takes more than the end of one index."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behind:
-    """A sequence that gives `next_number` next, though `place`, the column that it numbers, is at `last_number`."""
+    """A sequence that gives `next_number` next, although `place`, the column that it numbers, has reached
+    `last_number`.
+    """
 
     name: str
     sequence: str
@@ -35,11 +37,11 @@ class Behind:
 
 
 async def find_behind(connection: asyncpg.Connection) -> tuple[Behind, ...]:
-    """The sequences that are behind, by name. Raises what the driver raises."""
+    """The sequences that are behind, by name. Raises the driver's errors."""
     behind = []
     for found in await connection.fetch(_SQL["find_sequences"], TABLES):
         name = found["sequence_name"]
-        look = _LOOKS.get(name, _SQL["look_at"])
+        look = LOOKS.get(name, _SQL["look_at"])
         next_number, last_number = await connection.fetchrow(look.format(**found))
         if last_number is not None and next_number <= last_number:
             behind.append(
@@ -55,9 +57,10 @@ async def find_behind(connection: asyncpg.Connection) -> tuple[Behind, ...]:
 
 
 async def move_forward(connection: asyncpg.Connection) -> tuple[Behind, ...]:
-    """Move each sequence that is behind to the last number taken, and answer them as they were. Never moves one back.
+    """Move each sequence that is behind to the last used number, and answer the sequences as they were. None is moved
+    back.
 
-    Raises what the driver raises: whoever asks must own the sequences, and may have to wait for those who write.
+    Raises the driver's errors: the login must own the sequences, and may have to wait for writers.
     """
     if not await find_behind(connection):
         return ()

@@ -40,6 +40,14 @@ SELECT taken.last_value + taken.is_called::integer AS next_number,  -- noqa: RF0
           FROM watermarks AS watermark) AS last_number
   FROM {sequence} AS taken;  -- noqa: PRS
 
+-- name: look_at_declines
+-- in:  {sequence}, quoted
+-- out: the same of declines, whose key begins with the shard: one step to the end of each shard's part of the index
+SELECT taken.last_value + taken.is_called::integer AS next_number,  -- noqa: RF01
+       (SELECT max((SELECT max(d.id) FROM declines AS d WHERE d.shard = mark.shard))
+          FROM watermarks AS mark) AS last_number
+  FROM {sequence} AS taken;  -- noqa: PRS
+
 -- name: keep_writers_out
 -- why: every batch comes by wallets before it takes a number, and whoever makes an asset opens wallets. So nobody takes
 --      one between the look and the move, which could go back otherwise. Briefly, as a migration

@@ -1,4 +1,4 @@
-"""What a start asks of a database: whether this release can work with it."""
+"""Checks, when a process starts, whether this release can work with a database."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,14 +13,14 @@ from wallet.storage.schema.sequences import Behind, find_behind
 
 
 class Missing(Enum):
-    """What `wallet migrate` has not done yet."""
+    """Work that `wallet migrate` still has to do."""
 
     MIGRATIONS = "migrations"
     GRANTS = "grants"
 
 
 async def find_missing(database: Database) -> Missing | None:
-    """What it lacks first: migrations of this release, or the grants of the service's role. None: nothing.
+    """The first of these that the database lacks: the migrations of this release, the grants of the service's role.
 
     Raises StorageUnavailable, and SettingsInvalid for an unsafe server.
     """
@@ -31,7 +31,7 @@ async def find_missing(database: Database) -> Missing | None:
                 return Missing.MIGRATIONS
             return None if not role or await are_given(connection, role) else Missing.GRANTS
         except asyncpg.InsufficientPrivilegeError:
-            # A login that owns nothing may read nothing before it is given leave to take the role.
+            # A login that owns nothing can read nothing until it may take the role.
             return Missing.GRANTS
 
 
@@ -53,7 +53,7 @@ async def login_of(database: Database) -> str:
 
 @asynccontextmanager
 async def _session(database: Database) -> AsyncIterator[asyncpg.Connection]:
-    # Not in the service's role, which may not be there yet.
+    # As the login: the service's role may not exist yet.
     connection = await database.connect("start", as_login=True)
     try:
         with driver_errors():

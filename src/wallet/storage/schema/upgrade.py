@@ -1,4 +1,4 @@
-"""How Alembic applies our migrations: plain SQL files, over a connection of our own driver.
+"""Lets Alembic apply our migrations, which are plain SQL files, over a connection of our own driver.
 
 Only `migrate` and the files in sql/migrations import this module, because Alembic and SQLAlchemy are big.
 """
@@ -33,8 +33,8 @@ def alembic_config(migrations: Path = MIGRATIONS) -> Config:
 async def upgrade(connection: asyncpg.Connection, *, migrations: Path = MIGRATIONS) -> list[str]:
     """Apply every missing migration and answer their names in order. Closes `connection`.
 
-    One at a time in a process: Alembic keeps its context in globals. `migrate` holds a lock meanwhile.
-    Raises what the driver raises, never SQLAlchemy's wrapping of it.
+    Only one may run in a process, because Alembic keeps its context in globals. `migrate` has a lock meanwhile. Raises
+    the driver's errors, never SQLAlchemy's wrappers of them.
     """
 
     async def the_connection() -> asyncpg.Connection:
@@ -58,14 +58,14 @@ def _run_alembic(connection: Connection, config: Config) -> None:
 
 
 def revision_beside(file: str) -> tuple[str, str | None, Callable[[], None], Callable[[], NoReturn]]:
-    """The four names Alembic wants of a revision (revision, down_revision, upgrade, downgrade), for a .py
-    whose .sql lies beside it. The order of the revisions is the order of the file names.
+    """The four names that Alembic expects of a revision (revision, down_revision, upgrade, downgrade), for a .py with
+    its .sql beside it. The revisions are in the order of the file names.
     """
     sql = Path(file).with_suffix(".sql")
     earlier = [each.stem for each in sorted(sql.parent.glob("*.sql")) if each.stem < sql.stem]
 
     def upgrade() -> None:
-        # Through SQLAlchemy, so that it opens the database transaction in which it will also store the revision.
+        # SQLAlchemy runs this, so that it opens the database transaction in which it also stores the revision.
         op.execute(_WAIT_BRIEFLY)
         adapter: Any = op.get_bind().connection.dbapi_connection
         # The driver's own execute takes a whole file; a prepared statement takes one statement.

@@ -1,6 +1,6 @@
-"""The sandbox's clock in the database. What becomes due while it is advanced is service.due.sandbox_clock's business.
+"""The sandbox's clock in the database. service.due.sandbox_clock posts the steps that become due as it advances.
 
-All functions raise StorageUnavailable when the connection given is of no more use.
+All functions raise StorageUnavailable if the connection cannot be used any more.
 """
 
 from dataclasses import dataclass
@@ -29,13 +29,13 @@ async def read_clock(connection: asyncpg.Connection) -> ClockReading:
 
 
 async def try_lock_clock(connection: asyncpg.Connection) -> bool:
-    """Whether this session may advance the clock from now on, until it is closed. One at a time may."""
+    """Whether this session may advance the clock from now on, until it is closed. Only one session at a time may."""
     with driver_errors():
         is_locked: bool = await connection.fetchval(_SQL["try_lock_clock"])
     return is_locked
 
 
 async def advance_clock(connection: asyncpg.Connection, to: datetime) -> ClockReading:
-    """Let it be at least `to`; it is never put back."""
+    """Advance the clock to at least `to`; it is never put back."""
     with driver_errors():
         return ClockReading(**await connection.fetchrow(_SQL["advance_clock"], to))

@@ -1,7 +1,7 @@
-"""What is due by the ledger's clock: wallets whose holds or lots expire, and periods of programmes.
+"""Finds work that is due by the ledger's clock: wallets whose holds or lots expire, and periods of programmes.
 
-Nothing is posted here: that is for batches, which decide again whether it is due. So a look may be late, and two
-processes may look at once. All functions raise StorageUnavailable when the connection given is of no more use.
+Nothing is posted here: batches do that, and decide again what is due. So a look may be late, and two processes may look
+at once. All functions raise StorageUnavailable if the connection cannot be used any more.
 """
 
 from collections.abc import Collection, Sequence
@@ -19,7 +19,7 @@ _SQL: Final = load_statements("upkeep/due.sql")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """The ledger's clock, the earliest instant at which anything is or will be due, and the earliest to come."""
+    """The ledger's clock, the earliest instant at which anything is or will be due, and the earliest future one."""
 
     now: datetime
     oldest_at: datetime | None
@@ -61,14 +61,14 @@ async def look_ahead(shard: Shard) -> Outlook:
 
 
 async def find_due_wallets(shard: Shard, *, without: Collection[WalletId], limit: int) -> Sequence[DueWallet]:
-    """The longest due first, but for those left out."""
+    """Due wallets without those left out, the longest due first."""
     with driver_errors():
         rows = await shard.fetch(_SQL["find_due_wallets"], list(without), limit)
     return [DueWallet(**row) for row in rows]
 
 
 async def find_due_grants(shard: Shard, *, without: Collection[WalletId], limit: int) -> Sequence[DueGrant]:
-    """The longest due first, at most one period of each attachment, but for those of the wallets left out."""
+    """Due periods, at most one of each attachment and none of the wallets left out, the longest due first."""
     with driver_errors():
         rows = await shard.fetch(_SQL["find_due_grants"], list(without), limit)
     return [_due_grant(row) for row in rows]
@@ -82,7 +82,7 @@ async def find_first_grant(shard: Shard, *, programme_id: ProgrammeId, wallet_id
 
 
 async def stop_attachments(shard: Shard, grants: Sequence[DueGrant]) -> None:
-    """Let nothing be due any more at these attachments, whose programmes have ended."""
+    """Note that no period is due any more for these attachments, whose programmes have ended."""
     with driver_errors():
         await shard.execute(
             _SQL["stop_attachments"],

@@ -1,9 +1,8 @@
--- What is due by the ledger's clock. The clock is read once per statement, in a query of its own, so that an index
--- can be searched by it. The shard is compared as an integer, which no index has: for want of figures the planner would
--- else read a whole shard by its primary key, where the index of what is due has the answer at its beginning.
+-- Finds work that is due by the ledger's clock. Each statement reads the clock once, in a query of its own, so that an
+-- index can be searched by it.
 
 -- name: look_ahead
--- in:  $1 shard integer
+-- in:  $1 shard smallint
 -- out: the clock; oldest_at: the earliest instant at which anything is or will be due; next_at: the earliest that is
 --      still to come. Null: there is none
 -- why: while nothing is due, this is all that there is to do
@@ -13,46 +12,46 @@ WITH clock AS MATERIALIZED (
 SELECT clock.now,
        least(
            (SELECT next_due_at FROM wallets
-             WHERE shard::integer = $1 AND next_due_at IS NOT NULL
+             WHERE shard = $1 AND next_due_at IS NOT NULL
              ORDER BY next_due_at LIMIT 1),
            (SELECT next_at FROM programme_wallets
-             WHERE shard::integer = $1 AND next_at IS NOT NULL
+             WHERE shard = $1 AND next_at IS NOT NULL
              ORDER BY next_at LIMIT 1)
        ) AS oldest_at,
        least(
            (SELECT next_due_at FROM wallets
-             WHERE shard::integer = $1 AND next_due_at > clock.now
+             WHERE shard = $1 AND next_due_at > clock.now
              ORDER BY next_due_at LIMIT 1),
            (SELECT next_at FROM programme_wallets
-             WHERE shard::integer = $1 AND next_at > clock.now
+             WHERE shard = $1 AND next_at > clock.now
              ORDER BY next_at LIMIT 1)
        ) AS next_at
   FROM clock;
 
 -- name: find_due_wallets
--- in:  $1 shard integer, $2 ids uuid[] to leave out, $3 rows at most
+-- in:  $1 shard smallint, $2 ids uuid[] to leave out, $3 rows at most
 -- out: wallets where a hold or a lot may be due, the longest due first
 -- why: no tie-break: a million lots that expire at one instant are not sorted for each page, and what is posted leaves
 SELECT id, next_due_at AS due_at
   FROM wallets
- WHERE shard::integer = $1 AND next_due_at <= (SELECT ledger_now()) AND id <> ALL($2::uuid[])
+ WHERE shard = $1 AND next_due_at <= (SELECT ledger_now()) AND id <> ALL($2::uuid[])
  ORDER BY next_due_at
  LIMIT $3;
 
 -- name: find_due_grants
--- in:  $1 shard integer, $2 ids uuid[] of wallets to leave out, $3 rows at most
+-- in:  $1 shard smallint, $2 ids uuid[] of wallets to leave out, $3 rows at most
 -- out: attachments with a period that has started, the longest due first; is_over: it starts too late to be granted
 WITH due AS MATERIALIZED (
-    SELECT shard, programme_id, wallet_id, next_period, next_at
+    SELECT programme_id, wallet_id, next_period, next_at
       FROM programme_wallets
-     WHERE shard::integer = $1 AND next_at <= (SELECT ledger_now()) AND wallet_id <> ALL($2::uuid[])
+     WHERE shard = $1 AND next_at <= (SELECT ledger_now()) AND wallet_id <> ALL($2::uuid[])
      ORDER BY next_at
      LIMIT $3
 )
 SELECT w.programme_id, w.wallet_id, w.next_period AS period, w.next_at AS starts_at, a.code AS asset_code, p.amount,
        p.rollover_max, p.category, p.priority, p.expires_in_seconds, coalesce(w.next_at >= p.ends_at, false) AS is_over
   FROM due AS w
-  JOIN programmes AS p ON p.shard = w.shard AND p.id = w.programme_id
+  JOIN programmes AS p ON p.shard = $1 AND p.id = w.programme_id
   JOIN assets AS a ON a.id = p.asset_id
  ORDER BY w.next_at;
 
@@ -70,8 +69,8 @@ SELECT w.programme_id, w.wallet_id, w.next_period AS period, w.next_at AS starts
 -- name: stop_attachments
 -- in:  $1 shard smallint, $2 programmes uuid[], $3 wallets uuid[], pair by pair
 -- out: nothing
--- why: of a programme that has ended nothing comes any more, and what is never done must not stay due. Whoever holds
---      one of them just now is not waited for: the next look finds it again
+-- why: a programme that has ended grants nothing any more, and its attachments must not stay due. An attachment that
+--      another session has locked is not waited for: the next look finds it again
 WITH over AS MATERIALIZED (
     SELECT w.programme_id, w.wallet_id
       FROM unnest($2::uuid[], $3::uuid[]) AS wanted (programme_id, wallet_id)

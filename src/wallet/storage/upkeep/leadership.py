@@ -1,6 +1,6 @@
-"""Which of all processes leads the keepers: the one whose connection has the leader's lock.
+"""Leadership of the keepers: of all processes, the one whose connection has the leader's lock leads.
 
-All functions raise StorageUnavailable when the connection given is of no more use.
+All functions raise StorageUnavailable if the connection cannot be used any more.
 """
 
 from typing import Final
@@ -14,7 +14,7 @@ _SQL: Final = load_statements("upkeep/leadership.sql")
 
 
 async def limit_idleness(connection: asyncpg.Connection, seconds_max: float) -> None:
-    """From now on, have the server end this session when it has asked nothing for so long."""
+    """Let the server end this session if it sends no statement for so long."""
     with driver_errors():
         await connection.execute(_SQL["limit_idleness"], str(round(seconds_max * 1000)))
 

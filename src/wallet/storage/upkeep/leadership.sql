@@ -1,4 +1,4 @@
--- Which of all processes leads the keepers.
+-- Leadership of the keepers.
 
 -- name: limit_idleness
 -- in:  $1 milliseconds as text

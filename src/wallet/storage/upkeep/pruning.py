@@ -1,22 +1,22 @@
-"""Deleting declines that are older than they are kept for.
+"""Deletes declines that are older than the time for which they are kept.
 
-May safely come late or twice. Raises StorageUnavailable when the connection given is of no more use.
+This may safely come late or twice. Raises StorageUnavailable if the connection cannot be used any more.
 """
 
 from typing import Final
 
-import asyncpg
-
 from wallet.storage.connections.database import driver_errors
+from wallet.storage.connections.shard import Shard
 from wallet.storage.connections.sql_files import load_statements
 
 PRUNED_MAX: Final = 1_000
-"""Declines deleted in one round."""
+"""The declines that one round deletes."""
 
 _SQL: Final = load_statements("upkeep/pruning.sql")
 
 
-async def prune_declines(connection: asyncpg.Connection, *, days: int) -> int:
-    """Delete some of the declines older than that; as many as PRUNED_MAX means that there may be more."""
+async def prune_declines(shard: Shard, *, days: int) -> int:
+    """Delete declines that are older, and answer their number. If it is PRUNED_MAX, there may be more."""
     with driver_errors():
-        return len(await connection.fetch(_SQL["prune_declines"], days, PRUNED_MAX))
+        oldest_kept = await shard.connection.fetchval(_SQL["find_oldest_kept"], days)
+        return len(await shard.fetch(_SQL["prune_declines"], oldest_kept, PRUNED_MAX))

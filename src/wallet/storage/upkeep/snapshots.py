@@ -1,6 +1,6 @@
 """Snapshots of the balances of system wallets that no batch locks, so that few deltas are added up.
 
-May safely come late or twice. Raises StorageUnavailable when the connection given is of no more use.
+This may safely come late or twice. Raises StorageUnavailable if the connection cannot be used any more.
 """
 
 from typing import Final

@@ -12,14 +12,14 @@ SELECT watermark.seq, clock_timestamp(), watermark.shard, wallet.id, coalesce(la
   LEFT JOIN LATERAL (
         SELECT upto_seq, balance
           FROM system_snapshots
-         WHERE shard = watermark.shard AND wallet_id = wallet.id
+         WHERE shard = $1 AND wallet_id = wallet.id
          ORDER BY upto_seq DESC
          LIMIT 1
        ) AS latest ON true
  CROSS JOIN LATERAL (
         SELECT count(*) AS deltas, sum(amount) AS amount
           FROM system_deltas
-         WHERE shard = watermark.shard AND wallet_id = wallet.id
+         WHERE shard = $1 AND wallet_id = wallet.id
            AND seq > coalesce(latest.upto_seq, 0) AND seq <= watermark.seq
        ) AS later
  WHERE watermark.shard = $1 AND later.deltas >= $2

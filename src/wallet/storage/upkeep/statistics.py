@@ -1,6 +1,6 @@
 """The planner's statistics of tables that have outgrown them.
 
-May safely come late or twice. Raises StorageUnavailable when the connection given is of no more use.
+This may safely come late or twice. Raises StorageUnavailable if the connection cannot be used any more.
 """
 
 from typing import Final
@@ -16,7 +16,7 @@ _SQL: Final = load_statements("upkeep/statistics.sql")
 async def analyze_outgrown(connection: asyncpg.Connection) -> tuple[str, ...]:
     """Give tables that have outgrown their statistics new ones, and answer their names.
 
-    Plans that are kept were made for the size that was known; with new statistics the server makes them anew.
+    Cached plans were made for the size that was known; with new statistics the server makes them again.
     """
     with driver_errors():
         return tuple(row["table_name"] for row in await connection.fetch(_SQL["analyze_outgrown"]))

@@ -1,10 +1,11 @@
-"""The fence, and the watermark that is moved behind it: up to where all batches are stable.
+"""The fence, and the watermark behind it: the seq up to which all batches are stable.
 
-Each step is one database transaction that may safely come late or twice. When to do what is the business of
-service.keepers.leader. All functions raise StorageUnavailable when the connection given is of no more use.
+Each function is one database transaction that may safely come late or twice. service.keepers.leader decides when. All
+functions raise StorageUnavailable if the connection cannot be used any more.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import asyncpg
@@ -28,10 +29,11 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fence:
-    """Every batch up to `seq` has an xid below `xid`. Of use on the server it was set on, and only there."""
+    """Every batch up to `seq` has an xid below `xid`. A fence is valid only on the server that it was set on."""
 
     seq: int
     xid: str
+    set_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +53,7 @@ class Blocker:
 
 
 async def read_progress(shard: Shard) -> Progress:
-    """One cheap look; while the ledger is idle, it is all that there is to do."""
+    """A cheap look. While the ledger is idle, nothing else has to be done."""
     with driver_errors():
         row = await shard.fetchrow(_SQL["read_progress"])
     return Progress(last_seq=row["last_seq"], watermark_seq=row["watermark_seq"])
@@ -60,18 +62,19 @@ async def read_progress(shard: Shard) -> Progress:
 async def set_fence(connection: asyncpg.Connection, *, seq: int) -> Fence:
     """A fence for all batches up to `seq`, which must have been read as the last one before this call."""
     with driver_errors():
-        return Fence(seq=seq, xid=await connection.fetchval(_SQL["take_xid"]))
+        row = await connection.fetchrow(_SQL["take_xid"])
+    return Fence(seq=seq, xid=row["xid"], set_at=row["taken_at"])
 
 
 async def move_watermark(shard: Shard, fence: Fence) -> int | None:
-    """Move the watermark to the fence, never backward, and answer where it is now; None: not stable yet."""
+    """Move the watermark to the fence, never backward, and answer its seq; None: the batches are not stable yet."""
     with driver_errors():
-        row = await shard.fetchrow(_SQL["move_watermark"], fence.seq, fence.xid)
+        row = await shard.fetchrow(_SQL["move_watermark"], fence.seq, fence.xid, fence.set_at)
     return row["watermark_seq"] if row["is_stable"] else None
 
 
 async def find_blockers(connection: asyncpg.Connection, fence: Fence) -> tuple[Blocker, ...]:
-    """Who holds this fence back, the oldest first; at most BLOCKERS_MAX."""
+    """The database transactions that hold this fence back, the oldest first; at most BLOCKERS_MAX."""
     with driver_errors():
         rows = await connection.fetch(_SQL["find_blockers"], fence.xid, BLOCKERS_MAX)
     return tuple(Blocker(**row) for row in rows)

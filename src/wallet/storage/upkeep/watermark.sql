@@ -10,12 +10,12 @@ SELECT CASE WHEN taken.is_called THEN taken.last_value ELSE taken.last_value - 1
  WHERE watermark.shard = $1;
 
 -- name: take_xid
--- out: an xid, as text, that is committed when this returns
+-- out: an xid, as text, that is committed when this returns, and the time it was taken at
 -- why: a writer has its xid before its seq, so all that took a seq read before this have lower xids
-SELECT pg_current_xact_id()::text AS xid;
+SELECT pg_current_xact_id()::text AS xid, clock_timestamp() AS taken_at;
 
 -- name: move_watermark
--- in:  $1 shard smallint, $2 seq read before the xid was taken, $3 the xid as text
+-- in:  $1 shard smallint, $2 seq read before the xid was taken, $3 the xid as text, $4 the time it was taken at
 -- out: is_stable: whether every batch up to $2 has committed or never will; watermark_seq, moved if so
 -- why: never backward, for another leader may have moved it further. Committed synchronously like any batch: a
 --      watermark that a crash takes back could come with a sequence that gives the same seqs again
@@ -24,7 +24,7 @@ WITH fence AS MATERIALIZED (
 ),
 moved AS (
     UPDATE watermarks AS watermark
-       SET seq = $2, moved_at = clock_timestamp()
+       SET seq = $2, moved_at = $4
       FROM fence
      WHERE fence.is_stable AND watermark.shard = $1 AND watermark.seq < $2
     RETURNING watermark.seq

@@ -1,7 +1,7 @@
-"""`wallet verify --chain`: every root made anew from rows, and the chain of links over them, up to its end.
+"""`wallet verify --chain`: makes every root again from its rows, and follows the chain of links over them to its end.
 
-Goes along seqs, some thousands of transactions at a time, so memory stays bounded whatever the ledger's size. Rows that
-no transaction or no batch has are found by the checks of storage.verify.ledger, on the same snapshot.
+It goes along seqs, some thousands of transactions at a time, so memory is bounded whatever the size of the ledger. The
+checks of storage.verify.ledger find rows without a transaction or batch, on the same snapshot.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,15 +22,16 @@ from wallet.storage.verify.ledger import (
     Finding,
     VerifyProgress,
     VerifyReport,
+    forget_failure,
     one_snapshot,
     verify_seen,
 )
 
 STAGE: Final = "chain"
 BATCHES_MAX: Final = 2_000
-"""Batches looked up at once."""
+"""The batches that are looked up at once."""
 TRANSACTIONS_MAX: Final = 10_000
-"""Transactions read at once; more only if one batch has more."""
+"""The transactions that are read at once; more only if one batch has more."""
 LAW: Final = max(LAWS)
 
 _FIRST_SEQ, _LAST_SEQ = -(2**63), 2**63 - 1
@@ -39,7 +40,7 @@ _SQL: Final = {**load_statements("verify/ledger.sql"), **load_statements("chain/
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainReport:
-    """What a verification of the chain saw. leaves: transactions and wallet events. sealed: batches with a link."""
+    """The result of a check of the chain. leaves: transactions and wallet events. sealed: batches with a link."""
 
     batches: int
     sealed: int
@@ -77,8 +78,8 @@ async def verify_chain_seen(
 class _Followed(NamedTuple):
     """How far the links of a shard were followed. unsealed: batches since, and the seq of the first of them.
 
-    wrong: of a link that did not fit, the hash that would have: what the next link was made with tells whether it was
-    the link that was changed, or its batch.
+    wrong: the hash that a link should have had, if it did not fit. The next link tells whether somebody changed that
+    link or its batch.
     """
 
     height: int = 0
@@ -90,7 +91,7 @@ class _Followed(NamedTuple):
 
 
 class _ChainVerification:
-    """One run on one snapshot, and what it found so far."""
+    """One run on one snapshot, and its findings so far."""
 
     def __init__(
         self,
@@ -141,7 +142,7 @@ class _ChainVerification:
             is_last = len(page) < BATCHES_MAX
             groups = self._grouped(page)
             for number, group in enumerate(groups, 1):
-                # The last range has no end, so that nothing escapes that is behind the last batch.
+                # The last range has no end, so that it includes everything after the last batch.
                 is_end = is_last and number == len(groups)
                 last = _LAST_SEQ if is_end else group[-1]["seq"]
                 await self._check_range(shard, first, last, group)
@@ -160,12 +161,12 @@ class _ChainVerification:
         return groups
 
     async def _check_range(self, shard: Shard, first: int, last: int, batches: Sequence[Any]) -> None:
-        """Check what these batches wrote, and their links. Where a row cannot even be read, halve until it is found."""
+        """Check the records of these batches, and their links. If a row cannot be read, halve the range to find it."""
         try:
             records = await read_records(shard, first_seq=first, last_seq=last)
             leaves = {seq: [leaf_of(record, self._salts) for record in each] for seq, each in records.items()}
         except UNREADABLE as error:
-            await self._connection.execute(_SQL["rollback"])
+            await forget_failure(self._connection)
             if len(batches) > 1:
                 middle = len(batches) // 2
                 between = batches[middle - 1]["seq"]
@@ -190,7 +191,9 @@ class _ChainVerification:
         self._count(sum(map(len, leaves.values())))
 
     def _check_leaves(self, shard: int, batch: Any, records: Sequence[Record], leaves: Sequence[bytes]) -> bytes:
-        """Compare what a batch's rows come to with what was noted when they were written; answer the root to go by."""
+        """Compare the root of a batch's rows with the root that was written with them; answer the one that links are
+        checked by.
+        """
         root, noted = merkle_root(leaves), batch["root"]
         if noted is None:
             return root
@@ -246,8 +249,8 @@ class _ChainVerification:
         self._place = _Followed(height, seal["seq"], seal["hash"], wrong=wrong)
 
     def _resolve_doubt(self, shard: int, next_fits: bool = False, next_fits_the_other: bool = False) -> None:
-        """Say of the last link, if it did not fit, what was changed: its batch, where the next link was made with it as
-        it is; the link, where the next one was made with what it should be.
+        """If the last link did not fit, report what was changed. It was the batch if the next link was made with the
+        link as it is, and the link if the next one was made with the right hash.
         """
         place = self._place
         if place.wrong is None:
@@ -291,7 +294,7 @@ def _named(shard: int, record: Record) -> str:
 
 
 def _what_differs(shard: int, seq: int, records: Sequence[Record], marks: bytes, noted: bytes) -> tuple[str, str, str]:
-    """Where the first leaf is that was changed, added or removed; what was expected there, and what was found."""
+    """The place of the first leaf that was changed, added or removed; the leaf expected there, and the one found."""
     found, kept = _split(marks), _split(noted)
     all_found, all_kept = frozenset(found), frozenset(kept)
     added = [place for place, mark in enumerate(found) if mark not in all_kept]

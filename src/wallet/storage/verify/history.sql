@@ -263,8 +263,8 @@ UNION ALL
 UNION ALL
 (SELECT 7, 'event_has_its_transaction',
         format('wallet_events (shard %s, wallet_id %s, position %s)', $1, wallet_id, position),
-        CASE WHEN kind IN ('merge_out', 'merge_in') THEN 'a transaction of type merge' ELSE 'no transaction' END,
+        CASE WHEN kind = 'merge_out' THEN 'a transaction of type merge' ELSE 'no transaction' END,
         coalesce(transaction_type, 'none')
    FROM judged
-  WHERE transaction_type IS DISTINCT FROM CASE WHEN kind IN ('merge_out', 'merge_in') THEN 'merge' END
+  WHERE transaction_type IS DISTINCT FROM CASE WHEN kind = 'merge_out' THEN 'merge' END
   ORDER BY wallet_id, position LIMIT 1);

@@ -1,8 +1,9 @@
 """`wallet verify`: laws 1 to 4 of the ledger proved row by row on one snapshot of the database, and of law 7 that every
 state is what the history says (the audit chain has a check of its own: storage.verify.chain).
 
-Goes by ranges of keys, so memory stays bounded on both sides whatever the ledger's size. What is checked is said in
-sql/verify*.sql. Holds no lock, takes no xid; like any long reader it keeps vacuum from removing newer dead rows.
+It goes by ranges of keys, so memory is bounded on both sides whatever the size of the ledger. The SQL files beside this
+module have the checks. It takes no lock and no xid. Like any long reader, it keeps vacuum from removing newer dead
+rows.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -20,21 +21,21 @@ from wallet.storage.connections.sql_files import load_statements
 from wallet.storage.schema.sequences import find_behind
 
 ROWS_MAX: Final = 50_000
-"""Rows in one range."""
+"""The rows of one range."""
 CONNECT_SECONDS_MAX: Final = 10.0
 SESSION: Final[Mapping[str, str]] = MappingProxyType(
     {
         "application_name": "wallet verify",
         "timezone": "UTC",
         "jit": "off",
-        # Whether a range has an end is in the parameters, and the plan has to know.
+        # The plan depends on whether a range has an end, which is in the parameters.
         "plan_cache_mode": "force_custom_plan",
-        # Where a range is thought to be small and is not, this one is quadratic. Probes remain: they have no choice.
+        # If PostgreSQL takes a large range for a small one, a nested loop is quadratic. It does not affect probes.
         "enable_nestloop": "off",
     }
 )
 LAWS: Final = (1, 2, 3, 4, 7)
-"""The laws of the ledger that are checked. The others say what a service may do, and no row can tell."""
+"""The laws of the ledger that are checked. The others are about the behaviour of a service, which no row shows."""
 
 FILES: Final = (
     "verify/ledger.sql",
@@ -52,7 +53,9 @@ _SQL: Final = {name: statement for file in FILES for name, statement in load_sta
 
 
 class _Stage(NamedTuple):
-    """Checks that go by the same ranges. laws: those that the rows read count for. width: columns of the key."""
+    """Checks that go by the same ranges. laws: the laws for which the rows count. width: the number of columns of the
+    key.
+    """
 
     name: str
     laws: tuple[int, ...]
@@ -103,12 +106,12 @@ _LAWS_OF_STAGE: Final[Mapping[str, tuple[int, ...]]] = MappingProxyType(
     }
 )
 STAGES: Final = tuple(_LAWS_OF_STAGE)
-"""In this order, per shard but for the last."""
+"""The stages in order. All but the last run for each shard."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyProgress:
-    """How far one of the STAGES is. `rows_expected` is an estimate, and 0 where there is none."""
+    """The progress of one of the STAGES. `rows_expected` is an estimate; 0 if there is none."""
 
     stage: str
     rows_done: int
@@ -128,7 +131,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyReport:
-    """What a verification saw: rows read per law, and the first wrong row of each check, in order of law."""
+    """The result of a verification: rows read per law, and the first wrong row of each check, in order of law."""
 
     rows_checked: Mapping[int, int]
     findings: tuple[Finding, ...]
@@ -139,9 +142,9 @@ class VerifyReport:
 
 
 async def verify(dsn: str, *, on_progress: Callable[[VerifyProgress], None], rows_max: int = ROWS_MAX) -> VerifyReport:
-    """Check the whole ledger as it is when this begins. Changes nothing and may be cancelled at any time.
+    """Check the whole ledger as it is when this begins. It changes nothing and may be cancelled at any time.
 
-    Raises StorageUnavailable when the database cannot be asked to the end, SettingsInvalid for a bad URL.
+    Raises StorageUnavailable if the database goes away before the end, SettingsInvalid for a bad URL.
     """
     async with one_snapshot(dsn) as connection:
         return await verify_seen(connection, on_progress=on_progress, rows_max=rows_max)
@@ -168,14 +171,19 @@ async def one_snapshot(dsn: str) -> AsyncIterator[asyncpg.Connection]:
 async def verify_seen(
     connection: asyncpg.Connection, *, on_progress: Callable[[VerifyProgress], None], rows_max: int = ROWS_MAX
 ) -> VerifyReport:
-    """Check the ledger as a connection sees it. That has SESSION's settings, and is in a database transaction that
-    reads one snapshot. Raises what the driver raises.
+    """Check the ledger as a connection sees it. The connection has SESSION's settings, and is in a database transaction
+    that reads one snapshot. Raises the driver's errors.
     """
     return await _Verification(connection, on_progress, rows_max).run()
 
 
+async def forget_failure(connection: asyncpg.Connection) -> None:
+    """Go on after a statement that failed, on the same snapshot."""
+    await connection.execute(_SQL["return_to_savepoint"])
+
+
 class _Verification:
-    """One run on one snapshot: the stages, and what they found so far."""
+    """One run on one snapshot: the stages, and their findings so far."""
 
     def __init__(
         self, connection: asyncpg.Connection, on_progress: Callable[[VerifyProgress], None], rows_max: int
@@ -207,7 +215,7 @@ class _Verification:
         return VerifyReport(rows_checked=MappingProxyType(rows_checked), findings=findings)
 
     async def _check_sequences(self) -> None:
-        # They are read as they are now, which is never behind what they were for this snapshot.
+        # Sequences are read as they are now, which is never behind their state in this snapshot.
         for behind in await find_behind(self._connection):
             self._add(
                 Finding(
@@ -244,7 +252,7 @@ class _Verification:
         is_last = False
         while not is_last:
             rows, *last = await self._connection.fetchrow(_SQL[stage.next_range], *fixed, *after, self._rows_max)
-            # The last range has no end, so that nothing escapes that sorts behind the last known key.
+            # The last range has no end, so that it includes everything after the last known key.
             is_last = rows < self._rows_max
             up_to = no_end if is_last else tuple(last)
             for check in stage.checks:
@@ -261,11 +269,11 @@ class _Verification:
         up_to: Sequence[Any],
         rows: int,
     ) -> None:
-        """Run one check on one range. Where a row cannot even be read, halve the range until it is found."""
+        """Run one check on one range. If a row cannot be read, halve the range to find it."""
         try:
             await self._check(check, *fixed, *after, *up_to)
         except asyncpg.DataError as error:
-            await self._connection.execute(_SQL["rollback"])
+            await forget_failure(self._connection)
             half = rows // 2
             _, *middle = await self._connection.fetchrow(_SQL[stage.next_range], *fixed, *after, max(half, 1))
             if half == 0:

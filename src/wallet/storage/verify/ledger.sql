@@ -21,7 +21,7 @@ BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;  -- noqa: PRS
 -- why: a row that cannot even be read ends a statement, and must not end the verification
 SAVEPOINT unspoiled;
 
--- name: rollback
+-- name: return_to_savepoint
 -- why: settings go back with it, to what they were at the savepoint
 ROLLBACK TO SAVEPOINT unspoiled;
 

@@ -74,7 +74,7 @@ judged AS MATERIALIZED (
             SELECT asset_id, kind FROM wallets WHERE shard = $1 AND id = lot.wallet_id OFFSET 0
            ) AS wallet ON true
       LEFT JOIN LATERAL (
-            -- What was captured at its expiry arrived then, whenever it was posted.
+            -- Credit that was captured at a hold's expiry arrived then, whenever the capture was posted.
             SELECT CASE WHEN origin = 'service' AND type = 'capture' THEN effective_at ELSE created_at END AS at
               FROM transactions
              WHERE shard = $1 AND id = lot.opened_by
@@ -173,8 +173,8 @@ SELECT 2 AS law, 'held_of_a_lot_is_the_sum_of_slices' AS check_name,
 
 -- name: check_lot_moves
 -- in:  $1 shard, $2 after transaction id, $3 up to transaction id
--- why: both sides by transaction. What lots gain or lose in a wallet is part of what the wallet does, and has its sign;
---      but a merge moves lots whole, whatever else is in the wallet
+-- why: both sides by transaction. The change of the lots of a wallet is a part of the change of the wallet, with the
+--      same sign; but a merge moves whole lots, whatever else is in the wallet
 WITH moved AS (
     SELECT transaction_id, wallet_id, count(*) AS moves, min(ordinal) AS ordinal, max(ordinal) AS ordinal_max,
            min(created_at) AS first_at, max(created_at) AS last_at, sum(change::numeric) AS change

@@ -17,10 +17,11 @@ WITH netted AS (
       FROM (
             SELECT *
               FROM ledger_entries
-             WHERE ($2::uuid IS NULL OR transaction_id > $2) AND ($3::uuid IS NULL OR transaction_id <= $3)
+             WHERE shard = $1
+               AND ($2::uuid IS NULL OR transaction_id > $2)
+               AND ($3::uuid IS NULL OR transaction_id <= $3)
             OFFSET 0
            ) AS e
-     WHERE shard = $1
      GROUP BY transaction_id, asset_id
 ),
 summed AS (
@@ -40,7 +41,7 @@ judged AS MATERIALIZED (
       FROM transactions AS t
       LEFT JOIN summed ON summed.transaction_id = t.id
       LEFT JOIN LATERAL (
-            SELECT seq, created_at FROM batches WHERE shard = t.shard AND seq = t.seq OFFSET 0
+            SELECT seq, created_at FROM batches WHERE shard = $1 AND seq = t.seq OFFSET 0
            ) AS batch ON true
      WHERE t.shard = $1 AND ($2::uuid IS NULL OR t.id > $2) AND ($3::uuid IS NULL OR t.id <= $3)
 )
@@ -88,7 +89,9 @@ WITH judged AS MATERIALIZED (
       FROM (
             SELECT *
               FROM ledger_entries
-             WHERE ($2::uuid IS NULL OR transaction_id > $2) AND ($3::uuid IS NULL OR transaction_id <= $3)
+             WHERE shard = $1
+               AND ($2::uuid IS NULL OR transaction_id > $2)
+               AND ($3::uuid IS NULL OR transaction_id <= $3)
             OFFSET 0
            ) AS e
       LEFT JOIN transactions AS t
@@ -96,7 +99,6 @@ WITH judged AS MATERIALIZED (
        AND t.id = e.transaction_id
        AND ($2::uuid IS NULL OR t.id > $2)
        AND ($3::uuid IS NULL OR t.id <= $3)
-     WHERE e.shard = $1
 )
 (SELECT 1 AS law, 'entry_has_its_transaction' AS check_name,
         format('ledger_entries (shard %s, wallet_id %s, position %s)', $1, wallet_id, position) AS location,

@@ -1,4 +1,4 @@
--- What wallets' rows say, against the history, the holds and the lots that it follows from.
+-- Compares rows of wallets with the history, the holds and the lots that they follow from.
 
 -- name: next_wallets
 -- in:  $1 shard, $2 after id or null, $3 how many
@@ -47,26 +47,26 @@ judged AS MATERIALIZED (
       LEFT JOIN reserved ON reserved.wallet_id = wallet.id
       LEFT JOIN parcelled ON parcelled.wallet_id = wallet.id
       LEFT JOIN LATERAL (
-            SELECT id FROM users WHERE shard = wallet.shard AND id = wallet.user_id OFFSET 0
+            SELECT id FROM users WHERE shard = $1 AND id = wallet.user_id OFFSET 0
            ) AS owner ON true
       LEFT JOIN LATERAL (
             SELECT position, balance_after, created_at
               FROM ledger_entries
-             WHERE shard = wallet.shard AND wallet_id = wallet.id
+             WHERE shard = $1 AND wallet_id = wallet.id
              ORDER BY position DESC
              LIMIT 1
            ) AS entry ON wallet.locked
       LEFT JOIN LATERAL (
             SELECT position, held_after, created_at
               FROM hold_steps
-             WHERE shard = wallet.shard AND wallet_id = wallet.id
+             WHERE shard = $1 AND wallet_id = wallet.id
              ORDER BY position DESC
              LIMIT 1
            ) AS step ON wallet.locked
       LEFT JOIN LATERAL (
             SELECT position, created_at
               FROM wallet_events
-             WHERE shard = wallet.shard AND wallet_id = wallet.id
+             WHERE shard = $1 AND wallet_id = wallet.id
              ORDER BY position DESC
              LIMIT 1
            ) AS event ON wallet.locked
