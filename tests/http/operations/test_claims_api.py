@@ -4,6 +4,7 @@ import json
 import logging
 import re
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from tests.http.asked import available, changed, movement, pass_time, step, with_lot
 from tests.http.client import GOLD_REVENUE, NOBODY, Api, code_of, fields_of, new_reference
 from tests.http.keyed import READ_AND_SPEND, keyed, person
+from wallet.service.writes.claim_commands import ClaimCommands
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -446,6 +448,19 @@ class TestBound:
         claim = await placed(api, await api.wallet(100), 1, uses=30)
         for _ in range(25):
             await redeemed(me.client, claim["code"], me.wallet)
+
+    async def test_a_cancellation_that_a_merge_overtook_is_answered_without_the_claim(self, api: Api) -> None:
+        """It was let in while the claim's wallet was the caller's own. It is decided when somebody else has it."""
+        me, other = await person(api), await person(api)
+        claim, body = await placed(me.client, me.wallet), step()
+        await api.made(f"/wallets/{me.wallet}/merge-into/{other.second}", step())
+        let_in = ClaimCommands().claim_cancel(
+            claim_id=UUID(claim["id"]), reference_id=body["reference_id"], metadata=None
+        )
+        await api.app.service.submit(let_in._replace(origin=me.id))
+        again = await me.client.post(f"/claims/{claim['id']}/cancel", body)
+        assert (again.status_code, again.json()["type"], again.json()["hold_id"]) == (200, "claim_cancel", claim["id"])
+        assert other.second not in again.text
 
     async def test_its_replay_comes_before_what_became_of_the_claim(self, api: Api) -> None:
         me = await person(api)

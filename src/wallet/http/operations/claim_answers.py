@@ -6,6 +6,7 @@ from typing import Final
 from msgspec import UNSET, Struct, UnsetType
 
 from wallet.errors import InvariantViolated
+from wallet.http.operations.answers import transaction_answer
 from wallet.http.operations.operation import Answered
 from wallet.ledger.instants import rfc3339
 from wallet.ledger.model import Asset, AssetId, Hold, Posted
@@ -60,10 +61,10 @@ def claim_answer(
 
 def _step_answer(
     posted: Posted, assets: Mapping[AssetId, Asset], *, dry_run: bool, code: str | UnsetType = UNSET
-) -> ClaimAnswer:
-    """The claim as the step left it."""
+) -> Struct:
+    """The claim as the step left it. The transaction, if the claim's wallet is not the caller's own any more."""
     if posted.details is None or posted.details.hold is None:
-        raise InvariantViolated(f"transaction {posted.id} tells of no claim")
+        return transaction_answer(posted, assets, dry_run=dry_run)
     return claim_answer(posted.details.hold, assets, dry_run=dry_run, code=code)
 
 

@@ -93,7 +93,7 @@ SELECT id, origin, reference_id, fingerprint, type, metadata, created_at, effect
 --      OFFSET 0 the planner reads the whole index for a join. One round trip whatever the batch size; each row once, in
 --      its final state. Transactions are inserted in order of their unique key, so that disjoint batches with the same
 --      references wait but never deadlock. For that, one statement inserts all transactions of a batch: this one,
---      write_more, or COPY (storage.batch.write_by_copy). The guard on wallets repeats the decision that no movement
+--      write_special, or COPY (storage.batch.write_by_copy). The guard on wallets repeats the decision that no movement
 --      takes more than is available, so that a fault is counted
 WITH next AS MATERIALIZED (
     SELECT nextval('batch_seq') AS seq
