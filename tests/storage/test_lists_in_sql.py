@@ -42,14 +42,11 @@ LISTS: dict[str, list[frozenset[str] | set[str]]] = {
     "batch/load_special.sql": [UNCOUNTED_TYPES],
     "batch/write_special.sql": [{"close", "merge_out"}],
     "reads/walks.sql": [MOST],
-    # No release has written merge_in.
-    "schema/schema.sql": [MOST, STEPS, EVENTS | {"merge_in"}],
+    "schema/schema.sql": [MOST, STEPS, EVENTS],
     "verify/history.sql": [
         {"close", "reopen", "merge_out"},
         {"close", "reopen", "merge_out"},
         {"refund", "expiry"},
-        {"merge_out", "merge_in"},
-        {"merge_out", "merge_in"},
     ],
     "verify/holds.sql": [{"place", "increase"}, {"place", "move_in"}],
     "verify/refunds.sql": [BY_AMOUNT - FREE, BY_AMOUNT & FREE, NEVER - FREE, NEVER & FREE],
@@ -100,7 +97,7 @@ def test_the_scopes_of_keys_are_the_same_in_the_schema_and_in_bodies() -> None:
 
 
 def test_no_list_names_what_no_record_has() -> None:
-    assert set().union(*(words for lists in LISTS.values() for words in lists)) <= TYPES | STEPS | EVENTS | {"merge_in"}
+    assert set().union(*(words for lists in LISTS.values() for words in lists)) <= TYPES | STEPS | EVENTS
 
 
 @pytest.mark.parametrize(

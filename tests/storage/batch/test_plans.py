@@ -90,7 +90,7 @@ def _reads_too_much(plan: str) -> list[str]:
 UNTIL_ANALYSED: Final = {
     "write_batch",
     "load_spent",
-    "write_more",
+    "write_special",
     "name_wallets",
     "move_attachments",
     "advance_attachments",

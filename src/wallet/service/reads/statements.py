@@ -11,7 +11,7 @@ from wallet.ledger.instants import rfc3339
 from wallet.ledger.model import WalletId
 from wallet.service.due.settler import Settler
 from wallet.service.reads.cursors import Cursors, KeyPart
-from wallet.service.reads.lists import FIRST_PAGE, LIMIT_DEFAULT, LIMIT_MAX, Page, PageRequest
+from wallet.service.reads.pages import FIRST_PAGE, LIMIT_DEFAULT, LIMIT_MAX, Page, PageRequest
 from wallet.storage.reads.statement_lines import (
     LastLine,
     Opened,

@@ -624,7 +624,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     outgrown regclass;
 BEGIN
-    -- The server looks once a minute. In a ledger that was empty a minute ago, a cached plan reads whole tables.
+    -- The server looks once a minute. In a ledger that was empty a minute ago, a plan that was kept reads whole tables.
     FOR outgrown IN
         SELECT s.relid
           FROM pg_stat_user_tables AS s
