@@ -24,8 +24,8 @@ SettleWallet: TypeAlias = Callable[[WalletId], Awaitable[None]]
 
 
 class Reads:
-    """Raises NotFound, Malformed (limit, offset, cursor, filters) and StorageUnavailable; Overloaded, too, for what is
-    asked for by wallet or hold. References are well-formed already.
+    """Methods raise NotFound, Malformed (limit, offset, cursor, filters) and StorageUnavailable; those for a wallet or
+    a hold also Overloaded. References are well-formed.
 
     settle: posts what is due at a wallet, so that it is read as if it had been posted in time.
     """
@@ -55,7 +55,7 @@ class Reads:
         return _found(await self._store.wallet(wallet_id), "wallet", wallet_id)
 
     async def asset(self, asset_id: AssetId) -> AssetSummary:
-        # Beyond what the database can be asked for is beyond what it can have.
+        # An id outside of the column's range has no row.
         in_range = 0 < asset_id < 2**31
         return _found(await self._store.asset(asset_id) if in_range else None, "asset", asset_id)
 

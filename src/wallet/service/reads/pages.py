@@ -44,15 +44,15 @@ Key: TypeAlias = Sequence[Any]
 """Of a row in the order of its list: texts and numbers (service.reads.cursors)."""
 
 WalkFrom: TypeAlias = Callable[[Key | None, int, int], Awaitable[tuple[Sequence[Row], Key | None]]]
-"""Finds the rows after a key, at most so many, without the first so many; and the key where they end, None if nothing
-follows.
+"""Its arguments are a key, the most rows, and the rows to skip. It finds the rows after the key, and the key at which
+they end, or None if nothing follows.
 """
 
 Fetch: TypeAlias = Callable[[Key | None, int, int], Awaitable[Sequence[Row]]]
-"""Finds the rows after a key, at most so many, without the first so many."""
+"""Its arguments are a key, the most rows, and the rows to skip. It finds the rows after the key."""
 
 RowsById: TypeAlias = Callable[[UUID | None, int], Awaitable[Sequence[Row]]]
-"""Finds the rows after an id, at most so many."""
+"""Its arguments are an id and the most rows. It finds the rows after the id."""
 
 
 class Pages:
@@ -87,7 +87,7 @@ class Pages:
         *,
         takes_offset: bool = False,
     ) -> Page[Row]:
-        """A page of a list whose rows say where they stand."""
+        """A page of a list whose rows have their own keys."""
 
         async def walk(key: Key | None, limit: int, skip: int) -> tuple[Sequence[Row], Key | None]:
             # One row more than the page has tells whether there is a next one.
@@ -113,7 +113,7 @@ class Pages:
 
 
 def _limit_of(page: PageRequest, *, takes_offset: bool) -> int:
-    """How many rows the page has at most. Raises Malformed for a page that there cannot be."""
+    """The most rows of the page. Raises Malformed for an impossible page."""
     limit = LIMIT_DEFAULT if page.limit is None else page.limit
     errors = []
     if not 1 <= limit <= LIMIT_MAX:
