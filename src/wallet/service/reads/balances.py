@@ -66,14 +66,14 @@ class Balances:
             raise Overloaded(f"{self._waiting_max} balances are waited for already")
         if self._closing:
             raise StorageUnavailable("the service is shutting down")
-        # One each, though many may wait for one wallet: who hangs up cancels only their own.
+        # Each caller has a receiver, although many may wait for one wallet: one that hangs up cancels only its own.
         if (others := self._gathering.get(wallet_id)) is None:
             self._gathering[wallet_id] = [receiver]
         else:
             others.append(receiver)
         self._waiting += 1
         if self._task is None:
-            # The task begins in the next round of the loop: whoever asks in this one is in its first query.
+            # The task begins in the next round of the loop: its first query includes all calls of this round.
             self._task = asyncio.get_running_loop().create_task(self._answer_all())
 
     async def drain(self, seconds_max: float) -> None:
