@@ -10,6 +10,7 @@ import pytest
 from tests.http.client import NOBODY, Api, code_of, fields_of, new_reference
 from tests.http.conftest import Lanes
 from wallet.http.bulk.batches import Batches
+from wallet.http.operations.asked import Asked
 from wallet.http.wire.decoding import ERRORS_MAX
 from wallet.service.access.callers import DEVELOPER
 from wallet.service.writes.bulk import GROUP_ITEMS_MAX, GROUP_LEGS_MAX
@@ -394,11 +395,13 @@ async def test_what_an_independent_batch_does_not_come_to_in_time_is_left_out_an
     batches = Batches(api.app.service)
     batches._begin_seconds_max = -1  # no time for anything
     answer = await batches.batch(
-        json.dumps({"mode": "independent", "items": [*items, {"op": "unheard of"}]}).encode(),
-        caller=DEVELOPER,
-        headers=[(b"content-type", b"application/json")],
-        query=b"",
-        request_id="r",
+        Asked(
+            json.dumps({"mode": "independent", "items": [*items, {"op": "unheard of"}]}).encode(),
+            caller=DEVELOPER,
+            headers=[(b"content-type", b"application/json")],
+            query=b"",
+            request_id="r",
+        )
     )
     *late, malformed = json.loads(answer.body)["items"]
     assert answer.status == 200

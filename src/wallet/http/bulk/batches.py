@@ -24,10 +24,11 @@ from wallet.errors import (
 )
 from wallet.http.bulk.chunks import ItemChunk, read_items, reading_of, turn_to_read
 from wallet.http.bulk.items import ITEM_TYPES, ItemResult, Items, written_item
+from wallet.http.operations.asked import Asked
 from wallet.http.wire.decoding import ERRORS_MAX, decode, malformed
 from wallet.http.wire.encoding import JSON, Answer
 from wallet.http.wire.failures import problem
-from wallet.http.wire.query import Headers, ensure_json, wants_amounts_as_strings
+from wallet.http.wire.query import ensure_json, wants_amounts_as_strings
 from wallet.ledger.outcomes import Grouped, RefusalCode, Refused
 from wallet.ledger.requests import Single, legs_of
 from wallet.service.access.callers import Caller
@@ -124,8 +125,9 @@ class Batches:
         self._begin_seconds_max = service.stage_seconds_max
         self._bytes_under_way = 0
 
-    async def batch(self, body: bytes, *, caller: Caller, headers: Headers, query: bytes, request_id: str) -> Answer:
+    async def batch(self, asked: Asked) -> Answer:
         """The whole answer. Raises WalletError if there is none."""
+        body, caller, headers, query, request_id = asked
         ensure_json(headers)
         amounts_as_strings = wants_amounts_as_strings(query)
         with self._under_way(len(body)):

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from wallet.http.edge.authentication import caller_of
 from wallet.http.edge.needs import Needs, ensure_may
 from wallet.http.open.pages import OpenPage, OpenPages, template_of
+from wallet.http.operations.asked import Asked
 from wallet.http.operations.balances import WalletBalances
 from wallet.http.operations.kinds import OPERATIONS
 from wallet.http.operations.perform import Movements
@@ -84,15 +85,9 @@ class FastLane:
     async def _movement(self, hot: _Hot, wallet_id: str | None, scope: AsgiScope, receive: Receive) -> Answer:
         caller = caller_of(scope)
         ensure_may(caller, hot.needs)
-        return await self._movements.perform(
-            hot.op,
-            wallet_id,
-            await read_body(receive),
-            caller=caller,
-            headers=scope["headers"],
-            query=scope["query_string"],
-            request_id=scope["request_id"],
-        )
+        body = await read_body(receive)
+        asked = Asked(body, caller, scope["headers"], scope["query_string"], scope["request_id"])
+        return await self._movements.perform(hot.op, wallet_id, asked)
 
 
 async def _page(page: OpenPage, scope: AsgiScope) -> Answer:

@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 
 from wallet.errors import OutcomeUnknown
+from wallet.http.operations.asked import Asked
 from wallet.http.operations.kinds import OPERATIONS
 from wallet.http.operations.operation import Builder, Operation, Performed
 from wallet.http.operations.outcomes import missing_assets, outcome_answer
@@ -37,34 +38,24 @@ class Movements:
         self._assets = service.assets.by_id
         self._builder = Builder(service.commands, service.assets.by_code)
 
-    async def perform(
-        self,
-        op: str,
-        target: str | None,
-        body: bytes,
-        *,
-        caller: Caller,
-        headers: Headers,
-        query: bytes,
-        request_id: str,
-    ) -> Answer:
+    async def perform(self, op: str, target: str | None, asked: Asked) -> Answer:
         """Perform one of OPERATIONS. `target`: the id that its path names; None if it names none."""
-        options = read_options(headers, query)
+        options = read_options(asked.headers, asked.query)
         operation = OPERATIONS[op]
-        given: Any = decoded(operation.body, body, headers, options)
+        given: Any = decoded(operation.body, asked.body, asked.headers, options)
         target_id = _target_id(operation, target)
         if given.conditions and hasattr(given, "asset_code"):
             # The check of conditions on other wallets must not depend on the assets that this process has seen so far.
             await self._service.load_asset_code(given.asset_code.upper())
         reference = reference_of(given, options)
-        request, outcome, shown = await self._performed(operation, given, target_id, reference, caller)
+        request, outcome, shown = await self._performed(operation, given, target_id, reference, asked.caller)
         if missing := missing_assets(outcome, self._assets):
             await self.load(missing)
         return outcome_answer(
             request,
             outcome,
             self._assets,
-            request_id=request_id,
+            request_id=asked.request_id,
             amounts_as_strings=options.amounts_as_strings,
             shown=shown,
         )

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from wallet.errors import FieldError, InvariantViolated, Malformed, OutcomeUnknown
+from wallet.http.operations.asked import Asked
 from wallet.http.operations.body_fields import CommonBody, EffectiveAt
 from wallet.http.operations.body_options import dated_options
 from wallet.http.operations.perform import decoded, reference_of
@@ -16,10 +17,9 @@ from wallet.http.wire.decoding import canonical_metadata, decode, malformed
 from wallet.http.wire.encoding import JSON, REPLAYED, Answer, written
 from wallet.http.wire.failures import refusal
 from wallet.http.wire.fields import Bound, Label, Version, amount
-from wallet.http.wire.query import Headers, ensure_json, path_id, read_options, wants_amounts_as_strings
+from wallet.http.wire.query import ensure_json, path_id, read_options, wants_amounts_as_strings
 from wallet.ledger.model import WalletId
 from wallet.ledger.outcomes import Applied, Grouped, Predicted, Refused, Replayed, Settled
-from wallet.service.access.callers import Caller
 from wallet.service.wallet_service import WalletService
 
 MERGE_PATH: Final = "/wallets/{wallet_id}/merge-into/{target_wallet_id}"
@@ -75,59 +75,29 @@ class WalletChanges:
     def __init__(self, service: WalletService) -> None:
         self._service = service
 
-    async def change(
-        self, wallet_id: str, body: bytes, *, caller: Caller, headers: Headers, query: bytes, request_id: str
-    ) -> Answer:
+    async def change(self, wallet_id: str, asked: Asked) -> Answer:
         """Change a wallet's label, metadata, limits and freezes."""
-        amounts_as_strings = wants_amounts_as_strings(query)
-        ensure_json(headers)
-        given = decode(WalletChangeBody, body)
+        amounts_as_strings = wants_amounts_as_strings(asked.query)
+        ensure_json(asked.headers)
+        given = decode(WalletChangeBody, asked.body)
         changes = wallet_changes(given)
         return await self._submit(
-            "change",
-            wallet_id,
-            changes,
-            given.expected_version,
-            caller,
-            request_id=request_id,
-            amounts_as_strings=amounts_as_strings,
+            "change", wallet_id, changes, given.expected_version, asked, amounts_as_strings=amounts_as_strings
         )
 
-    async def close_or_reopen(
-        self,
-        type_: Literal["close", "reopen"],
-        wallet_id: str,
-        body: bytes,
-        *,
-        caller: Caller,
-        headers: Headers,
-        query: bytes,
-        request_id: str,
-    ) -> Answer:
+    async def close_or_reopen(self, type_: Literal["close", "reopen"], wallet_id: str, asked: Asked) -> Answer:
         """The body may be left out."""
-        amounts_as_strings = wants_amounts_as_strings(query)
+        amounts_as_strings = wants_amounts_as_strings(asked.query)
         expected = None
-        if body:
-            ensure_json(headers)
-            expected = decode(WalletStepBody, body).expected_version
-        return await self._submit(
-            type_, wallet_id, (), expected, caller, request_id=request_id, amounts_as_strings=amounts_as_strings
-        )
+        if asked.body:
+            ensure_json(asked.headers)
+            expected = decode(WalletStepBody, asked.body).expected_version
+        return await self._submit(type_, wallet_id, (), expected, asked, amounts_as_strings=amounts_as_strings)
 
-    async def merge(
-        self,
-        source: str,
-        target: str,
-        body: bytes,
-        *,
-        caller: Caller,
-        headers: Headers,
-        query: bytes,
-        request_id: str,
-    ) -> Answer:
+    async def merge(self, source: str, target: str, asked: Asked) -> Answer:
         """Merge a wallet into another. Unlike the others this moves money, and so it has a reference."""
-        options = read_options(headers, query)
-        given = decoded(MergeBody, body, headers, options)
+        options = read_options(asked.headers, asked.query)
+        given = decoded(MergeBody, asked.body, asked.headers, options)
         source_id, target_id = path_id("wallet_id", source), path_id("target_wallet_id", target)
         request = self._service.commands.merge(
             source=source_id,
@@ -136,7 +106,7 @@ class WalletChanges:
             metadata=canonical_metadata(given.metadata),
             options=dated_options(given, (source_id, target_id)),
         )
-        outcome = await self._service.perform(caller, request)
+        outcome = await self._service.perform(asked.caller, request)
         amounts_as_strings = options.amounts_as_strings
         match outcome:
             case Applied():
@@ -149,7 +119,7 @@ class WalletChanges:
                     source_id, 200, (JSON,), amounts_as_strings=amounts_as_strings, predicted=ended
                 )
             case Refused():
-                return refusal(outcome, request_id=request_id, amounts_as_strings=amounts_as_strings)
+                return refusal(outcome, request_id=asked.request_id, amounts_as_strings=amounts_as_strings)
             case Settled() | Grouped():
                 raise InvariantViolated(f"{outcome!r} is no outcome of a merge")
             case _:
@@ -161,18 +131,17 @@ class WalletChanges:
         wallet_id: str,
         changes: tuple[Change, ...],
         expected_version: int | None,
-        caller: Caller,
+        asked: Asked,
         *,
-        request_id: str,
         amounts_as_strings: bool,
     ) -> Answer:
         id_ = path_id("wallet_id", wallet_id)
         request = self._service.commands.change_wallet(
             type_, wallet_id=id_, changes=changes, expected_version=expected_version
         )
-        outcome = await self._service.perform(caller, request)
+        outcome = await self._service.perform(asked.caller, request)
         if isinstance(outcome, Refused):
-            return refusal(outcome, request_id=request_id, amounts_as_strings=amounts_as_strings)
+            return refusal(outcome, request_id=asked.request_id, amounts_as_strings=amounts_as_strings)
         return await self._wallet(id_, 200, (JSON,), amounts_as_strings=amounts_as_strings)
 
     async def _wallet(

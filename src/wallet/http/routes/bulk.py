@@ -15,15 +15,13 @@ from wallet.http.bulk.batches import Batch, BatchAnswer, Batches
 from wallet.http.bulk.imports import NDJSON, Imports, ImportSummary, ensure_ndjson
 from wallet.http.bulk.items import ITEM_TYPES, ItemResult
 from wallet.http.edge.act_guard import STREAMED
-from wallet.http.edge.authentication import caller_of
 from wallet.http.edge.needs import needs
 from wallet.http.routes.shared import (
     as_response,
-    body_of,
+    asked,
     documented,
     headers_of,
     problems,
-    request_id,
     wants_string_amounts,
 )
 from wallet.http.wire import asgi
@@ -73,15 +71,7 @@ def bulk_routes(batches: Batches, imports: Imports) -> list[HTTPRouteHandler]:
         An atomic batch with a refused item is refused as a whole: 422 `group_refused`, whose `items` say what became
         of each. In an independent one every item has its own status; ask again for those with 503.
         """
-        return as_response(
-            await batches.batch(
-                await body_of(request),
-                caller=caller_of(request.scope),
-                headers=headers_of(request),
-                query=request.scope["query_string"],
-                request_id=request_id(request),
-            )
-        )
+        return as_response(await batches.batch(await asked(request)))
 
     @post(
         "/import",

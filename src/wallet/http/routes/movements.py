@@ -21,7 +21,7 @@ def _route(op: str, operation: Operation, movements: Movements) -> HTTPRouteHand
 
     async def performed(request: Request[Any, Any, Any]) -> Response[Any]:
         target_id = None if target is None else request.path_params[target.name]
-        return as_response(await movements.perform(op, target_id, **await asked(request)))
+        return as_response(await movements.perform(op, target_id, await asked(request)))
 
     # The framework reads the document's words about a handler off the handler.
     performed.__name__ = operation.name

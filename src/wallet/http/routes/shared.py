@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Literal, TypedDict
+from typing import Any, ClassVar, Final, Literal
 
 # Streams need it. Its import takes a tenth of a second, which at the first stream would hold up everybody else.
 import anyio._backends._asyncio  # noqa: F401
@@ -19,6 +19,7 @@ from msgspec import UNSET, Struct, UnsetType
 from wallet.http.bulk.items import ItemResult
 from wallet.http.edge.authentication import caller_of
 from wallet.http.edge.needs import needs
+from wallet.http.operations.asked import Asked
 from wallet.http.operations.kinds import OPERATIONS
 from wallet.http.operations.operation import Target
 from wallet.http.operations.wallet_changes import MERGE_PATH
@@ -26,7 +27,7 @@ from wallet.http.wire.asgi import BODILESS, BODY_READ, read_body
 from wallet.http.wire.decoding import may_be_left_out
 from wallet.http.wire.encoding import Answer
 from wallet.http.wire.query import AMOUNTS, Headers, parameters, refuse_key
-from wallet.service.access.callers import Caller, Scope
+from wallet.service.access.callers import Scope
 
 FILTERS_MEMBERS: Final = "filters_members"
 """The option of a handler whose list can be filtered by members of metadata."""
@@ -185,25 +186,15 @@ def moves_money(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
     return connection.scope.get("method") == "POST" and connection.scope.get("path_template") in _MOVEMENTS
 
 
-class Asked(TypedDict):
-    """A request without its path, as operations take it."""
-
-    body: bytes
-    caller: Caller
-    headers: Headers
-    query: bytes
-    request_id: str
-
-
 async def asked(request: Request[Any, Any, Any]) -> Asked:
     """Raises ClientGone."""
-    return {
-        "body": await body_of(request),
-        "caller": caller_of(request.scope),
-        "headers": headers_of(request),
-        "query": request.scope["query_string"],
-        "request_id": request_id(request),
-    }
+    return Asked(
+        body=await body_of(request),
+        caller=caller_of(request.scope),
+        headers=headers_of(request),
+        query=request.scope["query_string"],
+        request_id=request_id(request),
+    )
 
 
 async def body_of(request: Request[Any, Any, Any]) -> bytes:

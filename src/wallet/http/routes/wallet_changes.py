@@ -29,17 +29,17 @@ def wallet_change_routes(changes: WalletChanges) -> list[HTTPRouteHandler]:
     )
     async def change_wallet(wallet_id: _WalletId, request: _Request) -> Response[WalletAnswer]:
         """Change a wallet. A field that is absent stays as it is, null clears."""
-        return as_response(await changes.change(wallet_id, **await asked(request)))
+        return as_response(await changes.change(wallet_id, await asked(request)))
 
     @post("/wallets/{wallet_id:str}/close", **_documented_step())
     async def close_wallet(wallet_id: _WalletId, request: _Request) -> Response[WalletAnswer]:
         """Close a wallet in which nothing is left."""
-        return as_response(await changes.close_or_reopen("close", wallet_id, **await asked(request)))
+        return as_response(await changes.close_or_reopen("close", wallet_id, await asked(request)))
 
     @post("/wallets/{wallet_id:str}/reopen", **_documented_step())
     async def reopen_wallet(wallet_id: _WalletId, request: _Request) -> Response[WalletAnswer]:
         """Reopen a wallet that was closed, and not by a merge."""
-        return as_response(await changes.close_or_reopen("reopen", wallet_id, **await asked(request)))
+        return as_response(await changes.close_or_reopen("reopen", wallet_id, await asked(request)))
 
     @post(
         MERGE_PATH.replace("}", ":str}"),
@@ -49,7 +49,7 @@ def wallet_change_routes(changes: WalletChanges) -> list[HTTPRouteHandler]:
         wallet_id: _WalletId, target_wallet_id: _TargetId, request: _Request
     ) -> Response[MergeAnswer]:
         """Merge: balance, lots, open holds and grants move to the other wallet, and this one ends for good."""
-        return as_response(await changes.merge(wallet_id, target_wallet_id, **await asked(request)))
+        return as_response(await changes.merge(wallet_id, target_wallet_id, await asked(request)))
 
     return [change_wallet, close_wallet, reopen_wallet, merge_wallet]
 
