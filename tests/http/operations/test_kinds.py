@@ -83,6 +83,6 @@ def test_its_path_names_its_target_and_nothing_else(op: str) -> None:
 
 
 @pytest.mark.parametrize("op", [op for op, operation in OPERATIONS.items() if operation.is_hot])
-def test_a_hot_operation_is_of_a_wallet_or_of_none(op: str) -> None:
-    # As the fast lane tells paths apart.
-    assert re.fullmatch(r"(/wallets/{wallet_id})?/[a-z]+", OPERATIONS[op].path)
+def test_a_hot_operation_is_of_a_wallet_or_of_a_hold_or_of_neither(op: str) -> None:
+    # As the direct lane tells paths apart.
+    assert re.fullmatch(r"(/wallets/{wallet_id}|/holds/{hold_id})?/[a-z]+", OPERATIONS[op].path)
