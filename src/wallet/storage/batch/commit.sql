@@ -81,7 +81,8 @@ SELECT id, origin, reference_id, fingerprint, type, metadata, created_at, effect
 
 -- name: write_batch
 -- in:  $1 shard, $2 batch id, $3 decided_at,
---      transactions that are nothing but a row and entries (the others: write_special): $4 ids, $5 origins, $6 references, $7 types, $8 fingerprints, $9 metadata;
+--      transactions that are nothing but a row and entries (the others: write_special): $4 ids, $5 origins,
+--      $6 references, $7 types, $8 fingerprints, $9 metadata;
 --      entries: $10 transaction ids, $11 legs, $12 wallets, $13 assets, $14 changes (direction * amount),
 --      $15 versions (null: unlocked), $16 balances after;
 --      wallets of which nothing else changed: $17 ids, $18 balances, $19 versions; deltas: $20 wallets, $21 amounts;
