@@ -68,7 +68,7 @@ DATA_IS_THE_NAME = {
     "http/server/bounded_protocol.py": "asyncio.Protocol's own name",
     "http/operations/resource_answers.py": "api.md's name for the rows of a page",
     "http/routes/statement_answers.py": "api.md's name for the rows of a page",
-    "service/reads/lists.py": "api.md's name for the rows of a page",
+    "service/reads/pages.py": "api.md's name for the rows of a page",
 }
 
 FUNCTION_LINES_MAX = 60

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 from tests.http.client import new_reference
 from tests.stalls.asking import Asked
 from tests.stalls.world import LEGS, METADATA, ROWS, World, transaction_item, transfer_item
-from wallet.service.reads.lists import LIMIT_MAX, OFFSET_MAX
+from wallet.service.reads.pages import LIMIT_MAX, OFFSET_MAX
 from wallet.service.writes.bulk import GROUP_ITEMS_MAX, GROUP_LEGS_MAX
 
 Largest: TypeAlias = Callable[[World], Iterator[Asked]]

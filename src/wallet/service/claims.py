@@ -38,7 +38,7 @@ class Placed(NamedTuple):
 
 
 class Claims:
-    """perform: submits a request of a caller, and answers what that caller is told of its outcome."""
+    """perform: submits a request of a caller, and answers the outcome as that caller may see it."""
 
     def __init__(self, codes: ClaimCodeStore, guesses: Guesses, perform: Perform) -> None:
         self._codes = codes
@@ -63,8 +63,8 @@ class Claims:
         self._guesses.ensure_may_try(caller)
         code_hash = hash_of(code)
         found = await self._codes.claim_with(code_hash)
-        # A code that no claim has stands for a claim that does not exist. So the ledger answers it as all others, after
-        # the same work, and a reference that was used is answered as such.
+        # An unknown code stands for a claim that does not exist. So the ledger answers it like all others, after the
+        # same work, and a used reference is answered as such.
         request = make(UUID(bytes=code_hash[:16]) if found is None else found)
         outcome = await self._perform(caller, request)
         if isinstance(outcome, Refused) and outcome.code is RefusalCode.CLAIM_NOT_FOUND:

@@ -1,28 +1,24 @@
 """The use cases of programmes: credit that comes again every period, to every attached wallet."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from wallet.errors import BadData, OutcomeUnknown, Overloaded, StorageUnavailable
 from wallet.ledger.model import ProgrammeId, WalletId
 from wallet.ledger.outcomes import Refused
 from wallet.service.due.keeper import Submit, grant_request
-from wallet.service.reads.cursors import Cursors
-from wallet.service.reads.lists import FIRST_PAGE, Page, PageRequest, Reads
-from wallet.storage.reads.resources import ReadStore
+from wallet.service.reads.pages import FIRST_PAGE, Page, PageRequest, Pages
 from wallet.storage.registry.programmes import Attached, Programme, ProgrammeStore, Terms
 from wallet.storage.registry.resources import Created
-from wallet.storage.rows.ids import parse_id
 
 
-class Programmes(Reads):
+class Programmes:
     """Methods raise NotFound, Malformed (limit, cursor), StorageUnavailable and OutcomeUnknown. `submit` is
     Committer.submit.
     """
 
-    def __init__(self, store: ReadStore, programmes: ProgrammeStore, cursors: Cursors, submit: Submit) -> None:
-        super().__init__(store, cursors)
+    def __init__(self, programmes: ProgrammeStore, pages: Pages, submit: Submit) -> None:
         self._programmes = programmes
+        self._pages = pages
         self._submit = submit
 
     async def create(self, terms: Terms, *, programme_id: ProgrammeId | None = None) -> Created[Programme]:
@@ -35,10 +31,10 @@ class Programmes(Reads):
     async def programmes(self, page: PageRequest = FIRST_PAGE) -> Page[Programme]:
         """All programmes, by id."""
 
-        async def fetch(key: Sequence[Any] | None, limit: int, _: int) -> Sequence[Programme]:
-            return await self._programmes.programmes(after=parse_id(key[0]) if key else None, limit=limit)
+        async def rows(after: ProgrammeId | None, limit: int) -> Sequence[Programme]:
+            return await self._programmes.programmes(after=after, limit=limit)
 
-        return await self._page("programmes", {}, page, fetch, lambda last: (str(last.id),))
+        return await self._pages.by_id("programmes", {}, page, rows)
 
     async def end(self, programme_id: ProgrammeId) -> Programme:
         """End a programme: from now on no period starts, at any wallet. Granted credit stays."""
@@ -72,12 +68,11 @@ class Programmes(Reads):
     ) -> Page[Attached]:
         """The wallets of a programme, detached ones included, by wallet id. `among`: only these wallets."""
 
-        async def fetch(key: Sequence[Any] | None, limit: int, _: int) -> Sequence[Attached]:
-            after = parse_id(key[0]) if key else None
+        async def rows(after: WalletId | None, limit: int) -> Sequence[Attached]:
             return await self._programmes.attached_wallets(programme_id, after=after, limit=limit, among=among)
 
         filters = {"programme_id": str(programme_id)}
-        found = await self._page("attached_wallets", filters, page, fetch, lambda last: (str(last.wallet_id),))
+        found = await self._pages.by_id("attached_wallets", filters, page, rows, lambda row: row.wallet_id)
         if not found.data:
             await self.programme(programme_id)
         return found

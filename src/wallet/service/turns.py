@@ -17,7 +17,7 @@ Each = TypeVar("Each")
 class Turn:
     """The turn of one task, which calls `make_way` before each piece of work.
 
-    A turn lasts TURN_SECONDS, or with `work_max` until its pieces come to more work than that. The latter is for pieces
+    A turn lasts TURN_SECONDS, or with `work_max` until its pieces are more work than that. The latter is for pieces
     whose work is known before they begin; the task chooses the unit.
     """
 

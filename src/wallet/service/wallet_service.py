@@ -32,6 +32,7 @@ from wallet.service.readiness import Probe, ServiceReadiness, clock_warnings
 from wallet.service.reads.balances import Balances
 from wallet.service.reads.cursors import Cursors
 from wallet.service.reads.lists import Reads
+from wallet.service.reads.pages import Pages
 from wallet.service.reads.receipts import Receipts
 from wallet.service.reads.statements import Statements
 from wallet.service.writes.bulk import Bulk
@@ -131,11 +132,11 @@ class WalletService:
             with attempt:
                 cursors = Cursors(await store.cursor_key())
                 await self._check_clock()
-        self._store, self._cursors = store, cursors
-        self.reads = Reads(store, cursors, settle=self.settle_if_due)
+        pages = Pages(cursors)
+        self._store, self._pages = store, pages
+        self.reads = Reads(store, pages, settle=self.settle_if_due)
         self.permissions = Permissions(Ownership(OwnerStore(self._pool)))
-        programmes = ProgrammeStore(self._pool)
-        self.programmes = Programmes(store, programmes, cursors, self.committer.submit)
+        self.programmes = Programmes(ProgrammeStore(self._pool), pages, self.committer.submit)
         self.resources = Resources(self._pool)
         history = HistoryStore(self._pool)
         self._settler = Settler(history, self.committer.submit)
@@ -143,7 +144,7 @@ class WalletService:
         self.statements = Statements(history, lines, cursors, self._settler)
         self.receipts = Receipts(ReceiptStore(self._pool))
         self.claims = Claims(ClaimCodeStore(self._pool), Guesses(workers=settings.workers), self.perform)
-        self._start_administration(store, cursors)
+        self._start_administration(pages)
         self.ring.start(KeyStore(self._keys_pool))
         self.committer.start()
         self.bulk.start()
@@ -156,11 +157,11 @@ class WalletService:
                 settings.port,
             )
 
-    def _start_administration(self, store: ReadStore, cursors: Cursors) -> None:
+    def _start_administration(self, pages: Pages) -> None:
         self.keys = Keys(KeyStore(self._pool))
-        self.key_pages = KeyPages(store, self.keys, cursors)
+        self.key_pages = KeyPages(self.keys, pages)
         self.acts = Acts(ActStore(self._pool))
-        self.act_pages = ActPages(store, self.acts, cursors)
+        self.act_pages = ActPages(self.acts, pages)
 
     async def submit(self, request: Request) -> Outcome:
         """The outcome of a movement, once it is durable. Raises what Committer.submit raises."""
@@ -189,7 +190,7 @@ class WalletService:
             return self.reads
         return OwnReads(
             self._store,
-            self._cursors,
+            self._pages,
             settle=self.settle_if_due,
             permissions=self.permissions,
             caller=caller,

@@ -12,7 +12,7 @@ from tests.http.client import Api, new_reference
 from wallet.http.routes.pages import page_answer, written_page
 from wallet.http.routes.shared import PIECE_BYTES_MAX
 from wallet.http.wire.encoding import written
-from wallet.service.reads.lists import Page
+from wallet.service.reads.pages import Page
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

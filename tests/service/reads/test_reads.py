@@ -12,7 +12,8 @@ from wallet.errors import Malformed, NotFound
 from wallet.ledger.model import HoldStatus
 from wallet.service.reads.cursors import Cursors
 from wallet.service.reads.filters import TransactionQuery, WalletQuery
-from wallet.service.reads.lists import Page, PageRequest, Reads
+from wallet.service.reads.lists import Reads
+from wallet.service.reads.pages import Page, PageRequest, Pages
 from wallet.storage.connections.pooled import ShardPool
 from wallet.storage.reads.resources import ReadStore
 
@@ -28,7 +29,7 @@ class House(NamedTuple):
     store: ReadStore
 
     def reads_settled_by(self, settle: Callable[[UUID], Coroutine[Any, Any, None]]) -> Reads:
-        return Reads(self.store, Cursors(b"k" * 32), settle=settle)
+        return Reads(self.store, Pages(Cursors(b"k" * 32)), settle=settle)
 
     def list_named(self, name: str) -> Ask:
         """One of the lists, each of which has at least three rows."""
@@ -55,6 +56,10 @@ LISTS = (
 WITH_OFFSET = ("transactions", "ledger_entries")
 
 
+async def nothing_is_due(_: UUID) -> None:
+    """Nothing falls due in these tests but where they say so."""
+
+
 @pytest.fixture
 async def house(database_url: str, connection: asyncpg.Connection) -> AsyncIterator[House]:
     for code in ("GOLD", "TIN", "ZINC"):
@@ -68,7 +73,7 @@ async def house(database_url: str, connection: asyncpg.Connection) -> AsyncItera
     await writer.close()
     async with await database_of(database_url).pool("reads", connections_max=1) as pool:
         store = ReadStore(ShardPool(pool, seconds_max=30))
-        reads = Reads(store, Cursors(await store.cursor_key()))
+        reads = Reads(store, Pages(Cursors(await store.cursor_key())), settle=nothing_is_due)
         wallet = await reads.wallet(wallet_id)
         assert wallet.user_id is not None
         yield House(reads, wallet.user_id, wallet_id, store)

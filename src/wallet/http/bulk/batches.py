@@ -1,4 +1,4 @@
-"""POST /batches: up to 10,000 items, all or none, or each for itself."""
+"""POST /batches: up to 10,000 items, applied all or none, or each for itself."""
 
 import asyncio
 import logging
@@ -36,17 +36,20 @@ from wallet.service.wallet_service import WalletService
 from wallet.service.writes.bulk import GROUP_ITEMS_MAX, GROUP_LEGS_MAX
 
 CHUNKS_IN_FLIGHT_MAX: Final = 2
-"""Of one independent batch: one is being decided, the next one is there when that is done."""
+"""The chunks of one independent batch that are in progress: one is being decided, and the next one is ready after
+it.
+"""
 
 UNDER_WAY_BYTES_MAX: Final = 96 * 1024 * 1024
-"""Of all batches that have arrived and are not answered, in one process."""
+"""The bytes of all batches in one process that have arrived and are not answered."""
 
 ITEM_BYTES_MIN: Final = 2048
-"""The least that an item counts for: about as much as it takes with its answer, however short its text was."""
+"""The least bytes that an item counts for: about what it takes with its answer, even if its text is short."""
 
 LOOKED_THROUGH_BYTES_MAX: Final = 64 * 1024
-"""Of a body that is wrong around its items and is looked through for everything that is. Of a larger one the first
-wrong field is named: millions of values would be made for the rest, while nobody else is served."""
+"""A body up to this size that is wrong around its items is searched for all errors. For a larger one only the first
+wrong field is named: the rest would take millions of values, while no other request is served.
+"""
 
 _log = logging.getLogger(__name__)
 
@@ -86,22 +89,22 @@ class _Batch(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class _Shape(Struct, forbid_unknown_fields=True, kw_only=True):
-    """Batch, for finding everything that is wrong around the items."""
+    """A batch, for finding all errors around the items."""
 
     mode: Literal["atomic", "independent"]
     items: Annotated[list[object], Meta(min_length=1, max_length=GROUP_ITEMS_MAX)]
     dry_run: bool | UnsetType | None = UNSET
 
 
-# An array of which no more than one item too many becomes an object. Of a list, each becomes one before its length is
-# looked at: those of sixteen megabytes of `{},` take a second.
+# An array whose items become objects only up to one too many. In a list, each item becomes an object before the length
+# is checked: sixteen megabytes of `{},` would take a second.
 _Items: Final = msgspec.defstruct(
     "_Items", [(f"item_{at}", Raw | UnsetType, UNSET) for at in range(GROUP_ITEMS_MAX + 1)], array_like=True
 )
 
 
 class _LargeBatch(Struct, forbid_unknown_fields=True, kw_only=True):
-    """The same in a large body. Reading it costs a small one a tenth of a millisecond more than it should."""
+    """The same for a large body. A small body would take a tenth of a millisecond longer with this type."""
 
     mode: Literal["atomic", "independent"]
     items: _Items  # type: ignore[valid-type]
@@ -122,7 +125,7 @@ class Batches:
         self._bytes_under_way = 0
 
     async def batch(self, body: bytes, *, caller: Caller, headers: Headers, query: bytes, request_id: str) -> Answer:
-        """Raises WalletError where there is nothing to answer with."""
+        """The whole answer. Raises WalletError if there is none."""
         ensure_json(headers)
         amounts_as_strings = wants_amounts_as_strings(query)
         with self._under_way(len(body)):
@@ -136,7 +139,7 @@ class Batches:
                 except WalletError:
                     raise
                 except Exception as error:
-                    # Money may have moved: whatever keeps us from saying so must not look like a no.
+                    # Money may have moved, so no error on the way to the answer may look like a refusal.
                     _log.exception("batch of request %s failed", request_id)
                     raise OutcomeUnknown("the batch could not be answered") from error
 
@@ -184,7 +187,9 @@ class Batches:
         return _answered(201 if 201 in statuses else 200, written)
 
     async def _decided(self, requests: Sequence[Single], caller: Caller, *, is_dry: bool) -> Grouped:
-        """Raises Forbidden, naming the item, if the caller may not ask for one of them: then for none."""
+        """The admitted requests. Raises Forbidden, which names the item, if the caller may not send one of them: then
+        none is sent.
+        """
         admitted: list[Single] = []
         refused: tuple[int, Refused] | None = None
         for index, each in enumerate(await self._items.admit(caller, requests)):
@@ -206,7 +211,7 @@ class Batches:
         path = f"items[{index}]."
         request = self._items.request(text, path=path, dry_run=is_dry)
         if request.options.dry_run and not is_dry:
-            # All of an atomic batch happens, or none: a part that only might cannot be asked for.
+            # All items of an atomic batch are applied, or none, so a single item cannot be a dry run.
             raise malformed(f"{path}dry_run", "Only an atomic batch as a whole can be dry.")
         return request
 
@@ -260,21 +265,21 @@ def _decoded_large(body: bytes) -> _Batch:
 
 
 def _refuse_duplicates(body: bytes, batch: _Batch) -> None:
-    # Around the items there is nothing that could hold a colon but the members' own.
+    # Around the items, only the members have colons.
     colons = body.count(b":") - sum(bytes(item).count(b":") for item in batch.items)
     if colons != len(("mode", "items")) + (batch.dry_run is not UNSET):
         raise malformed("", "A key appears twice in one object.")
 
 
 def _answered(status: int, written: Sequence[bytes]) -> Answer:
-    # Of many megabytes each copy takes milliseconds, so there is one.
+    # A copy of many megabytes takes milliseconds, so there is only one.
     pieces = [b'{"items":[', *chain.from_iterable((each, b",") for each in written)]
     pieces[-1] = b"]}"
     return Answer(status, b"".join(pieces), (JSON,))
 
 
 def _refused(written: Sequence[bytes], grouped: Grouped, request_id: str) -> Answer:
-    """A problem, as every refusal is one, with the items as a member of its own."""
+    """The problem of a refused group, with the items as a member of its own."""
     index, first = next(
         (index, outcome)
         for index, outcome in enumerate(grouped.outcomes)

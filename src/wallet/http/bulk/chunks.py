@@ -18,13 +18,13 @@ from wallet.service.turns import Turn
 from wallet.service.writes.bulk import Bulk, Chunk
 
 READ_ITEMS_MAX: Final = 50
-"""Items that are read in one turn: well below a millisecond."""
+"""The items that are read in one turn: well below a millisecond of work."""
 
 READ_BYTES_MAX: Final = 64 * 1024
-"""Of text that is read in one turn, however few items it is: 15 ms, if all of it has to be refused."""
+"""The bytes of text that are read in one turn, even if they have few items: 15 ms, if all of it has to be refused."""
 
 ITEM_ERRORS_MAX: Final = 10
-"""Of a malformed item among others: an answer is to be no longer than what it answers."""
+"""The errors that are listed for a malformed item: an answer must not be much longer than its item."""
 
 _WITHOUT_BODY: Final[Mapping[type, ItemAnswer]] = {
     Applied: ItemAnswer(201, False, b""),
@@ -34,9 +34,9 @@ _WITHOUT_BODY: Final[Mapping[type, ItemAnswer]] = {
 
 
 class Item(NamedTuple):
-    """An item as it was read: its place, its reference if it has one, and its request or what is wrong with it.
+    """An item as it was read: its place, its reference if it has one, and its request or its errors.
 
-    denied: what it came to without being asked of the ledger, if its caller may not ask it.
+    denied: its outcome without asking the ledger, if its caller may not send it.
     """
 
     place: int
@@ -46,7 +46,7 @@ class Item(NamedTuple):
 
 
 class AnsweredItem(NamedTuple):
-    """An item and what it came to."""
+    """An item and its outcome."""
 
     item: Item
     answer: ItemAnswer
@@ -58,14 +58,14 @@ def turn_to_read() -> Turn:
 
 
 def reading_of(text: bytes) -> int:
-    """How much work it is to read an item: its bytes, and of a short one the share that every item has."""
+    """The work of reading an item: its bytes, but at least the share that every item costs."""
     return max(len(text), READ_BYTES_MAX // READ_ITEMS_MAX)
 
 
 async def read_items(
     items: Items, texts: Iterable[tuple[int, bytes | None]], caller: Caller, *, dry_run: bool = False
 ) -> list[Item]:
-    """The items at these places, as this caller may ask for them; None for a text that was too long to be kept."""
+    """The items at these places, as this caller may send them. A text that was too long to be kept is None."""
     made: list[Item] = []
     turn = turn_to_read()
     for place, text in texts:
@@ -112,7 +112,7 @@ class ItemChunk:
 
     @property
     def refusal(self) -> WalletError | None:
-        """Why nothing of it was begun, if so."""
+        """The reason why nothing of the chunk was begun; None if it was."""
         return self._chunk.refusal
 
     async def answered(

@@ -28,11 +28,11 @@ from wallet.service.wallet_service import WalletService
 from wallet.service.writes.bulk import Bulk
 
 CHUNK_BYTES_MAX: Final = 512 * 1024
-"""Of lines that are begun together, however few they are then."""
+"""The bytes of lines that are begun together, even if these are few lines."""
 
 CHUNKS_IN_FLIGHT_MAX: Final = 6
-"""Of one import: one whose answers are being written, two that are being decided, as many that wait for that, and one
-that waits for lines which it has left behind.
+"""The chunks of one import in progress: one whose answers are written, two that are being decided, two that wait for
+that, and one that waits for lines that it has skipped.
 """
 
 NDJSON: Final = b"application/x-ndjson"
@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 
 
 class ImportSummary(msgspec.Struct, kw_only=True):
-    """The last line for who asks for failures only; without it the import has not come to its end."""
+    """The last line if the client asks for failures only; without this line the import has not ended."""
 
     lines: int = 0
     applied: int = 0
@@ -91,7 +91,7 @@ class Imports:
 
 
 class _Import:
-    """Two tasks: one reads lines and begins chunks, the other sends what they came to."""
+    """Two tasks: one reads lines and begins chunks, the other sends their answers."""
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class _Import:
         self._stopped = asyncio.Event()
         self._why_stopped: WalletError | None = None
         self._in_flight = 0
-        # Once there will be no more: the place of the first line of which nothing was begun, if there is one.
+        # After the last chunk: the place of the first line that was not begun, if there is one.
         self._first_not_begun: int | None = None
         self._has_answered = False
 
@@ -164,7 +164,7 @@ class _Import:
         self._begun.put_nowait(None)
 
     async def _read_piece(self) -> bool:
-        """Take what has arrived of the body; whether that was the last of it."""
+        """Take the bytes of the body that have arrived, and answer whether they were the last."""
         receiving = asyncio.ensure_future(self._receive())
         stopped = asyncio.ensure_future(self._stopped.wait())
         try:
@@ -192,7 +192,7 @@ class _Import:
         if self._stream.is_gone:
             raise ClientGone
         try:
-            # It may take for ever, and a key does not.
+            # An import may take very long, and its key may end before.
             await self._ring.ensure_still_in(self._caller)
         except WalletError as error:
             self._stop(error)

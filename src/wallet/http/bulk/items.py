@@ -155,7 +155,7 @@ class Items:
     def answer(
         self, request: Single, outcome: Outcome | WalletError, *, request_id: str, amounts_as_strings: bool = False
     ) -> ItemAnswer:
-        """The answer to an item. Never raises: money may have moved, and its neighbours have answers, too."""
+        """The answer to an item. Never raises: money may have moved, and the other items have answers, too."""
         if isinstance(outcome, WalletError):
             return no_answer(outcome, request_id=request_id)
         try:
@@ -170,7 +170,7 @@ class Items:
 
 
 def no_answer(error: WalletError, *, request_id: str) -> ItemAnswer:
-    """Of an item that has no outcome: it is malformed, or there was none to be had."""
+    """The answer to an item without an outcome: it is malformed, or an error kept it from having one."""
     whole = failure(error, request_id=request_id, moves_money=True)
     return ItemAnswer(whole.status, False, whole.body)
 
@@ -187,7 +187,7 @@ def written_item(index: int, reference_id: str | None, answer: ItemAnswer) -> by
 
 
 def reference_of(item: bytes) -> str | None:
-    """The reference of an item that is malformed otherwise, if it has one."""
+    """The reference of a malformed item, if it has one."""
     try:
         return _decode_named(item).reference_id
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -1,4 +1,4 @@
-"""From the pieces that a body arrives in to its lines."""
+"""From the pieces in which a body arrives to its lines."""
 
 import codecs
 from collections import deque
@@ -36,7 +36,7 @@ class Lines:
         self._unfinished = (self._unfinished + rest)[: len(codecs.BOM_UTF8) + LINE_BYTES_MAX + 1]
 
     def end(self) -> None:
-        """The body has ended; what has no line feed is a line all the same."""
+        """Note that the body has ended: the rest without a line feed is a line, too."""
         self._add(self._unfinished)
         self._unfinished = b""
 
@@ -45,7 +45,7 @@ class Lines:
 
     @property
     def next_place(self) -> int:
-        """Of the next line that has not been taken."""
+        """The place of the next line that has not been taken."""
         return self._whole[0].place if self._whole else self._next_place
 
     def take(self, *, lines_max: int, bytes_max: int) -> Sequence[Line]:

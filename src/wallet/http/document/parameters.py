@@ -11,7 +11,7 @@ from wallet.http.wire.fields import NO_CONTROL_CHARACTERS
 from wallet.http.wire.query import MEMBER
 from wallet.ledger.model import HoldStatus
 from wallet.service.reads.filters import MEMBER_LENGTH_MAX
-from wallet.service.reads.lists import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX
+from wallet.service.reads.pages import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX
 from wallet.storage.reads.wallet_at import Axis
 
 _Schema = Mapping[str, Any]

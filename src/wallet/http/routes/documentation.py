@@ -29,8 +29,8 @@ def page_routes(pages: OpenPages) -> list[ControllerRouterHandler]:
 
 
 def folder_router(pages: OpenPages) -> Router:
-    """The router below which the framework puts what it thinks that a document needs: all of it gives way to our page,
-    or to nothing.
+    """The router below which the framework puts its own documentation routes: our page, or nothing, replaces all of
+    them.
     """
 
     async def serve(request: Request[Any, Any, Any]) -> Response[Any]:
@@ -48,7 +48,7 @@ def _as_asked(request: Request[Any, Any, Any]) -> str:
 
 
 class NoPage(JsonRenderPlugin):
-    """The framework wants one for its router, and never gets to ask it."""
+    """A stand-in that the framework needs for its router, and never calls."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: Mapping[str, Any]) -> bytes:
         raise NotFoundException

@@ -18,7 +18,7 @@ from wallet.http.wire.encoding import written
 from wallet.http.wire.query import MEMBER
 from wallet.service.access.callers import Scope
 from wallet.service.reads.filters import MEMBER_LENGTH_MAX
-from wallet.service.reads.lists import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX, Page, PageRequest
+from wallet.service.reads.pages import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX, Page, PageRequest
 from wallet.service.turns import Turn
 
 # Text: the framework's rules would take " 1_0" for a number.
@@ -37,7 +37,7 @@ _DIGITS_MAX = 18
 
 
 def page_request(limit: str | None, cursor: str | None, offset: str | None = None) -> PageRequest:
-    """The page asked for. Raises Malformed for what is no number; service.reads.lists says whether it is in range."""
+    """The page asked for. Raises Malformed for what is no number; service.reads.pages says whether it is in range."""
     return PageRequest(
         limit=None if limit is None else number("limit", limit),
         cursor=cursor,

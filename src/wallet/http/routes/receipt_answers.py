@@ -101,5 +101,5 @@ def receipt_key_answer(public_key: bytes) -> ReceiptKeyAnswer:
 
 
 def encoded(answer: Struct) -> bytes:
-    """As bytes. Amounts stay numbers, whatever was asked for: they are what was hashed."""
+    """As bytes. Amounts stay numbers, also with ?amounts=string: they are what was hashed."""
     return msgspec.json.encode(answer)

@@ -1,4 +1,4 @@
-"""Receipts: proof of single transactions, for whoever took part in them."""
+"""Receipts: proof of single transactions for their parties."""
 
 from typing import Annotated, Any
 

@@ -32,7 +32,7 @@ FILTERS_MEMBERS: Final = "filters_members"
 """The option of a handler whose list can be filtered by members of metadata."""
 
 SENT_AS_IT_IS: Final = "sent_as_it_is"
-"""The option of a handler whose answers are compressed already, for whoever takes that."""
+"""The option of a handler whose answers are compressed already, for clients that accept that."""
 
 PIECE_BYTES_MAX: Final = 128 * 1024
 """Of an answer that are sent, and compressed for who takes that, before others in this process get their turn."""

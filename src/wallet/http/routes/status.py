@@ -25,7 +25,7 @@ class Reason(msgspec.Struct):
 
 class Readiness(msgspec.Struct):
     """Whether the service can move money, and what is in its way: by part, and as reasons with a code each.
-    warnings: what should be changed all the same.
+    warnings: conditions that should be changed nevertheless.
     """
 
     ready: bool

@@ -5,7 +5,7 @@ recorded must not be carried out.
 import logging
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -14,11 +14,8 @@ from wallet.errors import WalletError
 from wallet.service.access.callers import Caller
 from wallet.service.access.keys import KEY
 from wallet.service.json_numbers import as_written
-from wallet.service.reads.cursors import Cursors
-from wallet.service.reads.lists import FIRST_PAGE, Page, PageRequest, Reads
-from wallet.storage.reads.resources import ReadStore
+from wallet.service.reads.pages import FIRST_PAGE, Page, PageRequest, Pages
 from wallet.storage.registry.acts import Act, ActStore, NewAct
-from wallet.storage.rows.ids import parse_id
 
 ASKED_LENGTH_MAX: Final = 16_384
 """The length of a recorded body. Every act refuses a longer body, which is recorded as null."""
@@ -69,20 +66,20 @@ class Acts:
         return await self._store.acts(before=before, limit=limit)
 
 
-class ActPages(Reads):
+class ActPages:
     """Acts by the page."""
 
-    def __init__(self, store: ReadStore, acts: Acts, cursors: Cursors) -> None:
-        super().__init__(store, cursors)
+    def __init__(self, acts: Acts, pages: Pages) -> None:
         self._acts = acts
+        self._pages = pages
 
     async def acts(self, page: PageRequest = FIRST_PAGE) -> Page[Act]:
         """A page of acts, newest first."""
 
-        async def fetch(key: Sequence[Any] | None, limit: int, _: int) -> Sequence[Act]:
-            return await self._acts.acts(before=parse_id(key[0]) if key else None, limit=limit)
+        async def rows(before: UUID | None, limit: int) -> Sequence[Act]:
+            return await self._acts.acts(before=before, limit=limit)
 
-        return await self._page("admin_acts", {}, page, fetch, lambda last: (str(last.id),))
+        return await self._pages.by_id("admin_acts", {}, page, rows)
 
 
 def _storable(text: str) -> str:

@@ -9,15 +9,13 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from wallet.errors import FieldError, Malformed, NotFound
 from wallet.ledger.model import ORIGIN_API, WalletId
 from wallet.service.access.callers import BINDABLE, Scope
-from wallet.service.reads.cursors import Cursors
-from wallet.service.reads.lists import FIRST_PAGE, Page, PageRequest, Reads
-from wallet.storage.reads.resources import ReadStore
+from wallet.service.reads.pages import FIRST_PAGE, Page, PageRequest, Pages
 from wallet.storage.registry.keys import ApiKey, KeyStore, KeyTerms
 from wallet.storage.rows.ids import parse_id
 
@@ -98,20 +96,20 @@ class Keys:
         return await self._store.is_any_usable()
 
 
-class KeyPages(Reads):
+class KeyPages:
     """Keys by the page."""
 
-    def __init__(self, store: ReadStore, keys: Keys, cursors: Cursors) -> None:
-        super().__init__(store, cursors)
+    def __init__(self, keys: Keys, pages: Pages) -> None:
         self._keys = keys
+        self._pages = pages
 
     async def keys(self, page: PageRequest = FIRST_PAGE) -> Page[ApiKey]:
         """A page of keys, newest first."""
 
-        async def fetch(key: Sequence[Any] | None, limit: int, _: int) -> Sequence[ApiKey]:
-            return await self._keys.keys(before=parse_id(key[0]) if key else None, limit=limit)
+        async def rows(before: UUID | None, limit: int) -> Sequence[ApiKey]:
+            return await self._keys.keys(before=before, limit=limit)
 
-        return await self._page("keys", {}, page, fetch, lambda last: (str(last.id),))
+        return await self._pages.by_id("keys", {}, page, rows)
 
 
 def check(asked: KeyRequest) -> None:

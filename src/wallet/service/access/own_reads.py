@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from wallet.errors import NotFound
@@ -10,9 +10,10 @@ from wallet.ledger.model import AssetId, Hold, HoldId, HoldStatus, Lot, Posted, 
 from wallet.service.access.callers import Caller
 from wallet.service.access.masking import masked_decline, masked_posted, wallets_of
 from wallet.service.access.permissions import Permissions
-from wallet.service.reads.cursors import Cursors, key_of, place_of
+from wallet.service.reads.cursors import key_of, place_of
 from wallet.service.reads.filters import TransactionQuery, UserQuery, WalletQuery
-from wallet.service.reads.lists import FIRST_PAGE, Page, PageRequest, Reads, SettleWallet
+from wallet.service.reads.lists import Reads, SettleWallet
+from wallet.service.reads.pages import FIRST_PAGE, Key, Page, PageRequest, Pages
 from wallet.storage.reads.entries import LedgerEntry
 from wallet.storage.reads.listings import Decline, Refunded
 from wallet.storage.reads.places import LinePlace
@@ -29,13 +30,13 @@ class OwnReads(Reads):
     def __init__(
         self,
         store: ReadStore,
-        cursors: Cursors,
+        pages: Pages,
         *,
         settle: SettleWallet,
         permissions: Permissions,
         caller: Caller,
     ) -> None:
-        super().__init__(store, cursors, settle=settle)
+        super().__init__(store, pages, settle=settle)
         self._permissions = permissions
         self._caller = caller
 
@@ -47,13 +48,13 @@ class OwnReads(Reads):
     async def users(self, page: PageRequest = FIRST_PAGE, query: UserQuery = _ALL_USERS) -> Page[User]:
         wanted, own = query.filter(), self._caller.user_id
 
-        async def fetch(key: Sequence[Any] | None, limit: int, _: int) -> Sequence[User]:
+        async def rows(seen: UUID | None, _: int) -> Sequence[User]:
             # The list is by descending id, so it begins at the id after the caller's user.
             before = None if own is None or own.int == _ID_MAX else UUID(int=own.int + 1)
-            found = () if own is None or key else await self._store.users(wanted, before=before, limit=1)
+            found = () if own is None or seen else await self._store.users(wanted, before=before, limit=1)
             return [user for user in found if user.id == own]
 
-        return await self._page("users", query.texts, page, fetch, lambda last: (str(last.id),))
+        return await self._pages.by_id("users", query.texts, page, rows)
 
     async def wallet(self, wallet_id: WalletId) -> Wallet:
         await self._ensure_sees(wallet_id)
@@ -120,11 +121,11 @@ class OwnReads(Reads):
         """
         own = await self._own()
 
-        async def fetch(key: Sequence[Any] | None, limit: int, skip: int) -> Sequence[LedgerEntry]:
+        async def fetch(key: Key | None, limit: int, skip: int) -> Sequence[LedgerEntry]:
             before = place_of(key, LinePlace) if key else None
             return await self._store.entries_of_wallets(own, before=before, limit=limit, skip=skip)
 
-        return await self._page(
+        return await self._pages.by_key(
             "own_ledger_entries",
             {},
             page,

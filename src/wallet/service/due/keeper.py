@@ -50,13 +50,13 @@ _ids = IdSource()
 
 
 def settle_request(wallet_id: WalletId) -> Settle:
-    """Post whatever is due at a wallet."""
+    """The request that posts everything due at a wallet."""
     id_ = _ids.new_id()
     return Settle(id_, ORIGIN_SERVICE, f"settle:{id_}", wallet_id)
 
 
 def grant_request(due: DueGrant) -> Grant:
-    """Grant one period. Its reference is that of the period: whoever asks, and however often, it is posted once."""
+    """Grant one period. Its reference is that of the period: so it is posted once, however often it is requested."""
     starts_at = rfc3339(due.starts_at)
     values = (b"grant", due.programme_id.bytes, due.wallet_id.bytes, starts_at.encode())
     expires_in = due.expires_in_seconds

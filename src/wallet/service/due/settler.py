@@ -1,4 +1,4 @@
-"""Reads answer as if all that is due had been posted: whoever looks at a wallet first has it settled, if it must be."""
+"""Reads answer as if all that is due had been posted: a read settles its wallet first, if something is due there."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -39,7 +39,7 @@ class Settler:
                 if await self._submit(settle_request(wallet_id)) != Settled(is_all=False):
                     return
         except OutcomeUnknown as error:
-            # Posted or not, whoever reads has asked for nothing that they would have to find out about.
+            # A reader asked for no movement, so it need not find out whether the due steps were posted.
             raise StorageUnavailable("what is due at this wallet could not be posted in time") from error
         raise MoreIsDue("more is due at this wallet than could be posted by now; each try posts some of it")
 

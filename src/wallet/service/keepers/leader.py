@@ -112,7 +112,7 @@ class Keepers:
             self._note_term()
             self._is_trouble_known = False
         except Exception as error:
-            # All of them, a broken invariant too: the money does not depend on this, and nobody else would notice.
+            # Errors of every kind, a broken invariant too: money does not depend on this, and nobody else would notice.
             if not self._is_trouble_known:
                 _log.warning("the keepers pause: %s", error, exc_info=None if isinstance(error, WalletError) else error)
                 self._is_trouble_known = True
@@ -204,7 +204,7 @@ class Keepers:
     async def _wait_at(self, fence: Fence, shard: Shard) -> float:
         waited = self._now() - self._fence_set_at
         if waited < self._interval:
-            # Batches under way take milliseconds: look again soon, and ask for nobody's name yet.
+            # Batches under way take milliseconds: look again soon, and name no session yet.
             return self._interval / 10
         self._blockers = await find_blockers(shard.connection, fence)
         if waited >= BLOCKED_LOG_SECONDS and not self._is_block_logged:

@@ -17,23 +17,24 @@ _log = logging.getLogger(__name__)
 
 
 class Sealer:
-    """One leader's part in the chain. lag: as it was after the last round."""
+    """One leader's part in the chain. lag: that after the last round."""
 
     def __init__(self) -> None:
         self.begin_term()
 
     def begin_term(self) -> None:
-        """Nothing is known any more of how far the chain is."""
+        """Forget how far the chain is."""
         self.lag = NO_LAG
         self._salts: Salts | None = None
         self._sealed_seq = -1
         self._is_trouble_known = False
 
     async def run_round(self, shard: Shard, *, watermark_seq: int, is_idle: bool) -> bool:
-        """Seal some of what is stable, and answer whether there is more. is_idle: there is nothing but that.
+        """Seal some stable batches, and answer whether there are more. is_idle: nothing was committed since the
+        watermark was moved.
 
-        Raises StorageUnavailable. Anything else that is wrong is logged, and the lag then grows: what others keep does
-        not depend on this.
+        Raises StorageUnavailable. Other errors are logged, and the lag then grows: the other keepers do not depend on
+        this.
         """
         if is_idle and watermark_seq == self._sealed_seq and not self.lag.batches:
             return False

@@ -48,7 +48,7 @@ class Balances:
         if self._closing:
             raise StorageUnavailable("the service is shutting down")
         loop = asyncio.get_running_loop()
-        # A future each, though many may wait for one wallet: who hangs up cancels only their own.
+        # Each caller has a future, although many may wait for one wallet: a caller that hangs up cancels only its own.
         future: _Waiting = loop.create_future()
         if (others := self._gathering.get(wallet_id)) is None:
             self._gathering[wallet_id] = [future]
@@ -56,7 +56,7 @@ class Balances:
             others.append(future)
         self._waiting += 1
         if self._task is None:
-            # The task begins in the next round of the loop: whoever asks in this one is in its first query.
+            # The task begins in the next round of the loop: its first query includes all calls of this round.
             self._task = loop.create_task(self._answer_all())
         return await future
 

@@ -1,4 +1,4 @@
-"""Keyset cursors: where a list goes on, in a text that clients keep but cannot read meaning into, make or change.
+"""Keyset cursors: the place at which a list continues, in a text that clients keep but cannot make or change.
 
 A cursor is a version byte, canonical JSON of [list, filters, last key] and a MAC over both, in base64url.
 """

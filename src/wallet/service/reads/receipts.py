@@ -1,4 +1,4 @@
-"""Receipts: issued for transactions that are sealed, and their signatures checked. Ed25519 (RFC 8032)."""
+"""Issues receipts for sealed transactions, and checks their signatures. Ed25519 (RFC 8032)."""
 
 import time
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ class Receipts:
         return (await self._signing_key()).public_key().public_bytes_raw()
 
     async def receipt(self, transaction_id: TransactionId, *, own: frozenset[WalletId] | None = None) -> Receipt:
-        """`own`: whoever asks sees of the transaction what is of these wallets, and all if None.
+        """A receipt. `own`: the caller sees the parts of these wallets; None: all parts.
 
         Raises NotFound, NotSealed, and InvariantViolated if history does not fit the chain.
         """
@@ -83,7 +83,7 @@ class Receipts:
 
 
 def verify(receipt: Mapping[str, Any], public_key: bytes | None = None) -> Proved:
-    """Check a whole receipt, by this key or else by the one that it names, which then is what has to be trusted.
+    """Check a whole receipt, by this key or, without one, by the key that it names, which the caller then has to trust.
 
     Raises ReceiptInvalid.
     """

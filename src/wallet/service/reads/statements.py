@@ -11,7 +11,7 @@ from wallet.ledger.instants import rfc3339
 from wallet.ledger.model import WalletId
 from wallet.service.due.settler import Settler
 from wallet.service.reads.cursors import Cursors, KeyPart
-from wallet.service.reads.lists import FIRST_PAGE, LIMIT_DEFAULT, LIMIT_MAX, Page, PageRequest
+from wallet.service.reads.pages import FIRST_PAGE, LIMIT_DEFAULT, LIMIT_MAX, Page, PageRequest
 from wallet.storage.reads.statement_lines import (
     LastLine,
     Opened,
@@ -25,7 +25,7 @@ from wallet.storage.reads.statement_lines import (
 from wallet.storage.reads.wallet_at import Axis, BalanceAt, HistoryStore
 
 LINES_PER_FETCH: Final = 200
-"""Lines that are in memory at once where a statement is read whole."""
+"""The lines that are in memory at once while a whole statement is read."""
 
 _LIST: Final = "statement"
 
@@ -54,12 +54,12 @@ class Statements:
         self._store = store
         self._cursors = cursors
         self._settler = settler
-        # Of all whole statements of this process, one is read on at a time: however many there are, other reads find a
-        # connection, and the event loop has but the lines of one of them between two other turns.
+        # Only one of the whole statements of this process is read at a time. So, however many there are, other reads
+        # find a connection, and the event loop has the lines of one statement between two other turns.
         self._turn = asyncio.Lock()
 
     async def balance_at(self, wallet_id: WalletId, at: datetime, axis: Axis) -> BalanceAt:
-        """By all that is at or before `at`."""
+        """The balance by everything at or before `at`."""
         await self._settler.settle_if_due(wallet_id)
         found = await self._history.balance_at(wallet_id, at, axis)
         if found is None:
@@ -77,7 +77,9 @@ class Statements:
         axis: Axis,
         page: PageRequest = FIRST_PAGE,
     ) -> Statement:
-        """From `since` (None: the beginning) to before `until` (None: now). All pages are of the first one's state."""
+        """A statement from `since` (None: the beginning) to before `until` (None: now). All pages show the state of the
+        first one.
+        """
         limit = LIMIT_DEFAULT if page.limit is None else page.limit
         if not 1 <= limit <= LIMIT_MAX:
             raise Malformed([FieldError("limit", f"must be between 1 and {LIMIT_MAX}")])
@@ -146,7 +148,7 @@ def _filters(wallet_id: WalletId, since: datetime | None, until: datetime | None
 
 
 def _key(opened: Opened) -> Sequence[KeyPart]:
-    """All that a later page needs. Balances and sums as text: they may be beyond 64 bits."""
+    """Everything that a later page needs. Balances and sums are text, since they may be beyond 64 bits."""
     summary, bounds, last_line = opened
     return (
         summary.asset_code,

@@ -124,7 +124,7 @@ class Committer:
         self._unanswered: dict[ReferenceKey, int] = {}
         # Every batch under way and when it began, oldest first.
         self._in_flight: list[tuple[float, Sequence[Waiting]]] = []
-        # The time at which a batch last ended, with whatever result.
+        # The time at which a batch last ended, with any result.
         self._ended_at = -math.inf
         self.outage = Outage()
         self._sweeping: asyncio.Task[None] | None = None

@@ -1,5 +1,5 @@
--- The write transaction of a batch, in order of execution: one round trip each, but for what is prepared or rare.
--- The statements that only some batches need are in load_special.sql and write_special.sql.
+-- The write transaction of a batch, in order of execution. Each statement is one round trip, except those that are
+-- prepared or rare. The statements that only some batches need are in load_special.sql and write_special.sql.
 
 -- name: prepare_lock
 -- why: once per connection, so that the lock can follow BEGIN in one round trip
@@ -10,11 +10,12 @@ SELECT FROM wallets
    FOR NO KEY UPDATE;
 
 -- name: begin_and_lock
--- in:  {shard} and {ids}, put in as digits and as UUIDs that were parsed: nothing of a client's gets here as text
+-- in:  {shard} and {ids}, inserted as digits and as parsed UUIDs: no text of a client gets here
 -- out: no rows, but the tag of the last statement, `SELECT n`: how many wallets are locked
--- why: The isolation level is said, not inherited. The writer has an xid before it takes a seq, which is what lets
---      the fence tell when every batch up to a seq is stable. All writers lock in one total order, so two batches can
---      wait for each other but never deadlock; a wallet that everybody uses comes last, so that nobody waits holding it
+-- why: the isolation level is set, not inherited. The writer has an xid before it takes a seq, so that the fence can
+--      tell when every batch up to a seq is stable. All writers lock in one total order, so two batches can wait for
+--      each other but never deadlock. A wallet that many batches use comes last, so that no batch keeps it locked while
+--      it waits for others
 BEGIN ISOLATION LEVEL READ COMMITTED;  -- noqa: PRS
 SELECT pg_current_xact_id();
 EXECUTE lock_wallets ({shard}, '{{{ids}}}');
@@ -22,8 +23,8 @@ EXECUTE lock_wallets ({shard}, '{{{ids}}}');
 -- name: lock_and_read
 -- in:  $1 shard smallint, $2 ids uuid[]
 -- out: what `load` says of the wallets that are locked now
--- why: of many wallets, looking each up a second time costs more than a round trip. A row that was waited for is
---      answered as it is now, and not as it was when the statement began
+-- why: for many wallets, a second look-up of each costs more than a round trip. A row that the statement waited for is
+--      read as it is now, not as it was when the statement began
 SELECT id, asset_id, kind, locked, balance, held, version, overdraft_limit, max_balance, last_entry_at,
        (closed_at IS NOT NULL OR freeze_outgoing OR freeze_incoming OR next_due_at IS NOT NULL
         OR limit_day IS NOT NULL OR limit_month IS NOT NULL OR lot_balance <> 0) AS is_special
@@ -35,7 +36,7 @@ SELECT id, asset_id, kind, locked, balance, held, version, overdraft_limit, max_
 -- name: find_busy
 -- in:  $1 shard smallint, $2 ids uuid[]
 -- out: the ids among them of wallets that another session has locked at this moment
--- why: after a lock time-out, outside any transaction: those who name other wallets need not wait as well
+-- why: after a lock time-out, outside any transaction: requests that name other wallets need not wait any longer
 WITH free AS MATERIALIZED (
     SELECT id FROM wallets
      WHERE shard = $1 AND id = ANY($2::uuid[]) AND locked
@@ -46,12 +47,12 @@ SELECT id FROM wallets
 
 -- name: load
 -- in:  $1 shard smallint, $2 ids uuid[], $3 origins text[], $4 reference_ids text[]
--- out: the states of the locked wallets among the ids (none: one row with a null id), and whether there is more to
---      know of them (a merged wallet is closed, too); on every row the ledger's clock, and the ids of the transactions
---      that have one of these references (none: null)
--- why: a statement of its own after the locks: merged into the lock it would read the snapshot from before the wait
---      and miss the reference of the very batch it waited for. The clock is ledger_now(), without the price of a call.
---      OFFSET 0 keeps the look-up of a reference one: the planner may not read the whole index for a join instead
+-- out: the states of the locked wallets among the ids (none: one row with a null id), and whether they have further
+--      state (a merged wallet is closed, too); on every row the ledger's clock, and the ids of the transactions that
+--      have one of these references (none: null)
+-- why: a statement of its own after the locks: merged into the lock it would read the snapshot from before the wait and
+--      miss the reference of the very batch it waited for. The clock is ledger_now() without the cost of a call. With
+--      OFFSET 0 the planner has to look up each reference, and cannot read the whole index for a join
 SELECT found.decided_at, found.known_ids, w.id, w.asset_id, w.kind, w.locked, w.balance, w.held, w.version,
        w.overdraft_limit, w.max_balance, w.last_entry_at,
        (w.closed_at IS NOT NULL OR w.freeze_outgoing OR w.freeze_incoming OR w.next_due_at IS NOT NULL
@@ -74,28 +75,28 @@ SELECT found.decided_at, found.known_ids, w.id, w.asset_id, w.kind, w.locked, w.
 -- name: load_known
 -- in:  $1 shard smallint, $2 transaction ids uuid[]
 -- out: the transactions with these ids
--- why: only where a reference came back
+-- why: only if a reference came back
 SELECT id, origin, reference_id, fingerprint, type, metadata, created_at, effective_at, hold_id, refund_of, details
   FROM transactions
  WHERE shard = $1 AND id = ANY($2::uuid[]);
 
 -- name: write_batch
 -- in:  $1 shard, $2 batch id, $3 decided_at,
---      transactions that are nothing but a row and entries (the others: write_special): $4 ids, $5 origins,
---      $6 references, $7 types, $8 fingerprints, $9 metadata;
+--      transactions that have only their row and entries (the others: write_special): $4 ids, $5 origins, $6 references,
+--      $7 types, $8 fingerprints, $9 metadata;
 --      entries: $10 transaction ids, $11 legs, $12 wallets, $13 assets, $14 changes (direction * amount),
 --      $15 versions (null: unlocked), $16 balances after;
---      wallets of which nothing else changed: $17 ids, $18 balances, $19 versions; deltas: $20 wallets, $21 amounts;
+--      wallets without other changes: $17 ids, $18 balances, $19 versions; deltas: $20 wallets, $21 amounts;
 --      $22 the number of all transactions; $23 root and $24 marks of the leaves of all (storage.chain.leaves)
--- out: seq (null: the one that was given is not above the watermark and all batches that are there, so there is no
---      batch), and how many rows of each kind were written; the caller compares
+-- out: seq (null: the seq that was given is not above the watermark and all present batches, so no batch was written),
+--      and how many rows of each kind were written; the caller compares
 -- why: a batch with a lower seq would be hidden by a snapshot, or have no link. All rows that this statement sees were
 --      committed before it took its seq, so a sequence in order always gives a higher one (docs/adr/0026). Without
---      OFFSET 0 the planner reads the whole index for a join. One round trip whatever the batch size; each row once, in
---      its final state. Transactions are inserted in order of their unique key, so that disjoint batches with the same
---      references wait but never deadlock. For that, one statement inserts all transactions of a batch: this one,
---      write_special, or COPY (storage.batch.write_by_copy). The guard on wallets repeats the decision that no movement
---      takes more than is available, so that a fault is counted
+--      OFFSET 0 the planner reads the whole index for a join. It takes one round trip whatever the size of the batch,
+--      and writes each row once, in its final state. Transactions are inserted in order of their unique key, so that
+--      disjoint batches with the same references wait but never deadlock. For that, one statement inserts all
+--      transactions of a batch: this one, write_special, or COPY (storage.batch.write_by_copy). The condition on wallets
+--      repeats the decision that no movement takes more than is available, so that a bug shows in the counts
 WITH next AS MATERIALIZED (
     SELECT nextval('batch_seq') AS seq
 ),
@@ -156,12 +157,12 @@ SELECT (SELECT seq FROM batch) AS seq,
 -- name: write_declines
 -- in:  $1 shard, $2 at, $3 origins, $4 references, $5 types, $6 codes, $7 wallets, $8 required, $9 available
 -- out: nothing
--- why: a refusal is remembered in the same database transaction, for support and audit
+-- why: a refusal is recorded in the same database transaction, for support and audit
 INSERT INTO declines (created_at, shard, origin, reference_id, type, code, wallet_id, required, available)
 SELECT $2, $1, d.origin, d.reference_id, d.type, d.code, d.wallet_id, d.required, d.available
   FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::numeric[], $9::numeric[])
     AS d (origin, reference_id, type, code, wallet_id, required, available);
 
 -- name: sign_of_life
--- why: while a large batch is decided: a session that is silent for too long is ended, with the locks that it holds
+-- why: while a large batch is decided: the server ends a session that is silent for too long, with its locks
 SELECT 1;

@@ -1,14 +1,14 @@
--- Loads the state of wallets and requests that are not plain. Each statement is run only where it is needed, once
--- per batch, after the wallets are locked (but for `resolve`).
---
--- OFFSET 0 keeps a look-up a look-up: the planner may not turn it into a join, for which it would read a whole index
--- where it believes the table to be small (docs/adr/0005).
+-- Loads the state of wallets and requests that are not plain. Each statement is run only if it is needed, once per
+-- batch and after the wallets are locked (except `resolve`).  With OFFSET 0 the planner has to keep a look-up. It
+-- cannot turn it into a join, for which it would read a whole index if it believes the table to be small
+-- (docs/adr/0005).
 
 -- name: resolve
 -- in:  $1 shard smallint, $2 holds uuid[], $3 originals uuid[], $4 wallets uuid[], $5 how many rows at most
--- out: pairs of one of these ids and a wallet that whoever names it must lock: both ends of a hold, the wallets of an
---      original, a wallet itself; and where these were merged, step by step
--- why: before BEGIN, so that all of them are locked at once and in order. A change until then shows after the locks
+-- out: pairs of one of these ids and a wallet that a request which names it must lock: both ends of a hold, the wallets
+--      of an original, a wallet itself; and the wallets that these were merged into, step by step
+-- why: this runs before BEGIN, so that all of them are locked at once and in order. A change before the locks shows
+--      after them
 WITH RECURSIVE pointed AS (
     SELECT holds.id AS named_id, ends.wallet_id
       FROM holds
@@ -43,7 +43,7 @@ SELECT named_id, wallet_id FROM reached LIMIT $5;
 
 -- name: load_standings
 -- in:  $1 shard smallint, $2 ids uuid[] of wallets that are special
--- out: what else there is to know of them
+-- out: their further state
 SELECT id, closed_at IS NOT NULL AS closed, merged_into, freeze_outgoing, freeze_incoming, limit_day, limit_month,
        next_due_at, lot_balance
   FROM wallets
@@ -54,8 +54,8 @@ SELECT id, closed_at IS NOT NULL AS closed, merged_into, freeze_outgoing, freeze
 --      all of the window comes after
 -- out: of each window in order of $2 the debits that count for spending limits, summed up, and when the first was made
 -- why: time rises along a wallet's positions, so the window begins at a position, which is found by halving: one index
---      look-up for each doubling of the wallet's history, not all of it. There may be gaps: other lines of history take
---      positions, too. A movement of the service counts from the instant it was due at, which is never later
+--      look-up for each doubling of the wallet's history. Positions may have gaps, because other lines of history take
+--      positions, too. A movement of the service counts from the instant of its due step, which is never later
 WITH RECURSIVE bisected (ordinal, wallet_id, after_at, outside, inside) AS (
     SELECT asked.ordinal, asked.wallet_id, asked.after_at, 0::bigint, asked.version + 1
       FROM unnest($2::uuid[], $3::bigint[], $4::timestamptz[])
@@ -100,11 +100,11 @@ SELECT spent.amount, spent.first_at
 
 -- name: find_due_steps
 -- in:  $1 shard smallint, $2 wallets uuid[], $3 instant timestamptz, $4 rows at most
--- out: what is due at these wallets, or at those they were merged with, at or before the instant, in order: when, what
---      (0 a hold, 1 a lot), its id, how many slices it has, and the wallets at which a hold is due (null: no other).
---      A hold may be there twice
--- why: a portion of what is due, however much that is. A lot of which all is held falls due with its holds, and what is
---      due at a wallet that nobody locks is due at the other end alone
+-- out: the steps that are due at or before the instant at these wallets, or at those they were merged with, in order:
+--      when, what (0 a hold, 1 a lot), its id, how many slices it has, and the wallets at which a hold is due (null: no
+--      other). A hold may appear twice
+-- why: it finds a portion of the due steps, however many there are. A lot of which everything is held falls due with
+--      its holds. A hold whose other end is a wallet that nobody locks is due at one end only
 WITH RECURSIVE relatives AS (
     SELECT asked.id FROM unnest($2::uuid[]) AS asked (id)
     UNION
@@ -210,7 +210,7 @@ SELECT asked.claim_id, asked.wallet_id, owner.user_id, earlier.transaction_id
 -- in:  $1 shard smallint, $2 wallets uuid[], $3 how many holds matter at most
 -- out: of each, how many open holds are placed on it, and how many are captured into it at their expiry, also by way of
 --      a wallet that was merged into it
--- why: two walks along an index that end at what matters
+-- why: two walks along an index, which end at the number that matters
 WITH RECURSIVE targets AS (
     SELECT asked.id AS wallet_id, asked.id FROM unnest($2::uuid[]) AS asked (id)
     UNION
@@ -270,7 +270,8 @@ SELECT targets.wallet_id, array_agg(aimed.id) AS holds
 
 -- name: make_refund_states
 -- in:  $1 shard smallint, $2 originals uuid[]
--- why: a row that does not exist cannot be locked. In order of id, for two batches may make the same ones
+-- why: a row that does not exist cannot be locked. The rows are made in order of id, because two batches may make the
+--      same ones
 INSERT INTO refund_states (shard, original_id)
 SELECT $1, t.id FROM transactions AS t WHERE t.shard = $1 AND t.id = ANY($2::uuid[]) ORDER BY t.id
 ON CONFLICT DO NOTHING;
@@ -278,8 +279,8 @@ ON CONFLICT DO NOTHING;
 -- name: lock_refund_states
 -- in:  $1 shard smallint, $2 originals uuid[]
 -- out: those that are locked now
--- why: after the wallets, in one order. The next statement reads the locked rows. A row that has appeared since
---      the last statement is not among them, and its original must not be refunded
+-- why: these are locked after the wallets, in one order. The next statement reads the locked rows. A row that has
+--      appeared since the last statement is not among them, and its original must not be refunded
 SELECT original_id
   FROM refund_states
  WHERE shard = $1 AND original_id = ANY($2::uuid[])
@@ -288,7 +289,7 @@ SELECT original_id
 
 -- name: load_originals
 -- in:  $1 shard smallint, $2 ids uuid[]
--- out: the transactions with these ids, and what of them was refunded
+-- out: the transactions with these ids, and their refunds
 SELECT t.id, t.origin, t.reference_id, t.fingerprint, t.type, t.metadata, t.created_at, t.effective_at, t.hold_id,
        t.refund_of, t.details, coalesce(s.refunded, 0) AS refunded, coalesce(s.refunds, 0) AS refunds
   FROM transactions AS t
@@ -297,10 +298,10 @@ SELECT t.id, t.origin, t.reference_id, t.fingerprint, t.type, t.metadata, t.crea
 
 -- name: load_lots
 -- in:  $1 shard smallint, $2 wallets uuid[], $3 ids uuid[], $4 transactions uuid[], $5 how many at most
--- out: the lots of these wallets that have a remainder; whatever is left, those with these ids, and those that these
---      transactions opened. A lot may be there twice
--- why: of a wallet with many, each costs a row of one walk along an index, and no look-up. Materialized, or the limit
---      would have all lots read in order of their ids
+-- out: the lots of these wallets that have a remainder; with or without one, those with these ids, and those that these
+--      transactions opened. A lot may appear twice
+-- why: each lot of a wallet with many costs a row of one walk along an index, and no look-up. Without MATERIALIZED, the
+--      limit would make PostgreSQL read all lots in order of their ids
 WITH wanted AS MATERIALIZED (
     SELECT asked.id FROM unnest($3::uuid[]) AS asked (id)
     UNION
@@ -330,7 +331,7 @@ SELECT found.*
 -- name: load_next_due
 -- in:  $1 shard smallint, $2 wallets uuid[], $3 decided_at
 -- out: of each, the earliest instant after $3 at which something is due there, or null
--- why: one look-up per kind of thing and wallet, however many holds point at it
+-- why: one look-up per wallet and kind of step, however many holds point at the wallet
 WITH RECURSIVE targets AS (
     SELECT asked.id AS wallet_id, asked.id FROM unnest($2::uuid[]) AS asked (id)
     UNION
@@ -375,8 +376,8 @@ SELECT targets.wallet_id, min(due.expires_at) AS next_due_at
 
 -- name: load_policies
 -- in:  $1 ids integer[]
--- out: what these assets say about lots
--- why: unlike all else of an asset it may change, so it is never cached
+-- out: the policies of these assets
+-- why: unlike the other columns of an asset, the policy may change, so it is never cached
 SELECT id, draw_order, on_refund_to_expired, grace_seconds
   FROM assets
  WHERE id = ANY($1::integer[]);
@@ -384,7 +385,7 @@ SELECT id, draw_order, on_refund_to_expired, grace_seconds
 -- name: load_attachments
 -- in:  $1 shard smallint, $2 wallets uuid[]
 -- out: the programmes attached to these wallets, locked until commit
--- why: after the wallets, in one order; they are attached and detached without a wallet's lock
+-- why: these are locked after the wallets, in one order; wallets are attached and detached without their lock
 SELECT programme_id, wallet_id, next_period
   FROM programme_wallets
  WHERE shard = $1 AND wallet_id = ANY($2::uuid[]) AND ended_at IS NULL

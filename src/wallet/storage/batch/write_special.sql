@@ -19,8 +19,8 @@
 --      wallet events: $77 ids, $78 wallets, $79 versions, $80 kinds, $81 changes as text;
 --      refund states: $82 originals, $83 amounts, $84 counts (a row is locked, or its original is of this batch)
 -- out: how many rows of each kind were written; the caller compares
--- why: one round trip whatever there is; each row once, in its final state, and history in lines. Transactions go in
---      in order of their unique key, as in write_batch
+-- why: it takes one round trip for any number of rows, and writes each row once, in its final state, and history in
+--      lines. Transactions are inserted in order of their unique key, as in write_batch
 WITH posted AS (
     INSERT INTO transactions (
         seq, created_at, effective_at, shard, id, hold_id, refund_of, origin, reference_id, type, fingerprint,
@@ -151,7 +151,7 @@ SELECT (SELECT count(*) FROM posted) AS transactions,
 -- name: name_wallets
 -- in:  $1 shard, $2 wallets, $3 whether there is a new label, $4 label, $5 whether there is new metadata, $6 metadata
 -- out: how many wallets were changed
--- why: nothing is decided on these, so they are no part of a wallet's state; only here are they set at all
+-- why: nothing is decided on these, so they are no part of a wallet's state; only this statement changes them
 WITH named AS (
     UPDATE wallets
        SET label = CASE WHEN w.has_label THEN w.label ELSE wallets.label END,
@@ -166,7 +166,7 @@ SELECT count(*) AS wallets FROM named;
 -- name: move_attachments
 -- in:  $1 shard, $2 decided_at, $3 programmes, $4 wallets they were attached to, $5 wallets they go to, or null
 -- out: how many ended and how many began
--- why: the old row stays and says when it ended. A row of the new wallet may be there from earlier, and have ended
+-- why: the old row stays and says when it ended. The new wallet may have an earlier row, which has ended
 WITH moved AS MATERIALIZED (
     SELECT m.target_wallet_id, stored.*
       FROM unnest($3::uuid[], $4::uuid[], $5::uuid[]) AS m (programme_id, wallet_id, target_wallet_id)
@@ -204,9 +204,9 @@ SELECT (SELECT count(*) FROM ended) AS ended, (SELECT count(*) FROM begun) AS be
 
 -- name: advance_attachments
 -- in:  $1 shard, $2 programmes, $3 wallets, $4 the first periods granted or skipped, $5 the next ones
--- out: how many were as expected and are now one or more periods on
--- why: compare and set: a period is granted once, whoever asks. Each start is computed from the anchor, so that a month
---      that is too short does not shift those after it
+-- out: how many were as expected and have moved on by one or more periods
+-- why: compare and set: a period is granted once, whichever request comes first. Each start is computed from the
+--      anchor, so that a short month does not shift the later ones
 WITH due AS (
     SELECT granted.programme_id, granted.wallet_id, granted.next_period, programme.ends_at,
            (stored.anchor_at AT TIME ZONE 'UTC'

@@ -1,9 +1,10 @@
--- The audit chain: what its leaves are made of, the links, and how far it is behind.
+-- The audit chain: the rows of its leaves, its links, and its lag.
 
 -- name: find_transactions
 -- in:  $1 shard smallint, $2 first and $3 last seq bigint
 -- out: the transactions of these batches
--- why: by where they are, for a batch's transactions lie together; their rows elsewhere are found by their ids
+-- why: a BRIN index finds them by place, since a batch's transactions lie together; their other rows are found by their
+--      ids
 SELECT seq, id, origin, reference_id, fingerprint, type, metadata, created_at, effective_at, hold_id, refund_of, details
   FROM transactions
  WHERE shard = $1 AND seq >= $2 AND seq <= $3;
@@ -73,7 +74,7 @@ SELECT b.seq, b.id, b.created_at, b.transactions, b.root
 
 -- name: append_seals
 -- in:  $1 shard smallint, $2 heights bigint[], $3 seqs bigint[], $4 hashes bytea[]
--- why: nothing is compared before it is set, for the keys do that: all of these heights are new, or none is written
+-- why: the keys make this a compare and set: all of these heights are new, or none is written
 INSERT INTO seals (height, seq, shard, hash)
 SELECT link.height, link.seq, $1, link.hash
   FROM unnest($2::bigint[], $3::bigint[], $4::bytea[]) AS link (height, seq, hash);
@@ -110,7 +111,7 @@ SELECT height, seq, hash
  ORDER BY seq;
 
 -- name: find_checkpoints
--- out: of each shard the last link, and its batch, if that is still there
+-- out: the last link of each shard, and its batch, if that still exists
 SELECT head.shard, head.height, head.seq, b.id AS batch_id, head.hash, clock_timestamp() AS made_at
   FROM (SELECT DISTINCT ON (shard) shard, height, seq, hash FROM seals ORDER BY shard, height DESC) AS head
   LEFT JOIN batches AS b ON b.shard = head.shard AND b.seq = head.seq
@@ -121,7 +122,7 @@ SELECT head.shard, head.height, head.seq, b.id AS batch_id, head.hash, clock_tim
 SELECT greatest(reltuples, 0)::bigint AS transactions FROM pg_class WHERE oid = 'transactions'::regclass;
 
 -- name: find_by_place
--- why: for what is found by seq, and by ids: the settings of the checks by ranges would go along a whole key
+-- why: for reads by seq and by ids: with the settings of the checks by ranges, PostgreSQL would read a whole key
 SELECT set_config(name, setting, true)
   FROM (
         VALUES ('enable_seqscan', 'off'), ('enable_bitmapscan', 'on'), ('enable_nestloop', 'on')

@@ -5,8 +5,9 @@
 -- out: a row per wallet that exists, in no order. Version null and balance_unlocked set: it is never locked. is_due:
 --      by as_of something had fallen due that is not posted
 -- why: one statement, so one snapshot: the latest snapshot of a system wallet and the deltas after it fit together
---      however late the keeper is. as_of is the clock just before the database took its snapshot: all that was
---      committed by then is in. Adding balance and limit is left to the caller, whose integers do not overflow
+--      however late the keeper is. as_of is the clock just before the database took its snapshot: it includes
+--      everything that was committed by then. Adding balance and limit is left to the caller, whose integers do not
+--      overflow
 SELECT w.id, a.code, a.scale, w.balance, w.held, w.overdraft_limit,
        CASE WHEN w.locked THEN w.version END AS version,
        now() + (SELECT clock.advanced FROM sandbox_clock AS clock WHERE clock.is_only) AS as_of,

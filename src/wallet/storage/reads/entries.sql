@@ -1,4 +1,4 @@
--- Entries by the page: newest first, of all wallets, of one, or of some; and where an instant is among the lines of
+-- Entries by the page, newest first: of all wallets, of one, or of some; and the place of an instant among the lines of
 -- wallets. A null key is the beginning of a list, and one row more than a page holds tells whether there is a next one.
 
 -- name: list_entries

@@ -1,4 +1,4 @@
--- Transactions one by one, and what else there is to be listed of what happened.
+-- Transactions one by one, refunds and refusals.
 
 -- name: find_transaction
 -- in:  $1 shard smallint, $2 id uuid
@@ -20,8 +20,8 @@ SELECT transaction_id
 
 -- name: list_refunds
 -- in:  $1 shard smallint, $2 original uuid, $3 rows at most
--- out: the transactions that refund it, newest first, each with the sum of its debits as numeric; on every row what was
---      refunded in all, in amount and in times
+-- out: the transactions that refund it, newest first, each with the sum of its debits as numeric; on every row the
+--      amount and the number of all refunds
 -- why: one statement, so that the sums are those of the refunds it shows
 SELECT t.id, t.reference_id, t.created_at, state.refunded, state.refunds,
        (

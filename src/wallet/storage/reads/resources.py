@@ -2,7 +2,7 @@
 the writers'.
 
 Lists are keyset-paged: a method takes the key of the last row seen and answers up to `limit` rows after it.
-service/reads/lists makes pages for clients of them, and refuses those that a client may not ask for.
+service/reads/pages makes pages for clients of them, and refuses those that a client may not ask for.
 """
 
 from collections.abc import Sequence

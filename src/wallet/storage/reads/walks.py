@@ -168,7 +168,7 @@ class Walk:
         begin = highest if before is None else min(highest, before[0])
         if self._track is _MEMBER:
             return lowest, begin, *(wanted.member or ())
-        return lowest, begin, wanted.wallet_id or skip
+        return lowest, begin, wanted.wallet_id if self._track is _WALLET else skip
 
     async def _bounds(self) -> tuple[Any, Any]:
         """The bounds, as ids or positions, of everything that was created in the wanted time."""

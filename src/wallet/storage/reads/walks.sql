@@ -1,9 +1,8 @@
--- Lists of transactions, for every caller: of all wallets, or of some (docs/filters.md).
---
--- A list is a walk. walk_transactions is asked over one of the tracks below: WITH walked AS (the track). A track goes
--- along one index that has its lines in the order of the list, and ends after so many of them; the walk leaves out what
--- the other filters do not want. So no question is ever slow, however rare what it asks for: where the track ended
--- before the page was full, the next question goes on.
+-- Lists of transactions, for every caller: of all wallets, or of some (docs/filters.md).  A list is a walk:
+-- walk_transactions runs over one of the tracks below, WITH walked AS (the track). A track reads along one index that
+-- has its lines in the order of the list, and ends after a number of them; the walk leaves out lines that the other
+-- filters do not want. So no query is ever slow, however rare the wanted rows are: if the track ends before the page is
+-- full, the next query goes on.
 --
 -- All tracks have the same columns: those of transactions, and
 --   number      of the line, from 1
@@ -91,7 +90,8 @@ SELECT NULL::text AS by_reference_id, NULL::text AS by_origin, NULL::timestamptz
 -- name: along_prefix
 -- in:  $12 last reference_id seen text and $13 its origin, or null
 -- out: transactions whose reference begins so, in the order of reference and origin
--- why: not newest first: a prefix of a million references would have to be read whole for its newest twenty
+-- why: the list is not newest first: to find its newest twenty, all of a million references with one prefix would have
+--      to be read
 SELECT line.reference_id AS by_reference_id, line.origin AS by_origin, NULL::timestamptz AS by_created_at,
        NULL::uuid AS by_wallet_id, NULL::bigint AS by_position, NULL::uuid AS by_id, line.*, true AS is_listed
   FROM (
@@ -169,8 +169,8 @@ SELECT NULL::text AS by_reference_id, NULL::text AS by_origin, NULL::timestamptz
 -- in:  $12 wallets uuid[], of each $13 the first position and $14 the one before which to begin bigint[]; the last line
 --      seen, or null: $15 created_at, $16 wallet uuid, $17 position
 -- out: the lines of these wallets, newest first: by created_at, then wallet and position, all descending
--- why: along the positions of a locked wallet created_at never falls, so each history has this order, too. Nothing is
---      read of any other wallet, however rare what is asked for
+-- why: created_at never falls along the positions of a locked wallet, so each history has this order, too. No row of
+--      any other wallet is read, however rare the wanted rows are
 SELECT NULL::text AS by_reference_id, NULL::text AS by_origin, line.created_at AS by_created_at,
        line.wallet_id AS by_wallet_id, line.position AS by_position, NULL::uuid AS by_id, t.*, line.number,
        coalesce(t.id <> (
@@ -238,14 +238,15 @@ SELECT NULL::text AS by_reference_id, NULL::text AS by_origin, line.created_at A
  CROSS JOIN LATERAL (SELECT * FROM transactions WHERE shard = $1 AND id = line.transaction_id OFFSET 0) AS t;
 
 -- name: find_clock_offset
--- out: how far the ledger's clock, which created_at is by, is ahead of the clocks that ids are made by
+-- out: how far the ledger's clock, which gives created_at, is ahead of the clocks that make ids
 SELECT advanced
   FROM sandbox_clock;
 
 -- name: list_transactions_with_reference
 -- in:  $1 shard smallint, $2 reference_id text, $3 wallets uuid[], $4 rows at most
 -- out: transactions of all origins with this reference; is_theirs: whether one has a line on one of these wallets
--- why: one in each origin, and origins are as many as users. A list that gets as many rows as it asked for is walked
+-- why: there may be one in each origin, and there are as many origins as users. A list that gets as many rows as it
+--      asked for is walked instead
 SELECT t.id, t.origin, t.reference_id, t.fingerprint, t.type, t.metadata, t.created_at, t.effective_at, t.hold_id,
        t.refund_of, t.details,
        EXISTS (

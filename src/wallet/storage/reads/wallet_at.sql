@@ -1,6 +1,6 @@
 -- Wallets at any instant. Entries, hold steps and events of a locked wallet share its positions, along which time never
 -- runs backwards: an instant is found by bisecting them. An unlocked wallet has batches, whose order of seq is close to
--- the order of time, and their created_at is what counts.
+-- the order of time; their created_at decides.
 
 -- name: find_due
 -- in:  $1 shard smallint, $2 wallet uuid
@@ -11,7 +11,7 @@ SELECT coalesce(w.next_due_at <= ledger_now(), false) AS is_due
 
 -- name: take_fence
 -- out: xid as text, committed when this returns; fenced_at by the ledger's clock, before the xid was taken
--- why: a writer has its xid before it reads the clock, so whatever is of an instant before fenced_at has a lower xid.
+-- why: a writer has its xid before it reads the clock, so every batch of an instant before fenced_at has a lower xid.
 --      The offset comes from this statement's own snapshot: a later writer sees no smaller one
 SELECT pg_current_xact_id()::text AS xid, now() + clock.advanced AS fenced_at
   FROM sandbox_clock AS clock;
@@ -28,7 +28,8 @@ SELECT coalesce(array_agg(session.backend_xid::text), '{}') AS xids
    AND (session.datname <> current_database() OR session.xact_start > $1);
 
 -- name: begin_snapshot
--- why: what follows until COMMIT sees one state of the ledger. To start other processes takes longer than any of it
+-- why: the statements until COMMIT see one state of the ledger. Starting parallel workers would take longer than any of
+--      them
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;  -- noqa: PRS
 SET LOCAL max_parallel_workers_per_gather = 0;
 
@@ -109,7 +110,7 @@ SELECT coalesce((
 -- name: find_seq
 -- in:  $1 shard smallint, $2 instant timestamptz
 -- out: a seq near which batches of this instant stand
--- why: by bisecting, as if seqs were in the order of time. find_zone tells which batches are out of that order
+-- why: bisection, as if seqs were in the order of time. find_zone tells which batches are out of that order
 WITH RECURSIVE search (low, high) AS (
     SELECT 0::bigint, coalesce(max(seq), 0) FROM batches WHERE shard = $1
      UNION ALL
@@ -131,16 +132,17 @@ SELECT low AS seq FROM search WHERE low = high;
 -- name: find_zone
 -- in:  $1 shard smallint, $2 instant timestamptz, $3 a seq near it bigint
 -- out: low and high: every batch with a seq below low is at or before the instant, every one above high is after it
--- why: batches run beside each other, a batch is never before what its wallets had last, and clocks are set back. The
---      index has the bounds of both columns for every few thousand batches, so few are looked at. Written as sums, or
---      the server would go along the primary key until it finds one
+-- why: batches run beside each other, a batch is never before the last line of its wallets, and clocks are set back.
+--      The index has the bounds of both columns for every few thousand batches, so few batches are read. The conditions
+--      are sums, because otherwise the server would go along the primary key until it finds one
 SELECT coalesce((SELECT min(seq + 0) FROM batches WHERE shard = $1 AND seq <= $3 AND created_at > $2), $3 + 1) AS low,
        coalesce((SELECT max(seq + 0) FROM batches WHERE shard = $1 AND seq > $3 AND created_at <= $2), $3) AS high;
 
 -- name: find_unlocked_balance
 -- in:  $1 shard smallint, $2 wallet uuid, $3 instant timestamptz, $4 and $5 low and high of find_zone bigint
 -- out: balance of an unlocked wallet by all batches at or before the instant, as numeric
--- why: the latest snapshot that is all of it, the deltas after it, and those in the zone that are of the time
+-- why: the latest snapshot before the zone, the deltas after it, and those deltas in the zone that are at or before the
+--      instant
 SELECT coalesce(latest.balance, 0)
        + coalesce((
            SELECT sum(d.amount) FROM system_deltas AS d
@@ -164,9 +166,9 @@ SELECT coalesce(latest.balance, 0)
 -- name: sum_backdated
 -- in:  $1 shard smallint, $2 wallet uuid, $3 instant timestamptz
 -- out: by how much the balance on the effective axis is more than the posted one at the instant, as numeric
--- why: nothing is effective later than it was posted, so only what took effect by then and was posted later differs.
---      An entry that lags by up to 2^n microseconds took effect within so many before the instant, give or take a
---      rounding
+-- why: nothing is effective later than it was posted, so only entries that took effect by then and were posted later
+--      make a difference. An entry with a lag of up to 2^n microseconds took effect at most that long before the
+--      instant, up to a rounding
 SELECT coalesce(sum(spanning.change), 0) AS change
   FROM generate_series(0, 60) AS length (class)
  CROSS JOIN LATERAL (

@@ -1,5 +1,5 @@
--- API keys. All times are by the database's clock and never by the sandbox's: who lets a year pass for the ledger has
--- not let a key expire.
+-- API keys. All times are by the database's clock and never by the sandbox's: a year that passes for the ledger expires
+-- no key.
 
 -- name: insert_key
 -- in:  $1 id uuid, $2 name text, $3 prefix text, $4 hash bytea, $5 scopes text[], $6 origin text, $7 user uuid or
@@ -33,7 +33,7 @@ RETURNING id;
 
 -- name: find_missing_wallets
 -- in:  $1 shard smallint, $2 ids uuid[]
--- out: those of them that are no wallet's
+-- out: those ids that no wallet has
 SELECT named.id
   FROM unnest($2::uuid[]) AS named (id)
  WHERE NOT EXISTS (SELECT FROM wallets WHERE wallets.shard = $1 AND wallets.id = named.id);
@@ -46,7 +46,7 @@ SELECT EXISTS(
 
 -- name: find_key_by_prefix
 -- in:  $1 prefix text
--- out: what a key may do, if there is one; seconds until it expires, below 0 if it has
+-- out: the terms of the key, if there is one; seconds until it expires, below 0 if it has expired
 SELECT id, name, hash, scopes, origin, user_id, wallet_ids, requests_per_second, revoked_at IS NOT NULL AS is_revoked,
        extract(EPOCH FROM expires_at - clock_timestamp())::float8 AS expires_in_seconds
   FROM api_keys
@@ -63,8 +63,8 @@ SELECT id, name, hash, scopes, origin, user_id, wallet_ids, requests_per_second,
 -- name: find_revoked
 -- in:  $1 the clock as it was answered the last time, timestamptz or null
 -- out: one row: the clock, and the keys revoked since a minute before $1
--- why: a revocation has the time of its statement and is seen from its commit on. A process that was answered less
---      than a minute late misses none
+-- why: a revocation has the time of its statement, and is visible from its commit on. A revocation that is committed
+--      within a minute is missed by no process
 SELECT now, ARRAY(
         SELECT id FROM api_keys WHERE revoked_at >= coalesce($1::timestamptz, now) - interval '1 minute'
     ) AS revoked
@@ -72,7 +72,7 @@ SELECT now, ARRAY(
 
 -- name: note_use
 -- in:  $1 ids uuid[]
--- why: several processes note the use of one key: a process that finds it locked need not write the same again
+-- why: several processes record the use of one key: a process that finds its row locked need not write the same again
 UPDATE api_keys
    SET last_used_at = clock_timestamp()
  WHERE id IN (

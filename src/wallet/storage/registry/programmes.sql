@@ -33,7 +33,8 @@ SELECT ledger_now() AS now;
 -- name: end_programme
 -- in:  $1 shard smallint, $2 id uuid, $3 the ledger's clock timestamptz
 -- out: one row if it had not ended
--- why: only ever earlier. A period that has started by now has been granted or will be; none starts from now on
+-- why: the end is only made earlier. A period that has started by now has been granted or will be; none starts from now
+--      on
 UPDATE programmes
    SET ends_at = $3
  WHERE shard = $1 AND id = $2 AND (ends_at IS NULL OR ends_at > $3)
@@ -42,7 +43,7 @@ RETURNING id;
 -- name: lock_wallet
 -- in:  $1 shard smallint, $2 id uuid
 -- out: the wallet if it exists, locked until the end of the database transaction
--- why: a batch that closes or merges the wallet, or grants it something, comes wholly before or wholly after
+-- why: a batch that closes or merges the wallet, or grants to it, comes wholly before or wholly after this
 SELECT kind, asset_id, closed_at, merged_into
   FROM wallets
  WHERE shard = $1 AND id = $2
@@ -51,7 +52,7 @@ SELECT kind, asset_id, closed_at, merged_into
 -- name: attach
 -- in:  $1 shard smallint, $2 programme uuid, $3 wallet uuid, $4 the ledger's clock timestamptz
 -- out: one row if it was not attached
--- why: attached again later, it begins anew: periods from 0, whose references differ by the instants they start at
+-- why: a wallet that is attached again later begins anew: periods from 0, whose references differ by their starts
 INSERT INTO programme_wallets (anchor_at, next_at, next_period, shard, programme_id, wallet_id)
 SELECT $4, CASE WHEN p.ends_at <= $4 THEN NULL ELSE $4 END, 0, $1, p.id, $3
   FROM programmes AS p

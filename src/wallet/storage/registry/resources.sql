@@ -1,5 +1,5 @@
--- Making users, wallets and assets. An id or code that is taken makes no error: nothing is inserted, and the caller
--- reads, in a statement of its own that sees what it waited for, who has it.
+-- Makes users, wallets and assets. An id or code that is taken makes no error: nothing is inserted, and the caller
+-- reads the resource that has it, in a statement of its own, which sees the row that the insert waited for.
 
 -- name: insert_user
 -- in:  $1 shard smallint, $2 id uuid, $3 name text, $4 metadata text or null
@@ -11,7 +11,7 @@ RETURNING id;
 
 -- name: find_asset_id
 -- in:  $1 code text or null, $2 id integer or null
--- out: the id of the asset that all given describe, or no row
+-- out: the id of the asset that all given parameters describe, or no row
 SELECT id
   FROM assets
  WHERE ($1::text IS NULL OR code = $1::text)
@@ -35,15 +35,15 @@ SELECT id FROM made;
 
 -- name: find_wallet_creation
 -- in:  $1 shard smallint, $2 id uuid
--- out: what the wallet was made with, or no row: its id was not the client's
+-- out: the fields that the wallet was made with, or no row: the client did not give its id
 SELECT label, metadata
   FROM wallet_creations
  WHERE shard = $1 AND wallet_id = $2;
 
 -- name: lock_assets
 -- out: nothing; held until the end of the database transaction (0x617373657473, "assets")
--- why: assets are made rarely, and one after another there is nothing to race for: not the code, not the id, not
---      the sequence that an explicit id moves on
+-- why: assets are made rarely. If they are made one after another, no two race for a code, for an id, or for the
+--      sequence that an explicit id moves on
 SELECT pg_advisory_xact_lock(107148485162099);
 
 -- name: find_assets_in_the_way
@@ -104,5 +104,5 @@ UPDATE assets
 RETURNING id;
 
 -- name: move_asset_ids_on
--- why: the sequence must not come again to an id that it has not given
+-- why: the sequence must not give an id later that a client has chosen
 SELECT setval(pg_get_serial_sequence('assets', 'id'), (SELECT max(id) FROM assets));

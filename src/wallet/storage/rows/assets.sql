@@ -17,7 +17,7 @@ SELECT id, code, scale, max_supply, treasury_wallet_id, revenue_wallet_id, break
 -- name: load_by_wallet
 -- in:  $1 shard smallint, $2 ids uuid[]
 -- out: the assets that have unlocked system wallets among these
--- why: by way of the wallets' key, so that ids which are nobody's cost as little as those which are
+-- why: this goes by the key of wallets, so that an unknown id costs as little as a known one
 SELECT id, code, scale, max_supply, treasury_wallet_id, revenue_wallet_id, breakage_wallet_id
   FROM assets
  WHERE id IN (

@@ -13,7 +13,7 @@ REVOKE ALL ON  -- noqa: PRS
 FROM {role};
 REVOKE ALL ON SEQUENCE batch_seq, assets_id_seq, declines_id_seq FROM {role};
 
--- All of it may be read.
+-- The role may read everything.
 GRANT SELECT ON
     assets, users, wallets, wallet_creations, batches, transactions, ledger_entries, backdated_entries, holds,
     hold_steps, claims, claim_redemptions, lots, lot_moves, refund_states, wallet_events, programmes, programme_wallets, metadata_members,
@@ -55,7 +55,8 @@ GRANT EXECUTE ON FUNCTION analyze_outgrown(text) TO {role};
 
 -- name: make_role
 -- in:  {role} quoted, {literal} the same as a literal
--- why: another database of this server may be making it at the same moment. It cannot log in: logins take it
+-- why: another database of this server may be making the role at the same moment. The role cannot log in: logins take
+--      it
 DO $do$ -- noqa: PRS
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {literal}) THEN
@@ -79,7 +80,7 @@ $do$;
 -- name: needs_no_leave
 -- in:  $1 login, $2 role, both text
 -- out: whether the login may take the role already
--- why: who makes a role is a member of it, and from PostgreSQL 16 on may all the same not take it
+-- why: the login that makes a role is a member of it, but from PostgreSQL 16 on may not be allowed to take it
 SELECT pg_has_role(
     $1::text, $2::text, CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END
 );
@@ -98,7 +99,7 @@ ON CONFLICT (role) DO UPDATE SET granted_at = excluded.granted_at, digest = excl
 -- in:  $1 role text, $2 the digest of this file bytea, $3 the login that is to take it, text; null: whoever asks;
 --      $4 whether any digest will do boolean
 -- out: whether the role has these grants in this database, and the login may take it
--- why: a restored dump has the note, and perhaps not the role
+-- why: a restored dump has the row about the grants, but perhaps not the role
 SELECT EXISTS (
     SELECT FROM role_grants AS given
       JOIN pg_roles AS r ON r.rolname = given.role
@@ -111,11 +112,11 @@ SELECT EXISTS (
 ) AS are_given;
 
 -- name: login_of_session
--- out: who has logged in, whatever role the session has taken
+-- out: the login of the session, whatever role the session has taken
 SELECT session_user::text;
 
 -- name: login_owns_tables
--- out: whether the login itself, whatever role it has taken, could change history: it owns it, or it may do anything
+-- out: whether the login itself could change history, whatever role it has taken: it owns the tables, or is a superuser
 SELECT pg_has_role(session_user, c.relowner, 'MEMBER') AS owns
   FROM pg_class AS c
  WHERE c.oid = 'transactions'::regclass;

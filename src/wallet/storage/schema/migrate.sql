@@ -2,17 +2,17 @@
 
 -- name: applied_revision
 -- in:  nothing
--- out: the newest revision applied, no row when there is none; undefined_table on an empty database
--- why: start and readiness ask it, without loading the migration library
+-- out: the newest applied revision, or no row; undefined_table in an empty database
+-- why: start and readiness read it without loading the migration library
 SELECT version_num FROM wallet_alembic_version;
 
 -- name: look_around
 -- in:  $1 names of all that the migrations make text[]
--- out: the schema in which they would make it (null: the search path names none that is there), whether this login may;
---      whether the server is a standby, and whether it takes no writes; where our version table is, if anywhere on the
---      search path; whether a version table of the library's own name is there, as releases before 0005_sequences had;
---      which of the names are taken
--- why: what would stop a migration in the middle is said before it begins
+-- out: the schema in which migrations would make objects (null: the search path names none that exists), and whether
+--      this login may; whether the server is a standby, and whether it takes no writes; the schema of our version
+--      table, if it is on the search path; whether a version table with the library's own name exists, as releases
+--      before 0005_sequences had; the names that are taken
+-- why: an obstacle that would stop a migration in the middle is reported before it begins
 SELECT place.name AS place,
        coalesce(has_schema_privilege(place.oid, 'CREATE'), false) AS may_create,
        pg_is_in_recovery() AS is_standby,
@@ -36,7 +36,7 @@ SELECT place.name AS place,
        ) AS place ON true;
 
 -- name: shared_revision
--- out: what the version table of the library's own name says
+-- out: the revision in the version table with the library's own name
 SELECT version_num FROM alembic_version;
 
 -- name: adopt_revision
@@ -57,5 +57,5 @@ SELECT pg_advisory_lock($1);
 -- name: wait_briefly
 -- in:  nothing
 -- out: nothing; lasts until the end of the database transaction
--- why: everybody queues behind a statement that waits for a table, so a migration must give up soon
+-- why: all other sessions queue behind a statement that waits for a table, so a migration must give up soon
 SET LOCAL lock_timeout = '5s';

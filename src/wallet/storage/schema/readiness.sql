@@ -18,18 +18,18 @@ SELECT coalesce(
        ) AS is_read_only;
 
 -- name: begin_to_need_room
--- why: with so little memory, what is counted next is written to a temporary file, in the database's own tablespace
+-- why: with so little memory, the rows that are counted next go to a temporary file, in the database's own tablespace
 BEGIN;
 SET LOCAL work_mem = '64kB';
 SET LOCAL temp_tablespaces = '';
 
 -- name: need_room
--- why: half a megabyte that has no room says what a table that has to grow would say. It is gone at the end
+-- why: if half a megabyte has no room, a growing table has none either. The file is gone at the end
 SELECT count(*) AS rows_counted FROM generate_series(1, 20000);
 
 -- name: touch_tables
--- why: in the mode of whoever adds rows. Waited for shortly, since vacuum locks a table for a moment when it gives back
---      its end; who waits is in nobody's way
+-- why: this is the lock of statements that add rows. It waits shortly, since vacuum locks a table for a moment when it
+--      gives back its end; the wait hinders no other session
 BEGIN;
 SET LOCAL lock_timeout = '500ms';
 LOCK TABLE batches, transactions, ledger_entries, wallets IN ROW EXCLUSIVE MODE;

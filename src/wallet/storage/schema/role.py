@@ -1,4 +1,4 @@
-"""The role that the service takes in the database, and the grants that it has there (sql/grants.sql).
+"""The role that the service takes in the database, and the grants that it has there (schema/grants.sql).
 
 In small installations, the login of DATABASE_URL may own the tables. The service takes the role nevertheless, so that
 no statement of ours can change history. A login that owns nothing is safer (docs/operations.md).

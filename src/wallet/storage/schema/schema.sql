@@ -25,11 +25,11 @@ CREATE TABLE assets (
     revenue_wallet_id uuid NOT NULL,
     breakage_wallet_id uuid NOT NULL,
     created_at timestamptz NOT NULL,
-    -- For how long a refund into an expired lot opens a new one, where that is the policy.
+    -- How long a new lot lasts that a refund into an expired lot opens, if that is the policy.
     grace_seconds integer NOT NULL DEFAULT 2592000,
     draw_order text COLLATE "C" NOT NULL DEFAULT 'expiring_first',
     on_refund_to_expired text COLLATE "C" NOT NULL DEFAULT 'grace',
-    -- The policy that it was made with, which may have been changed since; null: what the columns are by default.
+    -- The policy that the asset was made with, which may have been changed since; null: the columns' defaults.
     made_grace_seconds integer,
     made_draw_order text COLLATE "C",
     made_on_refund_to_expired text COLLATE "C",
@@ -103,7 +103,7 @@ CREATE INDEX wallets_label_ix ON wallets (shard, label, id) WHERE label IS NOT N
 CREATE INDEX wallets_due_ix ON wallets (shard, next_due_at) WHERE next_due_at IS NOT NULL;
 CREATE INDEX wallets_merged_ix ON wallets (shard, merged_into) WHERE merged_into IS NOT NULL;
 
--- As a wallet with an id of the client's was made, where it can be changed later.
+-- The first values of columns that can be changed later, for wallets whose client gave the id.
 CREATE TABLE wallet_creations (
     shard smallint NOT NULL,
     wallet_id uuid NOT NULL,
@@ -161,7 +161,7 @@ CREATE INDEX transactions_hold_ix ON transactions (shard, hold_id) WHERE hold_id
 CREATE INDEX transactions_type_ix ON transactions (shard, type, id)
     WHERE type NOT IN ('topup', 'bonus', 'spend', 'transfer');
 
--- A batch's transactions lie together: they are found by where they are.
+-- Finds transactions by place: those of a batch lie together.
 CREATE INDEX transactions_seq_ix ON transactions USING brin (seq) WITH (pages_per_range = 16, autosummarize = on);
 
 CREATE TABLE ledger_entries (
@@ -201,7 +201,7 @@ CREATE TABLE backdated_entries (
     CONSTRAINT backdated_entries_effective_ck CHECK (effective_at < created_at)
 );
 
--- By how long ago they took effect, in powers of two: those that span an instant are few of each length, next to it.
+-- By their lag, in powers of two: for each length, few entries span an instant, and these are next to it.
 CREATE FUNCTION lag_class(effective_at timestamptz, created_at timestamptz) RETURNS integer LANGUAGE sql IMMUTABLE AS $$
     SELECT ceil(ln(extract(epoch FROM created_at - effective_at)::float8 * 1000000) / ln(2::float8))::integer
 $$;
@@ -228,7 +228,7 @@ CREATE TABLE holds (
     -- The slices that remain, in the order they were reserved in; a null lot is main credit.
     slice_lots uuid[] NOT NULL,
     slice_amounts bigint[] NOT NULL,
-    -- A caller that is bound has a part in it: captured to a user's wallet, lots go along (docs/adr/0030).
+    -- A bound caller placed or increased the hold: a capture to a user's wallet carries lots (docs/adr/0030).
     carries_lots boolean NOT NULL DEFAULT false,
     CONSTRAINT holds_pk PRIMARY KEY (shard, id),
     CONSTRAINT holds_status_ck CHECK (status IN ('open', 'captured', 'voided', 'expired')),
@@ -325,7 +325,7 @@ CREATE INDEX lots_wallet_ix ON lots (shard, wallet_id, id);
 CREATE INDEX lots_live_ix ON lots (shard, wallet_id, expires_at) WHERE remaining > 0;
 CREATE INDEX lots_opened_by_ix ON lots (shard, opened_by);
 
--- The history of lots: what became of the remainder, and of what of it is held.
+-- The history of lots: the changes of the remainder and of its held part.
 CREATE TABLE lot_moves (
     change bigint NOT NULL,
     held_change bigint NOT NULL,
@@ -341,8 +341,8 @@ CREATE TABLE lot_moves (
 
 CREATE INDEX lot_moves_lot_ix ON lot_moves (shard, lot_id);
 
--- How much of an original was refunded so far. The row is the mutex between its refunds, for an original may have moved
--- nothing but wallets that are never locked. Refunds of a general transaction have no one amount: they are counted.
+-- The refunds of an original so far. The row is the mutex between them, since an original may have moved only wallets
+-- that are never locked. Refunds of a general transaction have no single amount: they are counted.
 CREATE TABLE refund_states (
     refunded bigint NOT NULL DEFAULT 0,
     refunds integer NOT NULL DEFAULT 0,
@@ -352,7 +352,7 @@ CREATE TABLE refund_states (
     CONSTRAINT refund_states_refunded_ck CHECK (refunded >= 0 AND refunds >= 0)
 );
 
--- A change of what a wallet may do. `id` is the request's: a second look at the same try finds it by that.
+-- A change of the rules for a wallet. `id` is that of the request, by which a second look at the same try finds it.
 CREATE TABLE wallet_events (
     seq bigint NOT NULL,
     position bigint NOT NULL,
@@ -373,7 +373,7 @@ CREATE INDEX wallet_events_seq_ix ON wallet_events USING brin (seq) WITH (pages_
 -- Credit that comes again every period.
 CREATE TABLE programmes (
     amount bigint NOT NULL,
-    -- How much of it may be left unspent before a period brings less; null: any.
+    -- The most credit that may be left unspent before a period grants less; null: any.
     rollover_max bigint,
     created_at timestamptz NOT NULL,
     ends_at timestamptz,
@@ -474,12 +474,12 @@ CREATE TABLE api_keys (
     user_id uuid,
     wallet_ids uuid[],
     name text NOT NULL,
-    -- The first part of the key, by which it is found and talked about.
+    -- The first part of the key, which identifies it.
     prefix text COLLATE "C" NOT NULL,
     -- SHA-256 of the whole key, which is random and long.
     hash bytea NOT NULL,
     scopes text[] COLLATE "C" NOT NULL,
-    -- Of the references that come with it. See transactions.
+    -- The origin of its references. See transactions.
     origin text COLLATE "C" NOT NULL,
     CONSTRAINT api_keys_pk PRIMARY KEY (id),
     CONSTRAINT api_keys_prefix_uq UNIQUE (prefix),
@@ -490,7 +490,7 @@ CREATE TABLE api_keys (
         AND scopes <@ ARRAY['read', 'spend', 'issue', 'refund', 'refund:force', 'admin']
     ),
     CONSTRAINT api_keys_binding_ck CHECK (user_id IS NULL OR wallet_ids IS NULL),
-    -- Moving money is not minting it: what is bound can only read and spend, whoever wrote the row.
+    -- Moving money is not issuing it: a bound key can only read and spend, whoever wrote the row.
     CONSTRAINT api_keys_bound_ck CHECK (
         (user_id IS NULL AND wallet_ids IS NULL) OR scopes <@ ARRAY['read', 'spend']
     ),
@@ -502,8 +502,8 @@ CREATE TABLE api_keys (
 CREATE INDEX api_keys_revoked_ix ON api_keys (revoked_at) WHERE revoked_at IS NOT NULL;
 CREATE INDEX api_keys_user_ix ON api_keys (user_id) WHERE user_id IS NOT NULL;
 
--- Administrative acts: each is written before it is done, and what came of it after. An act without an answer was cut
--- off, and may have been done.
+-- Administrative acts: each is recorded before it is carried out, and its answer afterwards. An act without an answer
+-- was interrupted, and may have been carried out.
 CREATE TABLE admin_acts (
     asked_at timestamptz NOT NULL,
     id uuid NOT NULL,
@@ -523,7 +523,7 @@ CREATE TABLE admin_acts (
 CREATE TABLE admin_answers (
     answered_at timestamptz NOT NULL,
     act_id uuid NOT NULL,
-    -- HTTP's status; on the command line 200 or what would be its like.
+    -- The status of HTTP; on the command line 200, or the status that HTTP would have.
     status smallint NOT NULL,
     CONSTRAINT admin_answers_pk PRIMARY KEY (act_id)
 );
@@ -598,7 +598,7 @@ LANGUAGE sql IMMUTABLE AS $$
        AND char_length(member.value #>> '{}') <= 255
 $$;
 
--- Decides nothing: what a row's metadata says is written down once more, where a filter finds it.
+-- Decides nothing: it writes the members of a row's metadata once more, where a filter finds them.
 CREATE FUNCTION keep_members() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'UPDATE' THEN
@@ -650,7 +650,7 @@ CREATE TRIGGER users_members_kept AFTER INSERT ON users
     FOR EACH ROW WHEN (new.metadata <> '{}') EXECUTE FUNCTION keep_members('u');
 CREATE TRIGGER wallets_members_kept AFTER INSERT ON wallets
     FOR EACH ROW WHEN (new.metadata <> '{}') EXECUTE FUNCTION keep_members('w');
--- Movements do not set the column, so this is not theirs to pay for either.
+-- Movements do not set the column, so they do not pay for this either.
 CREATE TRIGGER wallets_members_changed AFTER UPDATE OF metadata ON wallets
     FOR EACH ROW WHEN (old.metadata IS DISTINCT FROM new.metadata) EXECUTE FUNCTION keep_members('w');
 
@@ -714,7 +714,7 @@ ALTER TABLE admin_acts ENABLE ALWAYS TRIGGER admin_acts_append_only;
 ALTER TABLE admin_answers ENABLE ALWAYS TRIGGER admin_answers_append_only;
 ALTER TABLE api_keys ENABLE ALWAYS TRIGGER api_keys_not_deleted;
 
--- The key that signs cursors; the salt that keeps the hash of one party's side from telling of another's; the seed of
+-- The key that signs cursors; the salt that keeps the hash of one party's side from disclosing another's; the seed of
 -- the key that signs receipts.
 INSERT INTO service_secrets (name, secret)
 SELECT name, sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8'))

@@ -1,9 +1,9 @@
--- Sequences, and the columns that are numbered by them. A logical copy brings rows and no sequences (docs/adr/0026).
+-- Sequences, and the columns that they number. A logical copy has rows and no sequences (docs/adr/0026).
 
 -- name: find_sequences
 -- in:  $1 names of tables text[]
 -- out: each sequence that belongs to a column of them, by the catalogue: names that are quoted where they need it
--- why: what is looked at is what there is. A sequence without a column of its own would be missed (a test says so)
+-- why: this finds all sequences that exist. One without a column of its own would be missed, which a test checks
 SELECT taken.relname::text AS sequence_name,
        format('%I.%I', space.nspname, taken.relname) AS sequence,
        format('%I.%I', space.nspname, numbered.relname) AS numbered_table,
@@ -49,8 +49,8 @@ SELECT taken.last_value + taken.is_called::integer AS next_number,  -- noqa: RF0
   FROM {sequence} AS taken;  -- noqa: PRS
 
 -- name: keep_writers_out
--- why: every batch comes by wallets before it takes a number, and whoever makes an asset opens wallets. So nobody takes
---      one between the look and the move, which could go back otherwise. Briefly, as a migration
+-- why: every batch locks wallets before it takes a number, and every new asset opens wallets. So no number is taken
+--      between the look and the move, which could otherwise move a sequence back. The lock is brief, as in a migration
 SET LOCAL lock_timeout = '5s';
 LOCK TABLE wallets IN EXCLUSIVE MODE;
 

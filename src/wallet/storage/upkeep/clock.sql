@@ -6,14 +6,15 @@ SELECT ledger_now() AS now, extract(EPOCH FROM advanced)::float8 AS offset_secon
   FROM sandbox_clock;
 
 -- name: try_lock_clock
--- out: whether this session now holds the lock of those who advance the clock (0x636c6f636b, "clock"), which it keeps
---      while it lives
+-- out: whether this session now has the lock for advancing the clock (0x636c6f636b, "clock"), which it keeps while it
+--      lives
 SELECT pg_try_advisory_lock(427021001579) AS is_locked;
 
 -- name: advance_clock
 -- in:  $1 the instant that it is to be, timestamptz
 -- out: as read_clock
--- why: never backward, whoever else advances it. In seconds only: a day of an interval is not 24 hours everywhere
+-- why: the clock never goes backward, even if another session advances it. The offset is in seconds only, because a day
+--      of an interval is not always 24 hours
 UPDATE sandbox_clock
    SET advanced = greatest(advanced, extract(EPOCH FROM $1::timestamptz - clock_timestamp()) * interval '1 second')
 RETURNING clock_timestamp() + advanced AS now, extract(EPOCH FROM advanced)::float8 AS offset_seconds;

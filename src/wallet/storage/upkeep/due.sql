@@ -5,7 +5,7 @@
 -- in:  $1 shard smallint
 -- out: the clock; oldest_at: the earliest instant at which anything is or will be due; next_at: the earliest that is
 --      still to come. Null: there is none
--- why: while nothing is due, this is all that there is to do
+-- why: while nothing is due, the keeper needs no other statement
 WITH clock AS MATERIALIZED (
     SELECT ledger_now() AS now
 )
@@ -31,7 +31,8 @@ SELECT clock.now,
 -- name: find_due_wallets
 -- in:  $1 shard smallint, $2 ids uuid[] to leave out, $3 rows at most
 -- out: wallets where a hold or a lot may be due, the longest due first
--- why: no tie-break: a million lots that expire at one instant are not sorted for each page, and what is posted leaves
+-- why: there is no tie-break, so that a million lots that expire at one instant are not sorted for each page; posted
+--      steps leave
 SELECT id, next_due_at AS due_at
   FROM wallets
  WHERE shard = $1 AND next_due_at <= (SELECT ledger_now()) AND id <> ALL($2::uuid[])
@@ -70,7 +71,7 @@ SELECT w.programme_id, w.wallet_id, w.next_period AS period, w.next_at AS starts
 -- in:  $1 shard smallint, $2 programmes uuid[], $3 wallets uuid[], pair by pair
 -- out: nothing
 -- why: a programme that has ended grants nothing any more, and its attachments must not stay due. An attachment that
---      another session has locked is not waited for: the next look finds it again
+--      another session has locked is skipped: the next look finds it again
 WITH over AS MATERIALIZED (
     SELECT w.programme_id, w.wallet_id
       FROM unnest($2::uuid[], $3::uuid[]) AS wanted (programme_id, wallet_id)

@@ -1,9 +1,10 @@
--- Snapshots of unlocked wallets. A leader that was stopped may append beside a new one: they append the same.
+-- Snapshots of unlocked wallets. A stopped leader may append beside a new one: both append the same rows.
 
 -- name: append_snapshots
 -- in:  $1 shard smallint, $2 how many deltas are worth a snapshot
 -- out: a row per snapshot appended
--- why: only up to the watermark, where no delta can appear any more; so two leaders can only append the same
+-- why: a snapshot goes up to the watermark, before which no delta can appear any more; so two leaders can only append
+--      the same rows
 INSERT INTO system_snapshots (upto_seq, created_at, shard, wallet_id, balance)
 SELECT watermark.seq, clock_timestamp(), watermark.shard, wallet.id, coalesce(latest.balance, 0) + later.amount
   FROM watermarks AS watermark

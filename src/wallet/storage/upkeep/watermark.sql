@@ -1,5 +1,5 @@
 -- The fence and the watermark. Each step is one statement that compares before it sets, because a leader that was
--- stopped may wake up beside a new one: what it then does is late, and must change nothing.
+-- stopped may wake up beside a new one: its late statement must change nothing.
 
 -- name: read_progress
 -- in:  $1 shard smallint
@@ -11,14 +11,14 @@ SELECT CASE WHEN taken.is_called THEN taken.last_value ELSE taken.last_value - 1
 
 -- name: take_xid
 -- out: an xid, as text, that is committed when this returns, and the time it was taken at
--- why: a writer has its xid before its seq, so all that took a seq read before this have lower xids
+-- why: a writer has its xid before its seq, so all writers with a seq that was read before this have lower xids
 SELECT pg_current_xact_id()::text AS xid, clock_timestamp() AS taken_at;
 
 -- name: move_watermark
 -- in:  $1 shard smallint, $2 seq read before the xid was taken, $3 the xid as text, $4 the time it was taken at
 -- out: is_stable: whether every batch up to $2 has committed or never will; watermark_seq, moved if so
--- why: never backward, for another leader may have moved it further. Committed synchronously like any batch: a
---      watermark that a crash takes back could come with a sequence that gives the same seqs again
+-- why: the watermark never goes backward, since another leader may have moved it further. It is committed synchronously
+--      like any batch: after a crash that loses a watermark, a sequence could give the same seqs again
 WITH fence AS MATERIALIZED (
     SELECT pg_snapshot_xmin(pg_current_snapshot()) > $3::text::xid8 AS is_stable
 ),
@@ -35,8 +35,10 @@ SELECT fence.is_stable,
 
 -- name: find_blockers
 -- in:  $1 the fence's xid as text, $2 how many at most
--- out: who holds the fence back, the oldest first: sessions of the whole cluster, prepared database transactions
--- why: only who has an xid holds it back, so a long report does not. The age is null where this role may not see it
+-- out: the sessions of the whole cluster and the prepared database transactions that hold the fence back, the oldest
+--      first
+-- why: only a transaction with an xid holds it back, so a long report does not. The age is null if this role may not
+--      see it
 SELECT pid, coalesce(nullif(application_name, ''), backend_type) AS application, datname AS database, state,
        extract(EPOCH FROM clock_timestamp() - xact_start)::float8 AS age_seconds
   FROM pg_stat_activity

@@ -1,4 +1,4 @@
--- Claims: that their terms are those that were told, and that their holds and redemptions follow from these.
+-- Claims: their terms must be those that answers told, and their holds and redemptions must follow from these.
 
 -- name: check_claims
 -- in:  $1 shard, $2 after hold id, $3 up to hold id

@@ -1,5 +1,5 @@
 -- The history of locked wallets: entries, hold steps and wallet events, one line after the other. Unlocked wallets have
--- entries only, and nothing follows from the one before there.
+-- entries only, and no entry depends on the one before.
 
 -- name: next_history
 -- in:  $1 shard, $2 after wallet id or null, $3 and position or null, $4 how many
@@ -29,10 +29,10 @@ SELECT count(*) AS rows, (array_agg(wallet_id ORDER BY wallet_id DESC, position 
 
 -- name: check_history
 -- in:  $1 shard, $2 after wallet id, $3 and position, $4 up to wallet id, $5 and position
--- why: what the rows up to the range come to is read first, so that the history goes on from range to range. Balance,
---      held and limit are running sums over one window. A movement is judged by its last row in a wallet, and may leave
---      available below zero only if it did not lower it; refunds may be forced, and expiry takes what lots have,
---      wherever a lowered limit or a forced refund has left the rest
+-- why: the state before the range is read first, so that the history continues from range to range. Balance, held and
+--      limit are running sums over one window. A movement is judged by its last row in a wallet, and may leave
+--      available below zero only if it did not lower it. Refunds may be forced, and an expiry takes what lots have,
+--      even if a lowered limit or a forced refund has left the rest below zero
 WITH before AS MATERIALIZED (
     SELECT (SELECT max(created_at)
               FROM (
@@ -235,7 +235,7 @@ UNION ALL
 
 -- name: check_events
 -- in:  $1 shard, $2 after wallet id, $3 and position, $4 up to wallet id, $5 and position
--- why: an event is no transaction, but for a merge
+-- why: only the event of a merge belongs to a transaction
 WITH judged AS MATERIALIZED (
     SELECT event.wallet_id, event.position, event.kind, event.seq, event.created_at, event.id,
            batch.seq AS batch_seq, batch.created_at AS batch_at,

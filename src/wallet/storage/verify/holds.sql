@@ -1,4 +1,4 @@
--- Holds and their steps: what a hold's row says follows from its steps, and each step from its transaction.
+-- Holds and their steps: a hold's row must follow from its steps, and each step from its transaction.
 
 -- name: next_holds
 -- in:  $1 shard, $2 after id or null, $3 how many
@@ -9,8 +9,8 @@ SELECT count(*) AS rows, (array_agg(id ORDER BY id DESC))[1] AS id
 
 -- name: check_holds
 -- in:  $1 shard, $2 after id, $3 up to id
--- why: both sides by hold. A hold is in the wallet that it has come to and not left, and all that remains of it is held
---      there; expiries are only ever put off, so the last one is the latest
+-- why: both sides by hold. A hold is in the wallet that it came to and did not leave, and all that remains of it is
+--      held there; expiries are only put off, so the last one is the latest
 WITH stepped AS (
     SELECT hold_id, wallet_id, sum(held_change::numeric) AS held, sum(captured::numeric) AS captured,
            sum(released::numeric) AS released, max(expires_at) AS expires_at, min(position) AS position,
@@ -224,7 +224,8 @@ UNION ALL
 
 -- name: check_targets
 -- in:  $1 shard, $2 after wallet id, $3 up to wallet id
--- why: a hold that is captured at its expiry falls due at its target as well, wherever that was merged into
+-- why: a hold that is captured at its expiry falls due at its target as well, or at the wallet that the target was
+--      merged into
 WITH RECURSIVE awaited AS (
     SELECT target_wallet_id AS wallet_id, min(expires_at) AS due_at
       FROM holds

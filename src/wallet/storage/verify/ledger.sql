@@ -4,8 +4,8 @@
 -- key. Sums are numeric, because what is checked may be anything.
 
 -- name: lift_limits
--- why: a verification takes as long as it takes, and holds no lock that anybody waits for. Not every version has
---      all of these settings
+-- why: a verification may take long, and has no lock that others wait for. Not every version of PostgreSQL has all of
+--      these settings
 SELECT set_config(name, '0', false)
   FROM pg_settings
  WHERE name IN (
@@ -14,25 +14,25 @@ SELECT set_config(name, '0', false)
        );
 
 -- name: begin
--- why: one snapshot for everything; read-only, it takes no xid and so holds no fence back
+-- why: all statements see one snapshot; a read-only transaction takes no xid, so it holds no fence back
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;  -- noqa: PRS
 
 -- name: savepoint
--- why: a row that cannot even be read ends a statement, and must not end the verification
+-- why: a row that cannot be read ends its statement, but must not end the verification
 SAVEPOINT unspoiled;
 
 -- name: return_to_savepoint
--- why: settings go back with it, to what they were at the savepoint
+-- why: it also restores the settings of the savepoint
 ROLLBACK TO SAVEPOINT unspoiled;
 
 -- name: read_whole_tables
 -- in:  $1 'on' or 'off'
--- why: off for all that goes by ranges, which leaves index scans: one range misjudged and read as a whole table, or
---      sorted with all that follows it, and the time is quadratic
+-- why: these are off for all reads by ranges, which leaves index scans. If one range were misjudged and read as a whole
+--      table, or sorted with all later rows, the time would be quadratic
 SELECT set_config(name, $1, true) FROM unnest(ARRAY['enable_seqscan', 'enable_bitmapscan']) AS name;
 
 -- name: estimate_rows
--- out: about how many rows the tables have, 0: unknown
+-- out: about how many rows the tables have; 0: unknown
 SELECT relname AS table_name, greatest(reltuples, 0)::bigint AS rows
   FROM pg_class
  WHERE oid IN (
@@ -73,7 +73,7 @@ SELECT count(*) AS rows FROM assets;
 
 -- name: check_assets
 -- in:  $1 shard
--- why: system wallets have a row per shard; law 3 rests on what a capped treasury's row says
+-- why: system wallets have a row per shard; law 3 relies on the row of a capped treasury
 WITH judged AS MATERIALIZED (
     SELECT assets.id, assets.max_supply, named.kind, named.wallet_id, wallet.id IS NOT NULL AS is_there,
            wallet.balance, wallet.overdraft_limit
@@ -121,7 +121,7 @@ SELECT 4 AS law, 'batch_has_its_transactions' AS check_name,
  LIMIT 1;
 
 -- name: check_sums
--- why: over all shards; it follows from the checks above, and does not trust them
+-- why: over all shards. This follows from the checks above, but does not rely on them
 WITH amounts AS (
     SELECT asset_id, sum(balance) AS amount FROM wallets WHERE locked GROUP BY asset_id
     UNION ALL

@@ -1,4 +1,4 @@
--- Lots and their moves: what a lot's row says follows from its moves, and each move from its transaction.
+-- Lots and their moves: a lot's row must follow from its moves, and each move from its transaction.
 
 -- name: next_lots
 -- in:  $1 shard, $2 after id or null, $3 how many
@@ -9,7 +9,7 @@ SELECT count(*) AS rows, (array_agg(id ORDER BY id DESC))[1] AS id
 
 -- name: check_lots
 -- in:  $1 shard, $2 after id, $3 up to id
--- why: both sides by lot. A lot is in one wallet, and all that is left and held of it was moved there
+-- why: both sides by lot. A lot is in one wallet, and moves brought its remainder and its held part there
 WITH moved AS (
     SELECT lot_id, wallet_id, transaction_id, sum(change::numeric) AS change, sum(held_change::numeric) AS held_change,
            max(created_at) AS created_at, min(ordinal) AS ordinal

@@ -1,4 +1,4 @@
--- Programmes: who is attached to them, and what they granted.
+-- Programmes: their attachments and their grants.
 
 -- name: next_programme_wallets
 -- in:  $1 shard, $2 after programme or null, $3 and wallet, $4 how many
@@ -14,8 +14,8 @@ SELECT count(*) AS rows, (array_agg(programme_id ORDER BY programme_id DESC, wal
 
 -- name: check_programme_wallets
 -- in:  $1 shard, $2 after programme, $3 and wallet, $4 up to programme, $5 and wallet
--- why: a period starts so many times `per` after the anchor, in UTC. That none starts at the programme's end or later
---      need not have been noted. A period that was granted is not the next one
+-- why: period k starts k times `per` after the anchor, in UTC. A row need not say yet that no period starts at the
+--      programme's end or later. A granted period is not the next one
 WITH judged AS MATERIALIZED (
     SELECT attached.programme_id, attached.wallet_id, attached.next_at, attached.next_period, attached.ended_at,
            programme.id AS known_programme_id, programme.ends_at, programme.asset_id,

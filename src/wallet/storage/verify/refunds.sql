@@ -1,4 +1,4 @@
--- Refunds: what is kept beside the ledger so that nothing is given back twice.
+-- Refund states, which are kept beside the ledger so that nothing is given back twice.
 
 -- name: next_refund_states
 -- in:  $1 shard, $2 after original's id or null, $3 how many
@@ -13,8 +13,8 @@ SELECT count(*) AS rows, (array_agg(original_id ORDER BY original_id DESC))[1] A
 
 -- name: check_refund_states
 -- in:  $1 shard, $2 after original's id, $3 up to original's id
--- why: both sides by original. A refund has its original's legs, so the first says its amount, where there is one for
---      all; a general transaction is refunded whole and once. A state of no refunds is what a refused one leaves
+-- why: both sides by original. A refund has the legs of its original, so its first leg has its amount if all legs have
+--      one; a general transaction is refunded whole and once. A refused refund leaves a state without refunds
 WITH posted AS (
     SELECT refund.refund_of AS original_id, count(*) AS refunds, sum(first.amount::numeric) AS refunded,
            min(refund.effective_at) AS first_effective_at

@@ -1,9 +1,9 @@
--- Unlocked wallets: what batches did to them, and the balances that a keeper has added up. The form of these
--- statements is told in verify.sql.
+-- Unlocked wallets: the deltas of batches, and the snapshots of a keeper. ledger.sql explains the form of these
+-- statements.
 
 -- name: check_strays
 -- in:  $1 shard
--- why: deltas and snapshots of wallets that are no unlocked ones; each wallet is one step through the index
+-- why: it finds deltas and snapshots of wallets that are not unlocked ones; each wallet is one step through the index
 WITH RECURSIVE netted AS (
     (SELECT wallet_id, seq FROM system_deltas WHERE shard = $1 ORDER BY wallet_id, seq LIMIT 1)
     UNION ALL
@@ -116,7 +116,7 @@ SELECT count(*) AS rows, max(upto_seq) AS upto_seq
 
 -- name: check_snapshots
 -- in:  $1 shard, $2 wallet id, $3 after upto_seq, $4 up to upto_seq
--- why: from snapshot to snapshot, so that each delta is read once
+-- why: it goes from snapshot to snapshot, so that each delta is read once
 WITH along AS (
     SELECT upto_seq, balance, lag(upto_seq) OVER chain AS seq_before, lag(balance) OVER chain AS balance_before
       FROM system_snapshots

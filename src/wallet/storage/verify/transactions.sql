@@ -9,8 +9,8 @@ SELECT count(*) AS rows, (array_agg(id ORDER BY id DESC))[1] AS id
 
 -- name: check_transactions
 -- in:  $1 shard, $2 after id, $3 up to id
--- why: OFFSET 0 keeps the planner from other plans. Entries are found by their transaction and nothing else, batches
---      by one probe per transaction, since they have no range here
+-- why: OFFSET 0 prevents other plans. Entries are found only by their transaction, and batches by one probe per
+--      transaction, since they have no range here
 WITH netted AS (
     SELECT transaction_id, asset_id, count(*) AS entries, sum(direction * amount::numeric) AS net,
            sum(leg) AS legs, sum(leg::integer * leg) AS squares
@@ -82,7 +82,7 @@ UNION ALL
 
 -- name: check_entries_of_transactions
 -- in:  $1 shard, $2 after transaction id, $3 up to transaction id
--- why: OFFSET 0 in what is looked up for few rows: pulled up, it may be planned as a join over the whole table
+-- why: OFFSET 0 in subqueries for few rows: without it, they may be planned as a join over the whole table
 WITH judged AS MATERIALIZED (
     SELECT e.wallet_id, e.position, e.transaction_id, e.created_at, e.balance_after,
            t.id AS known_transaction_id, t.created_at AS transaction_at, t.effective_at, t.seq
@@ -131,8 +131,8 @@ UNION ALL
 
 -- name: check_details
 -- in:  $1 shard, $2 after transaction id, $3 up to transaction id
--- why: what an answer told of lots, against what lots did. Both sides by transaction, wallet and lot; a merge carries
---      lots over and draws nothing, a refund gives back into lots and joins none
+-- why: it compares the lots in answers with the moves of lots. Both sides by transaction, wallet and lot; a merge
+--      carries lots over and draws nothing, a refund gives back into lots and joins none
 WITH told AS (
     SELECT id, type, details::jsonb AS details
       FROM transactions
@@ -233,7 +233,7 @@ joined_compared AS (
       FULL JOIN gained ON gained.id = joined.id AND gained.lot_id = joined.lot_id
 ),
 carrying AS MATERIALIZED (
-    -- Without the details, which name each lot: what follows has as many rows as they have.
+    -- This leaves out the details, which name each lot: the next steps have as many rows as they have lots.
     SELECT told.id,
            (told.type = 'claim_redeem' AND told.details -> 'hold' ? 'claim')
            OR (
@@ -251,7 +251,7 @@ carrying AS MATERIALIZED (
      WHERE told.type NOT IN ('topup', 'bonus', 'grant', 'refund')
 ),
 carried AS (
-    -- Lots that are opened or joined by what is given no terms for them have the terms of those that it drew from.
+    -- Lots that a movement opens or joins without terms of their own have the terms of the lots that it drew from.
     SELECT carrying.id, carrying.is_whole, lot.category, lot.priority, lot.expires_at, sum(each.drawn) AS drawn,
            sum(each.opened) AS opened
       FROM (
@@ -313,7 +313,7 @@ SELECT count(*) AS rows,
 -- name: check_backdated_entries
 -- in:  $1 shard, $2 after wallet id, $3 and effective_at, $4 and position, $5 up to wallet id, $6 and effective_at,
 --      $7 and position
--- why: that none is missing is checked with the entries
+-- why: the check of entries finds missing ones
 WITH judged AS MATERIALIZED (
     SELECT b.wallet_id, b.effective_at, b.position,
            concat_ws(', ', b.transaction_id, b.change, b.created_at, b.effective_at) AS found,

@@ -133,9 +133,8 @@ UNION ALL
 
 -- name: check_standings
 -- in:  $1 shard, $2 after id, $3 up to id
--- why: each field is what the last event that names it says, and was nothing special before. A wallet is merged into an
---      open one, so along merges ends come later, but for those of one instant, which are followed to see that they do
---      not come back
+-- why: each field has the value of the last event that names it, and the default before. A wallet is merged into an
+--      open one, so along merges ends come later. Merges of one instant are followed, to see that they do not lead back
 WITH RECURSIVE named AS (
     SELECT wallet_id, jsonb_object_agg(key, value) AS fields
       FROM (
