@@ -11,6 +11,7 @@ from wallet.http.document.openapi import document
 from wallet.http.edge.authentication import Authentication
 from wallet.http.edge.cors import Cors
 from wallet.http.edge.deadlines import Deadlines
+from wallet.http.edge.direct_lane import DirectLane
 from wallet.http.edge.edge import Edge
 from wallet.http.edge.fast_lane import FastLane
 from wallet.http.edge.lifespan import Lifespan
@@ -129,7 +130,11 @@ def make_app(settings: Settings, *, guide: Path | None = BUILT) -> Lifespan:
     deadlines = Deadlines(seconds_max=settings.answer_seconds_max)
     cors = Cors(origins) if origins else None
     edge = Edge(cast("App", framework), fast_lane, service.telemetry, authentication, deadlines, cors=cors)
-    return Lifespan(edge, service, deadlines)
+    direct = None
+    if settings.fast_lane:
+        told = () if cors is None else cors.told_to_all
+        direct = DirectLane(service, movements, authentication, deadlines, told=told, has_cors=cors is not None)
+    return Lifespan(edge, service, deadlines, direct=direct)
 
 
 def openapi_bytes() -> bytes:

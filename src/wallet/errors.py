@@ -10,7 +10,7 @@ WalletError
 ├── GroupTooLarge         the group needs more work than one group may; never applied, however often it is sent
 ├── NotAtOnce             internal: the group is too much work for the event loop; a thread decides it
 ├── AlreadyExists         the id or code that the client chose belongs to a resource with other content
-├── Overloaded            the queue is full; certainly not applied
+├── Overloaded            too much of its kind is under way or waits, as in a full queue; certainly not applied
 ├── StorageUnavailable    failed before COMMIT was sent; certainly not applied
 │   └── WalletBusy        another session holds the wallet or the reference, or too much is due at the wallet
 ├── OutcomeUnknown        the connection was lost while committing; may have been applied

@@ -4,13 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import httpx
+from uvicorn.server import ServerState
 
 from wallet.bootstrap import make_app
 from wallet.http.edge.lifespan import Lifespan
+from wallet.http.server.serve import Server
 from wallet.http.wire.problems import PROBLEMS
 from wallet.settings import Settings
 
@@ -22,6 +24,13 @@ GOLD_TREASURY = "00000000-0000-0000-0000-000000000000"
 GOLD_REVENUE = "00000000-0000-0000-0000-000000000003"
 NOBODY = "99999999-9999-9999-9999-999999999999"
 
+LANES: Mapping[str, Mapping[str, Any]] = {
+    "direct": {"is_served": True},
+    "fast lane": {},
+    "framework": {"fast_lane": False},
+}
+"""The ways to a hot operation, as arguments of running_api."""
+
 Headers = Mapping[str, str] | Sequence[tuple[str, str]]
 
 
@@ -32,9 +41,14 @@ def new_reference() -> str:
 class Api:
     """The requests of a client. Every answer that is no success is checked to be a problem as promised."""
 
-    def __init__(self, app: Lifespan) -> None:
+    def __init__(self, app: Lifespan, *, port: int | None = None) -> None:
+        """port: of this machine, where the application is served; None: it is called without a server."""
         self.app = app
-        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
+        if port is None:
+            self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
+        else:
+            # No measurement: it ends a test that would hang.
+            self.http = httpx.AsyncClient(base_url=f"http://localhost:{port}", timeout=60, trust_env=False)
 
     async def send(
         self, method: str, path: str, content: bytes | None = None, *, headers: Headers | None = None
@@ -118,20 +132,49 @@ def fields_of(answer: httpx.Response) -> list[str]:
 
 
 @asynccontextmanager
-async def running_api(database_url: str, *, guide: Path | None = None, **settings: Any) -> AsyncIterator[Api]:
+async def running_api(
+    database_url: str, *, is_served: bool = False, guide: Path | None = None, **settings: Any
+) -> AsyncIterator[Api]:
     """The application on this database, started, with its client; ended as the server ends it.
 
-    In development mode, where no key is needed, unless `settings` say otherwise. guide: the folder of a documentation
-    site.
+    In development mode, where no key is needed, unless `settings` say otherwise. is_served: over a socket, by the
+    server's own protocol. guide: the folder of a documentation site.
     """
-    app = make_app(Settings(**{"database_url": database_url, "development": True, **settings}), guide=guide)
+    chosen = Settings(**{"database_url": database_url, "development": True, **settings})
+    app = make_app(chosen, guide=guide)
     told: asyncio.Queue[Any] = asyncio.Queue()
     said: asyncio.Queue[Any] = asyncio.Queue()
     living = asyncio.create_task(app({"type": "lifespan"}, told.get, said.put))
     await told.put({"type": "lifespan.startup"})
     assert (await said.get())["type"] == "lifespan.startup.complete"
     try:
-        yield Api(app)
+        if is_served:
+            async with _served(app, chosen) as port, (api := Api(app, port=port)).http:
+                yield api
+        else:
+            yield Api(app)
     finally:
         await told.put({"type": "lifespan.shutdown"})
         await living
+
+
+@asynccontextmanager
+async def _served(app: Lifespan, settings: Settings) -> AsyncIterator[int]:
+    """The port where connections are taken by the server's protocol, on the loop of the test."""
+    config = Server(settings, app, on_started=lambda: None).config
+    config.load()
+    state = ServerState()
+
+    def connection() -> asyncio.Protocol:
+        made: asyncio.Protocol = cast("Any", config.http_protocol_class)(
+            config=config, server_state=state, app_state={}
+        )
+        return made
+
+    server = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for each in list(state.connections):
+            cast("Any", each).transport.abort()

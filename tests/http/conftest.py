@@ -1,14 +1,14 @@
 """The application with and without its fast lane. A module's tests share a database, which has the demo data."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 
 import asyncpg
 import pytest
 import pytest_asyncio
 
-from tests.http.client import Api, running_api
+from tests.http.client import LANES, Api, running_api
 from tests.postgres import Server
 from wallet.service.demo import make_demo_data
 from wallet.settings import Settings
@@ -26,13 +26,13 @@ def demo_database_url(postgres: Server) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def twin_database_urls(postgres: Server) -> Iterator[tuple[str, str]]:
-    """Two databases in the same state."""
+def equal_database_urls(postgres: Server) -> Iterator[Sequence[str]]:
+    """Three databases in the same state."""
     with ExitStack() as stack:
-        first, second = (stack.enter_context(postgres.database()) for _ in range(2))
-        add_demo_data(first)
-        add_demo_data(second)
-        yield first, second
+        made = [stack.enter_context(postgres.database()) for _ in range(3)]
+        for each in made:
+            add_demo_data(each)
+        yield made
 
 
 def add_demo_data(dsn: str) -> None:
@@ -41,15 +41,18 @@ def add_demo_data(dsn: str) -> None:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def lanes(demo_database_url: str) -> AsyncIterator[Lanes]:
-    """The application twice on one database: hot requests take the fast lane, or the framework's way."""
+    """The application on one database, once per lane: hot requests are answered by calls of the server's protocol, by
+    the fast lane, or by the framework.
+    """
     async with (
-        running_api(demo_database_url, fast_lane=True) as fast,
-        running_api(demo_database_url, fast_lane=False) as framework,
+        running_api(demo_database_url, **LANES["direct"]) as direct,
+        running_api(demo_database_url, **LANES["fast lane"]) as fast,
+        running_api(demo_database_url, **LANES["framework"]) as framework,
     ):
-        yield {"fast lane": fast, "framework": framework}
+        yield {"direct": direct, "fast lane": fast, "framework": framework}
 
 
-@pytest.fixture(params=["fast lane", "framework"])
+@pytest.fixture(params=LANES)
 def api(request: pytest.FixtureRequest, lanes: Lanes) -> Api:
     """Runs the test once per lane."""
     return lanes[request.param]

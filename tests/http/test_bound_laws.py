@@ -17,7 +17,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.http.asked import changed, held, leg, movement, step, transaction, transfer, with_lot
-from tests.http.client import GOLD_REVENUE, GOLD_TREASURY, Api
+from tests.http.client import GOLD_REVENUE, GOLD_TREASURY, LANES, Api
 from tests.http.conftest import Lanes
 from tests.http.keyed import READ_AND_SPEND, keyed, leaks, person, told
 
@@ -216,7 +216,7 @@ async def read_everything(town: Town) -> None:
         town.check(await town.client.get(f"/declines?reference_id={whole['reference_id']}"))
 
 
-@pytest.mark.parametrize("lane", ["fast lane", "framework"])
+@pytest.mark.parametrize("lane", LANES)
 @pytest.mark.parametrize("by_wallets", [False, True], ids=["a user's key", "a key of wallets"])
 @EXAMPLES
 @given(data=st.data())

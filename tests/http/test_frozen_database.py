@@ -8,7 +8,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests.http.client import Api, code_of, new_reference, running_api
+from tests.http.client import LANES, Api, code_of, new_reference, running_api
 from tests.http.conftest import add_demo_data
 from tests.http.keyed import keyed
 from tests.http.own_server import SECONDS_MAX, OwnServer, frozen, own_server, reasons, until
@@ -25,9 +25,9 @@ def server() -> Iterator[OwnServer]:
         yield server
 
 
-@pytest_asyncio.fixture(loop_scope="module", params=[True, False], ids=["fast lane", "framework"])
+@pytest_asyncio.fixture(loop_scope="module", params=LANES)
 async def own(request: pytest.FixtureRequest, server: OwnServer) -> AsyncIterator[Api]:
-    async with running_api(server.dsn, fast_lane=request.param, answer_seconds_max=ANSWER_SECONDS) as api:
+    async with running_api(server.dsn, answer_seconds_max=ANSWER_SECONDS, **LANES[request.param]) as api:
         yield api
 
 

@@ -5,18 +5,18 @@ import asyncio
 import asyncpg
 import pytest
 
-from tests.http.client import MIKASA_WALLET, code_of, new_reference, running_api
+from tests.http.client import LANES, MIKASA_WALLET, code_of, new_reference, running_api
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 QUEUE, CLIENTS = 5, 60
 
 
-@pytest.mark.parametrize("fast_lane", [True, False], ids=["fast lane", "framework"])
+@pytest.mark.parametrize("lane", LANES)
 async def test_beyond_a_full_queue_it_is_overloaded_and_nothing_is_applied(
-    demo_database_url: str, ledger: asyncpg.Connection, fast_lane: bool
+    demo_database_url: str, ledger: asyncpg.Connection, lane: str
 ) -> None:
-    async with running_api(demo_database_url, queue_depth_max=QUEUE, fast_lane=fast_lane) as api:
+    async with running_api(demo_database_url, queue_depth_max=QUEUE, **LANES[lane]) as api:
         path = f"/wallets/{MIKASA_WALLET}"
         before = (await api.json(f"{path}/balance"))["balance"]
         references = [new_reference() for _ in range(CLIENTS)]

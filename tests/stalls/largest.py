@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 from tests.http.client import new_reference
 from tests.stalls.asking import Asked
-from tests.stalls.world import LEGS, METADATA, ROWS, World, transaction_item, transfer_item
+from tests.stalls.world import LEGS, METADATA, ROWS, World, claim_of, transaction_item, transfer_item
 from wallet.service.reads.pages import LIMIT_MAX, OFFSET_MAX
 from wallet.service.writes.bulk import GROUP_ITEMS_MAX, GROUP_LEGS_MAX
 
@@ -124,6 +124,12 @@ LARGEST: Mapping[str, Largest] = {
     "GET /assets/{asset_id}": lambda _: _json("GET", "/assets/1"),
     "PATCH /assets/{asset_id}": lambda _: _json("PATCH", "/assets/2", {"draw_order": "main_first"}),
     "POST /batches": _batches,
+    "POST /claims": lambda world: _json("POST", "/claims", {**claim_of(world.wallets), "metadata": METADATA}),
+    "POST /claims/redeem": lambda world: _json(
+        "POST", "/claims/redeem", {**_said(), "code": world.code, "wallet_id": world.wallets[2]}
+    ),
+    "GET /claims/{claim_id}": lambda world: _json("GET", f"/claims/{world.claim}"),
+    "POST /claims/{claim_id}/cancel": lambda world: _json("POST", f"/claims/{world.claim}/cancel", _said()),
     "GET /declines": lambda _: _page("/declines", "reference_id=no"),
     "GET /healthz": lambda _: iter([Asked(method="GET", path="/healthz")]),
     "POST /holds": lambda world: _json(

@@ -29,6 +29,8 @@ class World:
     holds: Iterator[str]
     keys: Iterator[str]
     programme: str
+    claim: str
+    code: str
 
 
 async def made(api: Api) -> World:
@@ -49,6 +51,7 @@ async def made(api: Api) -> World:
     refused = {"op": "spend", "wallet_id": wallets[0], "amount": 2**60, "asset_code": "GOLD", "reference_id": "no"}
     await batch(api, [refused] * ROWS)
     programme = await _programme(api, wallets)
+    claim = await api.made("/claims", claim_of(wallets))
     keys = [(await keyed(api, "read")).key_id for _ in range(ROWS)]  # type: ignore[attr-defined]
     for n in range(ROWS):
         await api.made("/users", {"name": "somebody", "metadata": METADATA})
@@ -64,6 +67,8 @@ async def made(api: Api) -> World:
         holds=iter(holds),
         keys=iter(keys),
         programme=programme,
+        claim=claim["id"],
+        code=claim["code"],
     )
 
 
@@ -96,6 +101,11 @@ def transfer_item(wallets: Sequence[str], n: int, **more: Any) -> dict[str, Any]
     source, target = wallets[n % len(wallets)], wallets[(n + 1) % len(wallets)]
     sides = {"from_wallet_id": source, "to_wallet_id": target, "amount": 1, "asset_code": "GOLD"}
     return {"op": "transfer", **sides, **_reference(), **more}
+
+
+def claim_of(wallets: Sequence[str]) -> dict[str, Any]:
+    """A claim whose two uses take several lots each."""
+    return {"wallet_id": wallets[1], "amount": 5_000_000, "asset_code": "GOLD", "uses": 2, **_reference()}
 
 
 def _topup(wallet: str, *, op: str = "topup", **more: Any) -> dict[str, Any]:

@@ -37,7 +37,7 @@ from wallet.service.reads.receipts import Receipts
 from wallet.service.reads.statements import Statements
 from wallet.service.writes.bulk import Bulk
 from wallet.service.writes.commands import Commands
-from wallet.service.writes.committer import Committer
+from wallet.service.writes.committer import Committer, Receiver
 from wallet.storage.chain.evidence import ReceiptStore
 from wallet.storage.connections.database import Database
 from wallet.storage.connections.pooled import ShardPool
@@ -167,8 +167,18 @@ class WalletService:
         """The outcome of a movement, once it is durable. Raises what Committer.submit raises."""
         outcome = await self.committer.submit(request)
         if isinstance(outcome, Refused):
-            self.telemetry.refusals.labels(outcome.code.value).inc()
+            self.count_refusal(outcome)
         return outcome
+
+    def accept(self, request: Single, receiver: Receiver) -> None:
+        """The same for a caller that Permissions.admits_at_once: `receiver` is given what `submit` answers or raises.
+
+        Raises at once what says that it was not accepted. Refusals are for the receiver to count.
+        """
+        self.committer.accept(request, receiver)
+
+    def count_refusal(self, refused: Refused) -> None:
+        self.telemetry.refusals.labels(refused.code.value).inc()
 
     async def perform(self, caller: Caller, request: Single) -> Outcome:
         """The outcome of a caller's movement, if the caller may ask for it, with the parts that the caller may see.
@@ -179,7 +189,7 @@ class WalletService:
             return await self.submit(request)
         admitted = await self.permissions.admit(caller, request)
         if isinstance(admitted, Refused):
-            self.telemetry.refusals.labels(admitted.code.value).inc()
+            self.count_refusal(admitted)
             return admitted
         outcome = await self.submit(admitted)
         return await self.permissions.mask(caller, outcome) if caller.is_bound else outcome

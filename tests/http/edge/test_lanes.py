@@ -1,12 +1,13 @@
-"""The fast lane and the framework's way give the same answer to the byte: status, headers in their order, body.
+"""The direct lane, the fast lane and the framework's way give the same answer to the byte: status, headers in their
+order, body.
 
-Two databases in the same state get the same requests in the same order. Only what is made anew for each may differ:
+Three databases in the same state get the same requests in the same order. Only what is made anew for each may differ:
 ids that the service makes, and times.
 """
 
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import httpx
@@ -17,6 +18,7 @@ from tests.http.client import (
     EREN_WALLET,
     GOLD_REVENUE,
     GOLD_TREASURY,
+    LANES,
     MIKASA_WALLET,
     NOBODY,
     Api,
@@ -30,16 +32,20 @@ _MADE_ANEW = re.compile(
     rb"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"
 )
 OTHER_WALLET = "cccccccc-cccc-4ccc-8ccc-cccccccccccc"
-Pair = tuple[Api, Api]
+All = tuple[Api, Api, Api]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def pair(twin_database_urls: tuple[str, str]) -> AsyncIterator[Pair]:
-    first, second = twin_database_urls
-    async with running_api(first, fast_lane=True) as fast, running_api(second, fast_lane=False) as framework:
-        for api in (fast, framework):
+async def every(equal_database_urls: Sequence[str]) -> AsyncIterator[All]:
+    first, second, third = equal_database_urls
+    async with (
+        running_api(first, **LANES["direct"]) as direct,
+        running_api(second, **LANES["fast lane"]) as fast,
+        running_api(third, **LANES["framework"]) as framework,
+    ):
+        for api in (direct, fast, framework):
             await api.made("/wallets", {"id": OTHER_WALLET, "asset_code": "gold"})
-        yield fast, framework
+        yield direct, fast, framework
 
 
 def seen(answer: httpx.Response) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
@@ -169,26 +175,27 @@ REQUESTS: dict[str, tuple[str, str, bytes | None, Headers]] = {
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-async def test_both_lanes_give_the_same_answer(pair: Pair, name: str) -> None:
+async def test_all_lanes_give_the_same_answer(every: All, name: str) -> None:
     method, path, body, headers = REQUESTS[name]
     given = [("x-request-id", "same"), *(headers.items() if isinstance(headers, dict) else headers)]
-    fast, framework = [seen(await api.send(method, path, body, headers=given)) for api in pair]
-    assert fast == framework
+    direct, fast, framework = [seen(await api.send(method, path, body, headers=given)) for api in every]
+    assert direct == fast == framework
 
 
 @pytest.mark.parametrize("path", [TOP_UP, "/transfers"])
-async def test_both_lanes_replay_in_the_same_way(pair: Pair, path: str) -> None:
+async def test_all_lanes_replay_in_the_same_way(every: All, path: str) -> None:
     body = movement("r1") if path == TOP_UP else transfer("r2")
     for again in (body, body, body.replace(b'"amount": 1', b'"amount": 2')):
-        fast, framework = [seen(await api.send("POST", path, again, headers={"x-request-id": "same"})) for api in pair]
-        assert fast == framework
+        answers = [await api.send("POST", path, again, headers={"x-request-id": "same"}) for api in every]
+        direct, fast, framework = map(seen, answers)
+        assert direct == fast == framework
 
 
-async def test_the_lanes_count_their_requests_under_the_same_routes(pair: Pair) -> None:
-    for api in pair:
-        await api.send("POST", TOP_UP, movement(f"m-{api is pair[0]}"))
-        await api.send("POST", "/transfers", transfer(f"t-{api is pair[0]}"))
+async def test_the_lanes_count_their_requests_under_the_same_routes(every: All) -> None:
+    for api in every:
+        await api.send("POST", TOP_UP, movement(f"m-{every.index(api)}"))
+        await api.send("POST", "/transfers", transfer(f"t-{every.index(api)}"))
         await api.get(BALANCE)
-    routes = [set(re.findall(r'wallet_request_seconds_count\{route="([^"]*)"', api.figures())) for api in pair]
+    routes = [set(re.findall(r'wallet_request_seconds_count\{route="([^"]*)"', api.figures())) for api in every]
     hot = {"/wallets/{wallet_id}/topup", "/transfers", "/wallets/{wallet_id}/balance"}
-    assert [hot <= each for each in routes] == [True, True]
+    assert [hot <= each for each in routes] == [True, True, True]

@@ -6,8 +6,27 @@ from typing import Any
 
 import pytest
 
-from tests.http.server.wired import Wire, wire
+from tests.http.server import wired
+from tests.http.server.wired import Wire
 from wallet.http.server.bounded_protocol import STREAM_ANSWERS_BYTES_MAX
+
+
+@pytest.fixture(autouse=True, params=["through ASGI", "by calls"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How requests are answered that may be answered either way."""
+    monkeypatch.setattr(Wires, "is_direct", request.param == "by calls")
+
+
+class Wires:
+    is_direct = False
+
+
+def wire(app: Any = None, *, gate: asyncio.Event | None = None, **settings: Any) -> Wire:
+    """`app`: one that has to be asked through ASGI. `gate`: answers wait for it."""
+    if app is None and gate is not None and not Wires.is_direct:
+        app = waiting(gate)
+    return wired.wire(app, is_direct=Wires.is_direct and app is None, gate=gate, **settings)
+
 
 GET = b"GET /next HTTP/1.1\r\nHost: x\r\n\r\n"
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -25,16 +44,15 @@ def length(body: bytes) -> bytes:
     return b"Content-Length: %d" % len(body)
 
 
-def waiting() -> tuple[Any, asyncio.Event]:
+def waiting(gate: asyncio.Event) -> Any:
     """An application that answers when the event is set."""
-    gate = asyncio.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await gate.wait()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b""})
 
-    return app, gate
+    return app
 
 
 OFFER = (b"Connection: Upgrade", b"Upgrade: h2c")
@@ -251,8 +269,8 @@ class TestHalfClosed:
         assert connection.transport.is_closing()
 
     async def test_what_came_before_something_bad_is_answered(self) -> None:
-        app, gate = waiting()
-        connection = wire(app)
+        gate = asyncio.Event()
+        connection = wire(gate=gate)
         await connection.send([GET + b"no http\r\n\r\n"])
         await connection.shut_down_sending()
         gate.set()
@@ -288,8 +306,8 @@ class TestWaiting:
 
 class TestRefused:
     async def test_a_client_that_does_not_read_is_cut_off_all_the_same(self) -> None:
-        app, gate = waiting()
-        connection = wire(app)
+        gate = asyncio.Event()
+        connection = wire(gate=gate)
         await connection.send([GET])
         connection.protocol.pause_writing()
         await connection.send([b"no http\r\n\r\n"])
@@ -300,8 +318,8 @@ class TestRefused:
         await connection.send([])
 
     async def test_a_client_that_sends_no_more_and_does_not_read_is_cut_off_all_the_same(self) -> None:
-        app, gate = waiting()
-        connection = wire(app)
+        gate = asyncio.Event()
+        connection = wire(gate=gate)
         await connection.send([GET + b"no http\r\n\r\n"])
         await connection.shut_down_sending()
         gate.set()

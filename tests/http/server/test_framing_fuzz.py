@@ -139,11 +139,13 @@ def whole(requests: list[Seen]) -> list[Seen]:
     return [each for each in requests if each.is_whole]
 
 
-@given(conversation=conversations())
-@settings(max_examples=1_000, deadline=None)
-async def test_a_second_parser_finds_the_same_requests(conversation: tuple[bytes, list[bytes]]) -> None:
+@given(conversation=conversations(), is_direct=st.booleans())
+@settings(max_examples=1_500, deadline=None)
+async def test_a_second_parser_finds_the_same_requests(
+    conversation: tuple[bytes, list[bytes]], is_direct: bool
+) -> None:
     data, pieces = conversation
-    connection = wire()
+    connection = wire(is_direct=is_direct)
     await connection.send(pieces)
     await connection.shut_down_sending()
     for _ in range(5):

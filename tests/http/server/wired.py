@@ -1,7 +1,7 @@
 """The server's protocol without a socket: bytes go in at chosen splits, and what the application saw comes out."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -9,6 +9,9 @@ import uvicorn
 
 from wallet.http.server.bounded_protocol import BoundedProtocol
 from wallet.http.server.bounds import bounded_protocol
+from wallet.http.server.request_meter import STREAMED
+from wallet.http.wire.direct import DirectOperation, Lane, Reply
+from wallet.http.wire.encoding import Answer
 from wallet.settings import Settings
 
 # Turns of the loop after which all tasks have done what they can: nothing here waits for anything outside.
@@ -133,10 +136,72 @@ class Recording:
             await send({"type": "http.response.body", "body": answer})
 
 
-def wire(app: Any = None, **settings: Any) -> Wire:
-    """A first connection to a new server of an application, by default a Recording."""
+class Answering:
+    """The direct lane of an application that takes all it can, notes what it takes, and answers with its number.
+
+    gate: when; None: in the next turn of the loop.
+    """
+
+    def __init__(self, recording: Recording, gate: asyncio.Event | None = None) -> None:
+        self._recording = recording
+        self._gate = gate
+
+    def connect(self) -> "Answering":
+        return self
+
+    def operation(self, method: str, target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> DirectOperation | None:
+        is_expecting = any(name == b"expect" for name, _ in headers)
+        is_odd = method == "HEAD" or not target.startswith((b"/", b"*"))
+        if is_odd or is_expecting or target.partition(b"?")[0] in STREAMED:
+            return None
+        return _Answered(self._recording, method, target, self._gate)
+
+
+class _Answered:
+    def __init__(self, recording: Recording, method: str, target: bytes, gate: asyncio.Event | None) -> None:
+        self._recording = recording
+        self._asked = method, target
+        self._gate = gate
+
+    def begin(self, body: bytes, reply: Reply) -> None:
+        self._recording.seen.append(Seen(*self._asked, bytes(body), True))
+        answer = Answer(200, b"%d" % len(self._recording.seen), ())
+        self._task = asyncio.create_task(self._answer(answer, reply))
+
+    async def _answer(self, answer: Answer, reply: Reply) -> None:
+        if self._gate is not None:
+            await self._gate.wait()
+        reply.answer(answer, request_id=b"r")
+
+
+class Served:
+    """An application with a direct lane beside it."""
+
+    def __init__(self, app: Any, direct: Lane) -> None:
+        self._app = app
+        self.direct = direct
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._app(scope, receive, send)
+
+
+def wire(app: Any = None, *, is_direct: bool = False, gate: asyncio.Event | None = None, **settings: Any) -> Wire:
+    """A first connection to a new server of an application, by default a Recording; is_direct: with a direct lane,
+    which answers when the gate is open.
+    """
     recording = Recording()
-    config = uvicorn.Config(app or recording, http=bounded_protocol(Settings(**settings)), lifespan="off", ws="none")
+    if is_direct:
+        app = Served(app or recording, Answering(recording, gate))
+    elif app is None:
+        app = recording
+    config = uvicorn.Config(
+        app,
+        http=bounded_protocol(Settings(**settings)),
+        lifespan="off",
+        ws="none",
+        interface="asgi3",
+        proxy_headers=False,
+    )
     config.load()
     server = uvicorn.Server(config)
 

@@ -1,5 +1,5 @@
-"""Many movements in one call: POST /batches, and POST /import, which streams. How one item is read and
-answered is in operations/.
+"""Many movements in one call: POST /batches, and POST /import, which streams. The fields of an operation are in
+operations/.
 
-Begin with batches or imports; both read items, and decide them in chunks.
+Begin with batches or imports. lines cuts a stream into lines, items decodes and answers one item, chunks decides many.
 """

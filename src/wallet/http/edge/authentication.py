@@ -1,12 +1,13 @@
 """Finds the caller of a request by its header Authorization, before anything else of the request is read."""
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
+from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 from wallet.errors import Unauthenticated
 from wallet.service.access.callers import DEVELOPER, Caller
-from wallet.service.access.key_ring import KeyRing
+from wallet.service.access.key_ring import KeyRing, digest_of
 from wallet.settings import is_loopback
 
 CALLER: Final = "caller"
@@ -32,6 +33,10 @@ _FORWARDED_BEGIN: Final = (
     b"x-appengine-", b"x-goog-", b"x-vercel-", b"x-railway-",
 )  # fmt: skip
 
+FindsCaller: TypeAlias = Callable[[], Caller | None]
+"""Answers who asks, or None where the database has to be asked. Raises RateLimited."""
+
+_MISSING: Final = "The header Authorization is missing: it must be Bearer and a key"
 _SCHEME: Final = b"bearer "
 _KEY_BEGIN: Final = len(_SCHEME)
 
@@ -66,10 +71,20 @@ class Authentication:
             if self._is_development:
                 self._ensure_from_here(headers)
                 return DEVELOPER
-            raise Unauthenticated("The header Authorization is missing: it must be Bearer and a key")
-        if authorization[:_KEY_BEGIN].lower() != _SCHEME:
-            raise Unauthenticated("The header Authorization must be Bearer and a key, and given once")
+            raise Unauthenticated(_MISSING)
         return self._ring.known(_key_in(authorization))
+
+    def entry(self, authorization: bytes | None, headers: Iterable[tuple[bytes, bytes]]) -> FindsCaller:
+        """A function that does for all requests with these headers what `known` does; not for the open paths.
+
+        Raises Unauthenticated if `known` would always raise it.
+        """
+        if authorization is None:
+            if self._is_development:
+                self._ensure_from_here(headers)
+                return _developer
+            raise Unauthenticated(_MISSING)
+        return partial(self._ring.known_by_digest, digest_of(_key_in(authorization)))
 
     def _ensure_from_here(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Raise Unauthenticated for a request that came through a proxy, and for one that a page of another site makes
@@ -100,7 +115,14 @@ class Authentication:
         return await self._ring.found(_key_in(authorization or b""))
 
 
+def _developer() -> Caller:
+    return DEVELOPER
+
+
 def _key_in(authorization: bytes) -> bytes:
+    """The key. Raises Unauthenticated where there is none."""
+    if authorization[:_KEY_BEGIN].lower() != _SCHEME:
+        raise Unauthenticated("The header Authorization must be Bearer and a key, and given once")
     # Any number of blanks may be between the two (RFC 9110, 11.4).
     return authorization[_KEY_BEGIN:].lstrip(b" ")
 

@@ -31,6 +31,9 @@ class Cors:
         self._origins = frozenset(origin.encode() for origin in origins)
         self._is_for_any = ANY.encode() in self._origins
 
+    told_to_all: Final = (_VARIES,)
+    """The headers that every answer has, also to a request that names no origin."""
+
     def telling(self, scope: AsgiScope, send: Send, send_whole: SendWhole | None) -> tuple[Send, SendWhole | None]:
         """The same two ways to send, but they add the headers of CORS to every answer, refusals included."""
         allowed = self._allowed(_header(scope, b"origin"))

@@ -8,10 +8,10 @@ import asyncio
 import time
 from typing import Any, Final, cast
 
-from wallet.errors import OutcomeUnknown, StorageUnavailable, WalletError
+from wallet.errors import WalletError
 from wallet.http.edge.authentication import CALLER, Authentication
 from wallet.http.edge.cors import Cors
-from wallet.http.edge.deadlines import Deadline, Deadlines
+from wallet.http.edge.deadlines import Deadline, Deadlines, too_late
 from wallet.http.edge.fast_lane import FastLane
 from wallet.http.wire.asgi import (
     ACT_ANSWERED,
@@ -82,8 +82,9 @@ class Edge:
         deadline = self._deadlines.begin(task, started, sender)
         try:
             try:
-                caller = self._authentication.known(scope["method"], scope["path"], authorization, scope["headers"])
-                scope[CALLER] = await self._authentication.found(authorization) if caller is None else caller
+                if CALLER not in scope:
+                    caller = self._authentication.known(scope["method"], scope["path"], authorization, scope["headers"])
+                    scope[CALLER] = await self._authentication.found(authorization) if caller is None else caller
             except Exception as error:
                 status = await self._fail(error, scope, send, send_whole, deadline, moves_money=False)
                 return
@@ -106,7 +107,9 @@ class Edge:
             if not deadline.is_late:
                 raise
             task.uncancel()
-            status = await self._fail(_too_late(scope), scope, send, send_whole, deadline, moves_money=False)
+            # A read applies nothing, nor does a request whose caller is not known yet.
+            late = too_late(moves_money=scope["method"] not in _READS and CALLER in scope)
+            status = await self._fail(late, scope, send, send_whole, deadline, moves_money=False)
         except Exception as error:
             if operation is None or status:
                 raise  # An answer has begun; the server can only cut it off.
@@ -164,13 +167,6 @@ class Edge:
             status = answer.status
             await send_answer(answer, send, None, request_id=request_id)
         return status
-
-
-def _too_late(scope: AsgiScope) -> WalletError:
-    """The error of a request that was given up: a read applies nothing, nor does a request without a caller yet."""
-    if scope["method"] in _READS or CALLER not in scope:
-        return StorageUnavailable("It could not be answered in time")
-    return OutcomeUnknown("It could not be answered in time, and may have been applied")
 
 
 async def _note_answer(scope: AsgiScope, status: int) -> None:

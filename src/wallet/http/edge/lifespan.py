@@ -5,15 +5,20 @@ from collections.abc import Awaitable
 from wallet.errors import WalletError
 from wallet.http.edge.deadlines import Deadlines
 from wallet.http.wire.asgi import App, AsgiScope, Receive, Send
+from wallet.http.wire.direct import Lane
 from wallet.service.wallet_service import WalletService
 
 
 class Lifespan:
-    """Wraps the edge. Starts the service, and closes it; the database connections are closed last."""
+    """Wraps the edge. Starts the service, and closes it; the database connections are closed last.
 
-    def __init__(self, app: App, service: WalletService, deadlines: Deadlines) -> None:
+    direct: the server's protocol answers some requests through it, without ASGI. None: all requests go through ASGI.
+    """
+
+    def __init__(self, app: App, service: WalletService, deadlines: Deadlines, *, direct: Lane | None = None) -> None:
         self._app = app
         self._deadlines = deadlines
+        self.direct = direct
         self.service = service
 
     def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> Awaitable[None]:

@@ -33,7 +33,7 @@ class WalletBalances:
         if caller.is_bound:
             await self._service.permissions.ensure_sees_wallet(caller, id_)
         balance = await self._current(id_)
-        return Answer(200, written(balance_answer(balance), amounts_as_strings=amounts_as_strings), _FRESH)
+        return current_answer(balance, amounts_as_strings=amounts_as_strings)
 
     async def _current(self, wallet_id: WalletId) -> Balance:
         balance = await self._service.balances.balance(wallet_id)
@@ -65,3 +65,8 @@ class WalletBalances:
         else:
             answer = balance_at_answer(await self._service.statements.balance_at(id_, at, axis))
         return Answer(200, written(answer, amounts_as_strings=amounts_as_strings), _FRESH)
+
+
+def current_answer(balance: Balance, *, amounts_as_strings: bool = False) -> Answer:
+    """The whole answer to a question for a balance as it is now."""
+    return Answer(200, written(balance_answer(balance), amounts_as_strings=amounts_as_strings), _FRESH)

@@ -151,6 +151,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         answered=BY_A_HOLD,
         name="place_hold",
         description="Reserve funds: available goes down, the balance does not.",
+        is_hot=True,
     ),
     "capture": Operation(
         kind=CAPTURE,
@@ -162,6 +163,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         answered=BY_A_TRANSACTION,
         name="capture_hold",
         description="Capture: move part or all of what is reserved to the hold's target.",
+        is_hot=True,
     ),
     "void": Operation(
         kind=VOID,

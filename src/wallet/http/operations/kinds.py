@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from wallet.http.operations import claims, holds, posts, refunds
-from wallet.http.operations.operation import Answered, Operation
+from wallet.http.operations.operation import BY_A_TRANSACTION, Answered, Operation
 from wallet.ledger.requests import Single
 
 OPERATIONS: Final[Mapping[str, Operation]] = {
@@ -24,5 +24,7 @@ ANSWERS: Final[Mapping[type[Single], Answered]] = {each.kind.request: each.answe
 ITEMS: Final[Mapping[str, Operation]] = {op: each for op, each in OPERATIONS.items() if each.kind.may_be_an_item}
 """The operations that may be items of a batch or lines of an import."""
 
-HOT_ENDS: Final = tuple(each.path.rpartition("/")[2] for each in OPERATIONS.values() if each.is_hot)
-"""The last segments of the paths of hot operations."""
+HOT_ENDS: Final = tuple(
+    each.path.rpartition("/")[2] for each in OPERATIONS.values() if each.is_hot and each.answered is BY_A_TRANSACTION
+)
+"""The last segments of the paths of hot operations whose answers may be large."""

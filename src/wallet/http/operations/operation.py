@@ -68,9 +68,10 @@ class Operation(NamedTuple):
     and the reference.
 
     path, target: its route. scopes: the route needs one of these; service.access.kinds has the scopes that the content
-    needs besides. answered: see Answered. name, description: in the OpenAPI document. is_hot: the fast lane serves it
-    before the framework. perform: its arguments are the claims, the caller, the body, and the function that makes the
-    request from the facts about the code; None: the service performs the request as it is.
+    needs besides. answered: see Answered. name, description: in the OpenAPI document. is_hot: the direct
+    lane and the fast lane serve it before the framework. perform: its arguments are the claims, the caller, the body,
+    and the function that makes the request from the facts about the code; None: the service performs the request as it
+    is.
     """
 
     kind: Kind[Any]

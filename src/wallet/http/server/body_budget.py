@@ -1,5 +1,6 @@
 """Bounds the memory of request bodies that are still arriving, and charges it to the key of each request."""
 
+from collections.abc import Iterable
 from typing import Final, Protocol
 
 BODIES_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -14,6 +15,36 @@ class Holder(Protocol):
 
     def give_up_body(self) -> None:
         """Refuse the request whose body is arriving, and free the body."""
+
+
+class Charge:
+    """Charges the body that arrives on one connection."""
+
+    __slots__ = ("_budget", "_holder", "_key")
+
+    def __init__(self, budget: "BodyBudget", holder: Holder) -> None:
+        self._budget = budget
+        self._holder = holder
+        # The key that the current body is charged to; None while nothing is charged.
+        self._key: bytes | None = None
+
+    def pay(self, headers: Iterable[tuple[bytes, bytes]], held_bytes: int) -> None:
+        """Charge the bytes held now of a body that goes on in the next piece. `headers` are those of its request."""
+        if self._key is None:
+            authorization = next((value for name, value in headers if name == b"authorization"), b"")
+            self._key = authorization.rpartition(b" ")[2]
+        self._budget.charge(self._key, self._holder, held_bytes)
+
+    def end(self) -> None:
+        """Stop charging the current body, because it is complete, answered, refused or given up."""
+        if self._key is not None:
+            self._budget.release(self._key, self._holder)
+            self._key = None
+
+    def close(self) -> None:
+        """The connection is lost. Without this, charge and connection would keep each other in memory."""
+        self.end()
+        del self._holder
 
 
 class BodyBudget:

@@ -13,19 +13,22 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Callable
-from typing import Any, ClassVar, Final
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Final, cast
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
-from wallet.http.server.body_budget import BodyBudget
-from wallet.http.server.exchange import Exchange, scope_of, written_problem
+from wallet.http.server.body_budget import BodyBudget, Charge
+from wallet.http.server.direct_exchange import DirectExchange
+from wallet.http.server.exchange import Exchange, scope_of
+from wallet.http.server.flow import Flow
 from wallet.http.server.request_meter import STREAMED, RequestRefused, Sizes
 from wallet.http.server.request_parser import BODY, NOTHING, Head, RequestParser
+from wallet.http.server.written import written_problem
 from wallet.http.wire.asgi import is_request_id, new_request_id
+from wallet.http.wire.direct import DirectConnection, Lane
 
 # After the answer to a refused request, the server goes on reading for this time. If it closed with unread bytes, the
 # kernel would send a reset, and a client that is still writing would lose the answer that says why.
@@ -44,16 +47,6 @@ STREAM_PROGRESS_BYTES: Final = 64 * 1024
 _log = logging.getLogger(__name__)
 
 
-class _Flow(FlowControl):
-    """Reads nothing while requests wait to be parsed, even if the current exchange asks for its body."""
-
-    is_stopped = False
-
-    def resume_reading(self) -> None:
-        if not self.is_stopped:
-            super().resume_reading()
-
-
 class BoundedProtocol(asyncio.Protocol):
     """Use `bounds.bounded_protocol(settings)`, which fills in the bounds; uvicorn makes the instances."""
 
@@ -64,7 +57,7 @@ class BoundedProtocol(asyncio.Protocol):
     bodies: ClassVar[BodyBudget]
 
     transport: asyncio.Transport
-    flow: "_Flow"
+    flow: Flow
     write: Callable[[Any], None]
 
     def __init__(
@@ -78,17 +71,19 @@ class BoundedProtocol(asyncio.Protocol):
         self._app: Any = config.loaded_app
         self._server_state = server_state
         self._app_state = app_state
+        # The application answers some requests through this, without ASGI. None: it has no such lane.
+        lane: Lane | None = getattr(self._app, "direct", None)
+        self._direct: DirectConnection | None = None if lane is None else lane.connect()
         self._requests = RequestParser(self, self.sizes)
         # The time, on the loop's clock, after which the sweep calls `expire`. Infinite while the server works.
         self.deadline = math.inf
         # The unanswered requests. The application works on the first; the body of the last may still be arriving.
-        self._owed: deque[Exchange] = deque()
+        self._owed: deque[Exchange | DirectExchange] = deque()
         # Bytes that arrived behind unanswered requests; they are parsed when those are answered.
         self._unparsed = b""
         # The client has closed its sending side: the connection ends when its requests are answered.
         self._has_eof = False
-        # The key that the bytes of the current body are charged to; None while nothing is charged.
-        self._charged_key: bytes | None = None
+        self._charge = Charge(self.bodies, self)
         # Once set, nothing more is parsed, and further bytes are dropped.
         self._refusal: bytes | None = None
         # Set after the last answer of this connection, which the client may read until then. Further bytes are dropped.
@@ -103,7 +98,7 @@ class BoundedProtocol(asyncio.Protocol):
             transport.abort()
             return
         self._server_state.connections.add(self)  # type: ignore[arg-type]
-        self.flow = _Flow(transport)
+        self.flow = Flow(transport)
         self.write = transport.write
         self._addresses = get_local_addr(transport), get_remote_addr(transport)
         self.deadline = self.loop.time() + self.request_seconds_max
@@ -128,7 +123,7 @@ class BoundedProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server_state.connections.discard(self)
-        self._forget_body()
+        self._charge.close()
         for exchange in self._owed:
             exchange.hang_up()
         if self._owed:
@@ -178,10 +173,40 @@ class BoundedProtocol(asyncio.Protocol):
         self._rearm()
 
     def head_arrived(self, head: Head) -> None:
+        exchange = self._direct_exchange(head) or self._exchange(head)
+        self._owed.append(exchange)
+        if len(self._owed) == 1:
+            self._start(exchange)
+
+    def body_arrived(self, piece: bytes) -> None:
+        exchange = self._owed[-1]
+        exchange.take(piece)
+        if exchange.stream is not None:
+            self._rearm()
+
+    def request_is_whole(self) -> None:
+        self._charge.end()
+        self._owed[-1].end_body()
+        self._rearm()
+
+    def _direct_exchange(self, head: Head) -> DirectExchange | None:
+        if self._direct is None or not head.keeps_alive or head.version != "1.1":
+            return None
+        operation = self._direct.operation(head.method, head.target, head.headers)
+        if operation is None:
+            return None
+        return DirectExchange(
+            head=head,
+            operation=operation,
+            channel=self,
+            default_headers=self._server_state.default_headers,
+            on_response=self._answered,
+        )
+
+    def _exchange(self, head: Head) -> Exchange:
         server, client = self._addresses
-        scope = scope_of(head, server=server, client=client, state=self._app_state)
         exchange = Exchange(
-            scope=scope,
+            scope=scope_of(head, server=server, client=client, state=self._app_state),
             head=head,
             channel=self,
             flow=self.flow,
@@ -190,25 +215,7 @@ class BoundedProtocol(asyncio.Protocol):
         )
         if head.target.partition(b"?")[0] in STREAMED:
             exchange.begin_stream()
-        self._owed.append(exchange)
-        if len(self._owed) == 1:
-            self._start(exchange)
-
-    def body_arrived(self, piece: bytes) -> None:
-        exchange = self._owed[-1]
-        exchange.body += piece
-        if len(exchange.body) > HIGH_WATER_LIMIT:
-            self.flow.pause_reading()
-        exchange.message_event.set()
-        if exchange.stream is not None:
-            self._rearm()
-
-    def request_is_whole(self) -> None:
-        exchange = self._owed[-1]
-        exchange.more_body = False
-        exchange.message_event.set()
-        self._forget_body()
-        self._rearm()
+        return exchange
 
     def _parse(self, data: bytes) -> None:
         """Parse while at most one answer is owed. Keep the rest for later, and read nothing more until then."""
@@ -228,7 +235,10 @@ class BoundedProtocol(asyncio.Protocol):
             self.flow.is_stopped = True
             self.flow.pause_reading()
 
-    def _start(self, exchange: Exchange) -> None:
+    def _start(self, exchange: Exchange | DirectExchange) -> None:
+        if isinstance(exchange, DirectExchange):
+            exchange.start()
+            return
         if exchange.stream is not None:
             # Not when the head arrives: the answers to earlier requests must not use so much room.
             low = STREAM_ANSWERS_BYTES_MAX - STREAM_PROGRESS_BYTES
@@ -238,6 +248,16 @@ class BoundedProtocol(asyncio.Protocol):
         task.add_done_callback(tasks.discard)
         tasks.add(task)
 
+    def go_by_asgi(self, exchange: DirectExchange, known: Mapping[str, Any]) -> None:
+        """Called by the first exchange owed, when its request is whole."""
+        instead = self._exchange(exchange.head)
+        cast("dict[str, Any]", instead.scope).update(known)
+        instead.keep_alive = exchange.keep_alive
+        instead.take(bytes(exchange.body))
+        instead.end_body()
+        self._owed[0] = instead
+        self._start(instead)
+
     # Answers
 
     def close(self) -> None:
@@ -246,6 +266,10 @@ class BoundedProtocol(asyncio.Protocol):
             self._end()
         else:
             self.transport.close()
+
+    def abort(self) -> None:
+        """Called by an exchange that cannot be answered."""
+        self.transport.abort()
 
     def is_closing(self) -> bool:
         return self._over_at_latest is not None or self.transport.is_closing()
@@ -296,7 +320,7 @@ class BoundedProtocol(asyncio.Protocol):
         """End the connection after its last answer. Drop further bytes until the client has read the answer."""
         self._over_at_latest = self.loop.time() + self.request_seconds_max
         self.deadline = self.loop.time() + LINGER_SECONDS
-        self._forget_body()
+        self._charge.end()
         if self._has_eof:
             self.transport.close()
             return
@@ -319,23 +343,14 @@ class BoundedProtocol(asyncio.Protocol):
 
     def _charge_body(self) -> None:
         """Charge the bytes kept of a body that goes on in the next piece."""
-        if self._charged_key is None:
-            authorization = next((value for name, value in self._requests.headers if name == b"authorization"), b"")
-            self._charged_key = authorization.rpartition(b" ")[2]
         # The application consumes a stream as it arrives. Of any other body it keeps every byte until the end.
         exchange = self._owed[-1]
         kept = self._requests.body_bytes if exchange.stream is None else len(exchange.body)
-        self.bodies.charge(self._charged_key, self, kept)
+        self._charge.pay(self._requests.headers, kept)
 
     def give_up_body(self) -> None:
         """Called by the budget when the bodies together are too large."""
         self._refuse(RequestRefused("overloaded", "Too many large bodies are arriving at once."))
-
-    def _forget_body(self) -> None:
-        """Stop charging the current body, because it is complete, answered, refused or given up."""
-        if self._charged_key is not None:
-            self.bodies.release(self._charged_key, self)
-            self._charged_key = None
 
     # Refusals
 
@@ -352,14 +367,14 @@ class BoundedProtocol(asyncio.Protocol):
             default_headers=self._server_state.default_headers,
         )
         self._unparsed = b""
-        self._forget_body()
+        self._charge.end()
         self._rearm()
         if self._requests.phase == BODY:
             self._refuse_started(self._owed[-1])
         elif not self._owed:
             self._send_refusal()
 
-    def _refuse_started(self, exchange: Exchange) -> None:
+    def _refuse_started(self, exchange: Exchange | DirectExchange) -> None:
         """Refuse a request whose head has arrived: the application has it, or would get it after earlier requests."""
         if len(self._owed) > 1:
             self._owed.pop()

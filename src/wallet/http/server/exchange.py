@@ -7,12 +7,12 @@ from typing import Any, Final, Protocol, cast
 from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from wallet.http.server.request_parser import Head
-from wallet.http.wire.asgi import BODY_STREAM, SEND_WHOLE, AsgiScope, BodyStream, last_headers, new_request_id
-from wallet.http.wire.problems import render_problem
+from wallet.http.server.written import problem_parts, written_answer
+from wallet.http.wire.asgi import BODY_STREAM, SEND_WHOLE, AsgiScope, BodyStream, new_request_id
 
 # A larger body is not copied into one write: slow readers of one page then share its bytes in memory.
 WHOLE_BYTES_MAX: Final = 65_536
@@ -77,6 +77,17 @@ class Exchange(RequestResponseCycle):
         self.stream = BodyStream()
         cast("AsgiScope", self.scope)[BODY_STREAM] = self.stream
 
+    def take(self, piece: bytes) -> None:
+        """A piece of the body. Nothing more is read while the application has not asked for what is here."""
+        self.body += piece
+        if len(self.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        self.message_event.set()
+
+    def end_body(self) -> None:
+        self.more_body = False
+        self.message_event.set()
+
     @property
     def is_busy(self) -> bool:
         """Whether the application works on a part of a streamed body, so the client may wait before it sends more."""
@@ -91,7 +102,7 @@ class Exchange(RequestResponseCycle):
     async def send_500_response(self) -> None:
         """Answer a request that the application left without an answer: a fault, since its edge always answers."""
         request_id = new_request_id()
-        status, headers, body = _problem("internal_error", detail="Something went wrong.", request_id=request_id)
+        status, headers, body = problem_parts("internal_error", detail="Something went wrong.", request_id=request_id)
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
 
@@ -110,7 +121,9 @@ class Exchange(RequestResponseCycle):
             or len(body) > WHOLE_BYTES_MAX
         ):
             return False
-        answer = _written(status, (*self.default_headers, *headers), body if self.scope["method"] != "HEAD" else b"")
+        answer = written_answer(
+            status, (*self.default_headers, *headers), body if self.scope["method"] != "HEAD" else b""
+        )
         self.waiting_for_100_continue = False
         self.response_started = self.response_complete = True
         self.transport.write(answer)
@@ -158,29 +171,6 @@ def scope_of(
         "headers": head.headers,
         "state": state.copy(),
     }
-
-
-def written_problem(
-    code: str, *, detail: str, request_id: bytes, default_headers: Iterable[tuple[bytes, bytes]]
-) -> bytes:
-    """The bytes of a problem that the server itself answers, as the last answer of the connection."""
-    status, headers, body = _problem(code, detail=detail, request_id=request_id)
-    return _written(status, (*default_headers, *headers), body)
-
-
-def _problem(code: str, *, detail: str, request_id: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    status, body, headers = render_problem(code, detail=detail, request_id=request_id.decode())
-    length = (b"content-length", b"%d" % len(body))
-    last = last_headers(headers, request_id=request_id)
-    return status, [*headers, length, *last, (b"connection", b"close")], body
-
-
-def _written(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bytes:
-    content = [STATUS_LINE[status]]
-    for name, value in headers:
-        content += (name, b": ", value, b"\r\n")
-    content += (b"\r\n", body)
-    return b"".join(content)
 
 
 def _expects_100(head: Head) -> bool:

@@ -61,7 +61,7 @@ def refusal(refused: Refused, *, request_id: str, amounts_as_strings: bool = Fal
     return problem(refused.code.value, refused.detail, request_id=request_id, **extra)
 
 
-def failure(error: Exception, *, request_id: str, moves_money: bool) -> Answer:
+def failure(error: BaseException, *, request_id: str, moves_money: bool) -> Answer:
     """The answer to a request that raised `error`.
 
     A fault in a movement may have come after COMMIT, so the answer says outcome_unknown.

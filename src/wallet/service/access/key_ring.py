@@ -47,6 +47,11 @@ _NOT_IN_TIME: Final = "the key could not be looked up in time"
 _log = logging.getLogger(__name__)
 
 
+def digest_of(key: bytes) -> bytes:
+    """The ring keeps a key by this, so the time of a look-up discloses nothing about the key."""
+    return sha256(key).digest()
+
+
 class KeySource(Protocol):
     """The store that a ring asks for keys. See storage.registry.keys.KeyStore."""
 
@@ -125,8 +130,11 @@ class KeyRing:
 
     def known(self, key: bytes) -> Caller | None:
         """The caller of a key, if the ring knows it now; otherwise None: await found(). Raises RateLimited."""
-        # Keys are kept by digest, so the time of a look-up discloses nothing about them.
-        kept = self._kept.get(sha256(key).digest())
+        return self.known_by_digest(digest_of(key))
+
+    def known_by_digest(self, digest: bytes) -> Caller | None:
+        """The same, if the digest of the key was made before."""
+        kept = self._kept.get(digest)
         if kept is None:
             return None
         now = self._now()
@@ -142,7 +150,7 @@ class KeyRing:
         parts = KEY.fullmatch(key)
         if parts is None:
             raise Unauthenticated(_REFUSED)
-        digest = sha256(key).digest()
+        digest = digest_of(key)
         if self._misses.get(digest, -math.inf) > self._now():
             raise Unauthenticated(_REFUSED)
         look_up = self._looking_up.get(digest)

@@ -146,6 +146,7 @@ class OwnReads(Reads):
         return replace(found, data=[masked_decline(decline, own) for decline in found.data])
 
     async def _own(self) -> Sequence[WalletId]:
+        """The wallets that restrict every list of this caller, transactions included."""
         return await self._permissions.all_own(self._caller)
 
     async def _has_steps(self, transaction_id: TransactionId) -> bool:

@@ -15,8 +15,18 @@ from wallet.storage.reads.balances import Balance
 
 IDS_PER_QUERY_MAX: Final = 1_000
 
-_Waiting: TypeAlias = "asyncio.Future[Balance]"
-_Gathered: TypeAlias = dict[WalletId, list[_Waiting]]
+
+class BalanceReceiver(Protocol):
+    """Receives a balance: a future, or an object in its place if no task waits."""
+
+    def done(self) -> bool: ...
+
+    def set_result(self, result: Balance, /) -> None: ...
+
+    def set_exception(self, exception: BaseException, /) -> None: ...
+
+
+_Gathered: TypeAlias = dict[WalletId, list[BalanceReceiver]]
 
 
 class BalanceSource(Protocol):
@@ -43,22 +53,28 @@ class Balances:
 
         Raises NotFound, Overloaded when too many are waiting, and StorageUnavailable.
         """
+        future: asyncio.Future[Balance] = asyncio.get_running_loop().create_future()
+        self.ask(wallet_id, future)
+        return await future
+
+    def ask(self, wallet_id: WalletId, receiver: BalanceReceiver) -> None:
+        """The same: `receiver` is given the balance or NotFound or StorageUnavailable, never before this returns.
+
+        Raises at once what says that it will not be given anything: Overloaded, or StorageUnavailable.
+        """
         if self._waiting >= self._waiting_max:
             raise Overloaded(f"{self._waiting_max} balances are waited for already")
         if self._closing:
             raise StorageUnavailable("the service is shutting down")
-        loop = asyncio.get_running_loop()
-        # Each caller has a future, although many may wait for one wallet: a caller that hangs up cancels only its own.
-        future: _Waiting = loop.create_future()
+        # Each caller has a receiver, although many may wait for one wallet: one that hangs up cancels only its own.
         if (others := self._gathering.get(wallet_id)) is None:
-            self._gathering[wallet_id] = [future]
+            self._gathering[wallet_id] = [receiver]
         else:
-            others.append(future)
+            others.append(receiver)
         self._waiting += 1
         if self._task is None:
             # The task begins in the next round of the loop: its first query includes all calls of this round.
-            self._task = loop.create_task(self._answer_all())
-        return await future
+            self._task = asyncio.get_running_loop().create_task(self._answer_all())
 
     async def drain(self, seconds_max: float) -> None:
         """Accept no more; answer what was accepted, by the database while there is time."""
@@ -104,17 +120,17 @@ class Balances:
             self._resolve(batch, lambda wallet_id: found.get(wallet_id) or _not_found(wallet_id))
 
     def _resolve(self, batch: _Gathered, answer_to: Callable[[WalletId], Balance | Exception]) -> None:
-        for wallet_id, futures in batch.items():
-            self._waiting -= len(futures)
-            for future in futures:
-                if future.done():
+        for wallet_id, receivers in batch.items():
+            self._waiting -= len(receivers)
+            for receiver in receivers:
+                if receiver.done():
                     continue  # The caller hung up.
                 # An exception is made anew for everyone: raising one object many times piles up tracebacks.
                 answer = answer_to(wallet_id)
                 if isinstance(answer, Exception):
-                    future.set_exception(answer)
+                    receiver.set_exception(answer)
                 else:
-                    future.set_result(answer)
+                    receiver.set_result(answer)
 
 
 def _not_found(wallet_id: WalletId) -> NotFound:

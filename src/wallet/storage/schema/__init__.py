@@ -1,3 +1,4 @@
 """The schema and its condition: migrations, revision, role, grants, sequences, readiness. schema.sql is the whole
-current schema. Begin with migrate (changes a database) and setup (checks it at a start).
+current schema. Begin with migrate (the lock and the errors around upgrade, which applies the migrations) and setup
+(checks a database at a start).
 """

@@ -15,7 +15,7 @@ _APPLIED_REVISION: Final = load_statements("schema/migrate.sql")["applied_revisi
 VERSION_TABLE: Final = "wallet_alembic_version"
 """A name of our own: another application in the same schema may use that of the library, alembic_version."""
 
-# The newest file in sql/migrations/versions, without its suffix. A test compares it with Alembic's head.
+# The newest file in migrations/versions, without its suffix. A test compares it with Alembic's head.
 EXPECTED_REVISION: Final = "0009_shard_first"
 
 _NUMBERED: Final = re.compile(r"(\d{4})_\w+")

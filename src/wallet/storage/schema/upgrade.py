@@ -1,6 +1,6 @@
 """Lets Alembic apply our migrations, which are plain SQL files, over a connection of our own driver.
 
-Only `migrate` and the files in sql/migrations import this module, because Alembic and SQLAlchemy are big.
+Only `migrate` and the files in migrations import this module, because Alembic and SQLAlchemy are big.
 """
 
 from collections.abc import Callable
