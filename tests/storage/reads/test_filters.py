@@ -421,6 +421,12 @@ PLANS: dict[str, tuple[str, str, Sequence[Any], set[str]]] = {
         ("region", "eu", None, 21),
         {"metadata_members_pk"},
     ),
+    "wallets among some, with a member": (
+        "resources",
+        "list_wallet_ids_among",
+        (_OWN, None, None, "region", "eu", None, 21),
+        {"wallets_pk", "metadata_members_pk"},
+    ),
     "holds": ("holdings", "list_holds", (WALLET, None, None, 21), {"holds_wallet_ix", "claims_pk"}),
     "lots": ("holdings", "list_lots", (WALLET, None, 21), {"lots_wallet_ix"}),
     "open holds": ("holdings", "list_open_holds", (WALLET, None, 21), {"holds_open_ix", "claims_pk"}),
@@ -436,6 +442,7 @@ SORTED = {
     "some wallets, further on, in a time": "the lines of each are few",
     "an instant of some wallets": "as many as wallets",
     "entries of some wallets": "those of each are few",
+    "wallets among some, with a member": "as many as wallets",
 }
 ROWS_READ_MAX = 300
 

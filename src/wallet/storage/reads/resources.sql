@@ -119,6 +119,7 @@ SELECT owner_id AS id
 -- in:  $1 shard smallint, $2 wallets uuid[]; filters, each or null: $3 user uuid, $4 label, $5 key and $6 value of
 --      metadata; $7 last id seen uuid or null, $8 rows at most
 -- out: ids of those of these wallets that fit, descending
+-- why: OFFSET 0 keeps the look-up by key: one per wallet, however many have the member
 SELECT w.id
   FROM wallets AS w
  WHERE w.shard = $1
@@ -128,6 +129,7 @@ SELECT w.id
    AND ($5::text IS NULL OR EXISTS (
         SELECT FROM metadata_members AS m
          WHERE m.shard = $1 AND m.owner_kind = 'w' AND m.key = $5 AND m.value = $6 AND m.owner_id = w.id
+        OFFSET 0
        ))
    AND ($7::uuid IS NULL OR w.id < $7)
  ORDER BY w.id DESC
