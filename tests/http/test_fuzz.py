@@ -191,7 +191,8 @@ async def test_any_request_gets_an_answer_and_no_means_no(
 ) -> None:
     url = f"http://localhost{path}?{query}" if query else f"http://localhost{path}"
     encoded = [(name, value.encode("latin-1")) for name, value in headers.items()]
-    for api in lanes.values():
+    # The client of the direct lane refuses most of these; server/test_framing_fuzz sends such bytes.
+    for api in (lanes["fast lane"], lanes["framework"]):
         before = await money(ledger)
         answer = await api.http.request(method, url, content=body, headers=encoded)
         assert answer.status_code in STATUSES

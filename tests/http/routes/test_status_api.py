@@ -372,8 +372,7 @@ class TestManners:
         assert [name for answer in answers for name in answer.headers if name.startswith("access-control")] == []
 
     async def test_large_answers_are_compressed_for_who_takes_it(self, api: Api) -> None:
-        url = "http://localhost/openapi.json"
-        async with api.http.stream("GET", url, headers={"accept-encoding": "gzip"}) as answer:
+        async with api.http.stream("GET", "/openapi.json", headers={"accept-encoding": "gzip"}) as answer:
             raw = b"".join([chunk async for chunk in answer.aiter_raw()])
         assert answer.headers["content-encoding"] == "gzip"
         assert int(answer.headers["content-length"]) == len(raw)

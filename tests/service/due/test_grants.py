@@ -21,10 +21,10 @@ from wallet.ledger.requests import Request
 from wallet.service.due.keeper import DUE_SECONDS, DueKeeper, DueReport, Submit
 from wallet.service.programmes import Programmes
 from wallet.service.reads.cursors import Cursors
+from wallet.service.reads.pages import Pages
 from wallet.service.writes.committer import Committer
 from wallet.storage.batch.writer import BatchWriter
 from wallet.storage.connections.pooled import ShardPool
-from wallet.storage.reads.resources import ReadStore
 from wallet.storage.registry.programmes import Attached, ProgrammeStore, Terms
 from wallet.storage.registry.resources import Created
 from wallet.storage.rows.asset_cache import AssetCache
@@ -310,8 +310,7 @@ async def test_sessions_that_are_killed_all_the_time_neither_skip_nor_double(
 
 
 def use_cases(database_url: str, store: ProgrammeStore, submit: Submit) -> Programmes:
-    pool: Any = None  # no list is read
-    return Programmes(ReadStore(ShardPool(pool, seconds_max=1)), store, Cursors(b""), submit)
+    return Programmes(store, Pages(Cursors(b"")), submit)
 
 
 async def test_an_attachment_whose_first_grant_fails_is_finished_when_asked_again(
