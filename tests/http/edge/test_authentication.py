@@ -16,8 +16,8 @@ from tests.http.client import LANES, MIKASA_WALLET, Api, Headers, code_of, new_r
 from tests.http.conftest import Lanes
 from wallet.bootstrap import make_routes, make_service
 from wallet.http.edge.authentication import OPEN_FOLDER, OPEN_PATHS
-from wallet.http.edge.direct_lane import ROUTES
-from wallet.http.edge.fast_lane import _BALANCE_NEEDS, _MOVEMENTS
+from wallet.http.edge.hot_routes import BALANCE as BALANCE_ROUTE
+from wallet.http.edge.hot_routes import MOVEMENTS
 from wallet.http.edge.needs import Needs, needs_of
 from wallet.http.operations.balances import WalletBalances
 from wallet.http.operations.perform import Movements
@@ -286,7 +286,7 @@ def needs_by_route() -> dict[tuple[str, str], Needs]:
 async def test_the_direct_lane_has_routes_that_there_are_and_needs_what_they_need(
     needs_by_route: dict[tuple[str, str], Needs],
 ) -> None:
-    for route in ROUTES:
+    for route in (BALANCE_ROUTE, *MOVEMENTS.values()):
         assert needs_by_route["POST" if route.op else "GET", route.template] == route.needs
 
 
@@ -316,7 +316,7 @@ async def test_every_read_needs_read_and_whatever_changes_something_needs_more(
 
 
 async def test_the_fast_lane_needs_what_the_routes_need(needs_by_route: dict[tuple[str, str], Needs]) -> None:
-    needed = {hot.op: hot.needs for hot in _MOVEMENTS.values()} | {"balance": _BALANCE_NEEDS}
+    needed = {hot.op: hot.needs for hot in MOVEMENTS.values()} | {"balance": BALANCE_ROUTE.needs}
     assert needed.keys() == {"topup", "bonus", "spend", "transfer", "hold", "capture", "balance"}
     paths = {"transfer": "/transfers", "hold": "/holds", "capture": "/holds/{hold_id}/capture"}
     for operation, needs in needed.items():

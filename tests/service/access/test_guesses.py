@@ -90,7 +90,7 @@ def test_each_process_lets_in_its_part() -> None:
 
 
 def test_only_so_many_are_remembered_those_that_were_wrong_last() -> None:
-    guesses = Guesses(now=Clock(), subjects_held_max=3)
+    guesses = Guesses(now=Clock(), subjects_kept_max=3)
     callers = [of_user(uuid4()) for _ in range(5)]
     for caller in callers:
         wrong_until_stopped(guesses, caller)

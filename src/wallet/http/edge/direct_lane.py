@@ -7,15 +7,14 @@ functions decide and write on all ways.
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, TypeAlias
 from uuid import UUID
 
 from wallet.http.edge.authentication import CALLER, Authentication, FindsCaller
 from wallet.http.edge.deadlines import Deadlines, too_late
-from wallet.http.edge.needs import Needs
+from wallet.http.edge.hot_routes import BALANCE, OF_A_HOLD, OF_A_WALLET, WITHOUT_ID, HotRoute, ends
 from wallet.http.operations.balances import current_answer
-from wallet.http.operations.kinds import OPERATIONS
 from wallet.http.operations.perform import Movements
 from wallet.http.wire.asgi import is_request_id, new_request_id
 from wallet.http.wire.direct import DirectOperation, Reply
@@ -24,7 +23,7 @@ from wallet.http.wire.failures import failure
 from wallet.ledger.model import AssetId
 from wallet.ledger.outcomes import Outcome, Refused
 from wallet.ledger.requests import Single
-from wallet.service.access.callers import Caller, Scope
+from wallet.service.access.callers import Caller
 from wallet.service.wallet_service import WalletService
 from wallet.storage.reads.balances import Balance
 from wallet.storage.rows.ids import parse_id
@@ -32,31 +31,9 @@ from wallet.storage.rows.ids import parse_id
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 
 
-class Route(NamedTuple):
-    """op: one of OPERATIONS; empty for the balance. template: the path as metrics name it."""
-
-    op: str
-    template: str
-    needs: Needs
-
-
-_OF_A_WALLET: Final = "/wallets/{wallet_id}"
-_OF_A_HOLD: Final = "/holds/{hold_id}"
-_BALANCE: Final = Route("", f"{_OF_A_WALLET}/balance", Needs((Scope.READ,)))
-_MOVEMENTS: Final = {
-    each.path: Route(op, each.path, Needs(each.scopes)) for op, each in OPERATIONS.items() if each.is_hot
-}
-ROUTES: Final = (_BALANCE, *_MOVEMENTS.values())
-
-
-def _ends(begin: str) -> Mapping[bytes, Route]:
-    """The routes of movements that begin like this, by how they end."""
-    return {path.removeprefix(begin).encode(): route for path, route in _MOVEMENTS.items() if path.startswith(begin)}
-
-
-_OF_WALLETS: Final = _ends(_OF_A_WALLET)
-_OF_HOLDS: Final = _ends(_OF_A_HOLD)
-_WITHOUT_ID: Final = {path.encode(): route for path, route in _MOVEMENTS.items() if "{" not in path}
+_OF_WALLETS: Final = {end.encode(): route for end, route in ends(OF_A_WALLET).items()}
+_OF_HOLDS: Final = {end.encode(): route for end, route in ends(OF_A_HOLD).items()}
+_WITHOUT_ID: Final = {path.encode(): route for path, route in WITHOUT_ID.items()}
 
 _WALLETS: Final = b"/wallets/"
 _HOLDS: Final = b"/holds/"
@@ -144,13 +121,13 @@ class HotConnection:
         said = self._said
         if said is None:
             return None
-        if route is not _BALANCE:
+        if route is not BALANCE:
             return _Movement(self._lane, route, said, id_text, headers)
         wallet_id = None if said.has_key or id_text is None else parse_id(id_text)
         return None if wallet_id is None else _BalanceOf(self._lane, route, said, wallet_id)
 
 
-def _route(method: str, target: bytes) -> tuple[Route | None, str | None]:
+def _route(method: str, target: bytes) -> tuple[HotRoute | None, str | None]:
     """The route of a target without a query, and the id that it has in it."""
     if method == "POST":
         if target.startswith(_WALLETS):
@@ -159,7 +136,7 @@ def _route(method: str, target: bytes) -> tuple[Route | None, str | None]:
             return _OF_HOLDS.get(target[_HOLD_END:]), target[len(_HOLDS) : _HOLD_END].decode("latin-1")
         return _WITHOUT_ID.get(target), None
     if method == "GET" and target[_WALLET_END:] == b"/balance" and target.startswith(_WALLETS):
-        return _BALANCE, target[len(_WALLETS) : _WALLET_END].decode("latin-1")
+        return BALANCE, target[len(_WALLETS) : _WALLET_END].decode("latin-1")
     return None, None
 
 
@@ -171,7 +148,7 @@ class _Direct:
     is_arriving = False
     _reply: Reply
 
-    def __init__(self, lane: DirectLane, route: Route, said: _Said) -> None:
+    def __init__(self, lane: DirectLane, route: HotRoute, said: _Said) -> None:
         self._lane = lane
         self._route = route
         self._said = said
@@ -226,7 +203,7 @@ class _BalanceOf(_Direct):
 
     __slots__ = ("_caller_here", "_wallet_id")
 
-    def __init__(self, lane: DirectLane, route: Route, said: _Said, wallet_id: UUID) -> None:
+    def __init__(self, lane: DirectLane, route: HotRoute, said: _Said, wallet_id: UUID) -> None:
         super().__init__(lane, route, said)
         self._wallet_id = wallet_id
 
@@ -243,11 +220,11 @@ class _BalanceOf(_Direct):
         self._lane.deadlines.add(self)
 
     def set_result(self, balance: Balance) -> None:
-        if balance.is_due:
-            # The service has to post it before it shows the balance.
-            self._let_go().go_by_asgi({CALLER: self._caller_here})
-            return
         try:  # Nothing may be raised here: the reader of balances answers others after this one.
+            if balance.is_due:
+                # The service has to post it before it shows the balance.
+                self._let_go().go_by_asgi({CALLER: self._caller_here})
+                return
             self._answer(current_answer(balance), self._said.request_id or new_request_id())
         except Exception as error:
             self._fail(error, moves_money=False)
@@ -261,7 +238,7 @@ class _Movement(_Direct):
 
     __slots__ = ("_headers", "_loading", "_request", "_target")
 
-    def __init__(self, lane: DirectLane, route: Route, said: _Said, target: str | None, headers: Headers) -> None:
+    def __init__(self, lane: DirectLane, route: HotRoute, said: _Said, target: str | None, headers: Headers) -> None:
         super().__init__(lane, route, said)
         self._target = target
         self._headers = headers

@@ -5,43 +5,23 @@ Any other request goes on to the framework, which serves these operations as wel
 """
 
 from collections.abc import Awaitable
-from typing import Final, NamedTuple
+from typing import Final
 
 from wallet.http.edge.authentication import caller_of
-from wallet.http.edge.needs import Needs, ensure_may
+from wallet.http.edge.hot_routes import BALANCE, OF_A_WALLET, WITHOUT_ID, HotRoute, ends
+from wallet.http.edge.needs import ensure_may
 from wallet.http.open.pages import OpenPage, OpenPages, template_of
 from wallet.http.operations.asked import Asked
 from wallet.http.operations.balances import WalletBalances
-from wallet.http.operations.kinds import OPERATIONS
 from wallet.http.operations.perform import Movements
 from wallet.http.wire.asgi import AsgiScope, Receive, read_body
 from wallet.http.wire.encoding import Answer
 from wallet.http.wire.query import refuse_key
-from wallet.service.access import callers
 
 _PREFIX: Final = "/wallets/"
-_OF_A_WALLET: Final = "/wallets/{wallet_id}"
 _ID_END: Final = len(_PREFIX) + 36
 _BALANCE: Final = "/balance"
-_BALANCE_NEEDS: Final = Needs((callers.Scope.READ,))
-"""The same needs as those of the route for this operation."""
-
-
-class _Hot(NamedTuple):
-    """An operation of the fast lane. template: the path as metrics and problems name it."""
-
-    op: str
-    template: str
-    needs: Needs
-
-
-_MOVEMENTS: Final = {
-    each.path: _Hot(op, each.path, Needs(each.scopes)) for op, each in OPERATIONS.items() if each.is_hot
-}
-_OF_NO_WALLET: Final = {path: hot for path, hot in _MOVEMENTS.items() if "{" not in path}
-_ACTIONS: Final = {
-    path.removeprefix(_OF_A_WALLET): hot for path, hot in _MOVEMENTS.items() if path.startswith(_OF_A_WALLET)
-}
+_ACTIONS: Final = ends(OF_A_WALLET)
 
 
 class FastLane:
@@ -60,7 +40,7 @@ class FastLane:
         """
         path: str = scope["path"]
         if scope["method"] == "POST":
-            if (hot := _OF_NO_WALLET.get(path)) is not None:
+            if (hot := WITHOUT_ID.get(path)) is not None:
                 scope["path_template"] = hot.template
                 return self._movement(hot, None, scope, receive)
             if (hot := _ACTIONS.get(path[_ID_END:])) is not None and _names_a_wallet(path):
@@ -68,7 +48,7 @@ class FastLane:
                 return self._movement(hot, path[len(_PREFIX) : _ID_END], scope, receive)
         elif scope["method"] == "GET":
             if path[_ID_END:] == _BALANCE and _names_a_wallet(path):
-                scope["path_template"] = _OF_A_WALLET + _BALANCE
+                scope["path_template"] = BALANCE.template
                 return self._balance(path[len(_PREFIX) : _ID_END], scope)
             if path in self._pages and not scope["query_string"]:
                 scope["path_template"] = template_of(path)
@@ -77,12 +57,12 @@ class FastLane:
 
     async def _balance(self, wallet_id: str, scope: AsgiScope) -> Answer:
         caller = caller_of(scope)
-        ensure_may(caller, _BALANCE_NEEDS)
+        ensure_may(caller, BALANCE.needs)
         return await self._balances.balance(
             wallet_id, caller=caller, headers=scope["headers"], query=scope["query_string"]
         )
 
-    async def _movement(self, hot: _Hot, wallet_id: str | None, scope: AsgiScope, receive: Receive) -> Answer:
+    async def _movement(self, hot: HotRoute, wallet_id: str | None, scope: AsgiScope, receive: Receive) -> Answer:
         caller = caller_of(scope)
         ensure_may(caller, hot.needs)
         body = await read_body(receive)

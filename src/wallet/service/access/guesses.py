@@ -22,7 +22,7 @@ UNBOUND_PER_SECOND: Final = 10
 UNBOUND_AT_ONCE: Final = 100
 """Wrong codes of one key of a back end, which sends those of all its players."""
 
-SUBJECTS_HELD_MAX: Final = 10_000
+SUBJECTS_KEPT_MAX: Final = 10_000
 """Users and keys whose wrong codes are remembered. Beyond, those that were wrong longest ago are forgotten."""
 
 
@@ -52,11 +52,11 @@ class Guesses:
         *,
         workers: int = 1,
         now: Callable[[], float] = time.monotonic,
-        subjects_held_max: int = SUBJECTS_HELD_MAX,
+        subjects_kept_max: int = SUBJECTS_KEPT_MAX,
     ) -> None:
         self._workers = workers
         self._now = now
-        self._subjects_held_max = subjects_held_max
+        self._subjects_kept_max = subjects_kept_max
         self._allowances: OrderedDict[UUID, _Allowance] = OrderedDict()
 
     def ensure_may_try(self, caller: Caller) -> None:
@@ -84,7 +84,7 @@ class Guesses:
         allowance.refill(now)
         allowance.left -= 1
         self._allowances.move_to_end(subject)
-        while len(self._allowances) > self._subjects_held_max:
+        while len(self._allowances) > self._subjects_kept_max:
             self._allowances.popitem(last=False)
 
 
