@@ -18,6 +18,7 @@ from wallet.bootstrap import make_app
 from wallet.errors import OutcomeUnknown, StorageUnavailable
 from wallet.http.edge.lifespan import Lifespan
 from wallet.ledger.outcomes import Applied, RefusalCode, Refused
+from wallet.service.access.callers import Caller, Scope
 from wallet.service.access.permissions import Permissions
 from wallet.settings import Settings
 from wallet.storage.reads.balances import Balance
@@ -297,3 +298,36 @@ async def test_a_connection_leaves_nothing_for_the_collector_of_cycles(world: Wo
             assert protocol() is None
         finally:
             gc.enable()
+
+
+@pytest.mark.parametrize("request_bytes", [get(), post(TOP_UP)], ids=["balance", "top-up"])
+@pytest.mark.parametrize(
+    "caller",
+    [
+        Caller("bound to a user", frozenset(Scope), user_id=UUID(WALLET)),
+        Caller("bound to wallets", frozenset(Scope), wallet_ids=frozenset()),
+        Caller("without the scope", frozenset({Scope.REFUND})),
+    ],
+    ids=lambda caller: caller.name,
+)
+async def test_a_caller_that_may_not_do_everything_goes_through_asgi(
+    world: World, monkeypatch: pytest.MonkeyPatch, caller: Caller, request_bytes: bytes
+) -> None:
+    asked = 0
+
+    def known(_digest: bytes) -> Caller:
+        nonlocal asked
+        asked += 1
+        return caller
+
+    monkeypatch.setattr(world.app.service.ring, "known_by_digest", known)
+    connection = world.wire()
+    head, body = request_bytes.split(b"\r\n\r\n")
+    await connection.send([head + b"\r\nAuthorization: Bearer wlt_a\r\n\r\n" + body])
+    for _ in range(1_000):  # no measurement: it ends a test that would hang
+        if connection.written:
+            break
+        await asyncio.sleep(0.01)
+    assert (world.asked, world.moving) == ([], [])
+    assert connection.written.startswith(b"HTTP/1.1 ")
+    assert asked == 1, "the key pays once"
